@@ -1,0 +1,43 @@
+// Samplers: one step of the reverse process at a time, equal to diffusers' schedulers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "palate/core/tensor.h"
+#include "palate/io/json.h"
+#include "palate/models/denoiser.h"
+
+namespace palate {
+
+class Sampler {
+ public:
+  virtual ~Sampler() = default;
+  virtual void set_timesteps(int64_t count) = 0;
+  virtual const Tensor& timesteps() const = 0;               // [count], what the network is told (int64 or float32)
+  virtual double init_noise_sigma() const = 0;
+  virtual Tensor scale_model_input(const Tensor& x, int64_t index) const = 0;
+  // One step from timesteps()[index]. `noise` (unit variance, shape of x) is used by stochastic samplers only.
+  virtual Tensor step(const Tensor& predicted, int64_t index, const Tensor& x, const Tensor& noise) = 0;
+  virtual bool stochastic() const = 0;
+};
+
+// "ddpm" | "ddim" | "euler"; or "" for the one that the config's `_class_name` names. UsageError for any other.
+std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& scheduler_config);
+std::vector<std::string> sampler_names();
+
+struct SampleOptions {
+  double guidance_scale = 7.5;  // 1 or less: no guidance, one evaluation a step
+  double guidance_rescale = 0;  // diffusers' rescale_noise_cfg; 0 is off
+  // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
+  std::function<Tensor(int64_t sample, int64_t step)> noise;
+  std::function<void(int64_t step)> on_step;
+};
+
+// From unit-variance noise [B, C, H, W] to latents, without gradients. `negative` is the unconditional branch.
+Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starting_noise, const Condition& positive,
+                      const Condition& negative, const SampleOptions& options);
+
+}  // namespace palate

@@ -1,0 +1,33 @@
+// What the rest of Palate sees of a text encoder.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "palate/core/tensor.h"
+#include "palate/io/json.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace palate {
+
+struct TextStates {
+  Tensor last_hidden_state;            // [B, L, D], after the final layer norm
+  Tensor pooler_output;                // [B, D]
+  Tensor text_embeds;                  // [B, P] for a model with projection, else undefined
+  std::vector<Tensor> hidden_states;   // embeddings, then the output of each layer; layers + 1 of them
+};
+
+class TextEncoder {
+ public:
+  virtual ~TextEncoder() = default;
+  virtual TextStates encode(const Tensor& input_ids) = 0;  // int64 [B, L]
+  virtual int64_t max_length() const = 0;
+  virtual int64_t width() const = 0;
+  virtual torch::nn::Module& module() = 0;
+  virtual const Json& config() const = 0;
+};
+
+}  // namespace palate
