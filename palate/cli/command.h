@@ -1,0 +1,24 @@
+// A command is one file with one function that declares its flags and, in a callback, runs it.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace palate {
+
+void add_bench(CLI::App& app);
+void add_demo(CLI::App& app);
+void add_env(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_forward(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_list(CLI::App& app);
+void add_pretrain(CLI::App& app);
+void add_report(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_step(CLI::App& app);
+void add_train(CLI::App& app);
+void add_world(CLI::App& app);
+
+}  // namespace palate

@@ -1,0 +1,23 @@
+// What a training step sees of the data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "palate/core/tensor.h"
+#include "palate/models/denoiser.h"
+
+namespace palate {
+
+struct PairBatch {
+  std::vector<uint64_t> ids;          // one a pair
+  std::vector<int64_t> rows;          // index into the cache, for cached reference errors
+  Tensor latents_win, latents_lose;   // [B, C, h, w] float32, scaled
+  Condition condition;                // [B, L, D], shared by winner and loser
+  Tensor preference;                  // [B] float32
+
+  int64_t size() const { return static_cast<int64_t>(ids.size()); }
+};
+
+}  // namespace palate

@@ -1,0 +1,49 @@
+// Latents and text states of a pair data set, computed once and kept on disk (memory-mapped). The cache's folder is
+// named by a hash of the data's content, the encoders' weights and the transform, so a stale cache cannot be read.
+// Building shows a progress bar, goes on where it was interrupted, and is safe under two runs at once.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "palate/data/batch.h"
+#include "palate/data/pairs.h"
+#include "palate/pipeline/pipeline.h"
+
+namespace palate {
+
+enum class Split { train, held_out };
+
+class PairCache {
+ public:
+  // Opens the cache below `folder`, building what is missing. The split is by prompt and depends on `seed`.
+  static PairCache open(Pipeline& pipeline, const DataConfig& config, const std::filesystem::path& folder, uint64_t seed);
+  ~PairCache();
+  PairCache(PairCache&&) noexcept;
+
+  const std::vector<int64_t>& rows(Split split) const;   // row numbers of this split, ascending
+  int64_t skipped() const;                               // unreadable rows that were passed over
+  int64_t dropped_ties() const;
+  const std::string& key() const;                        // the hash that names the cache
+  const std::string& prompt(int64_t row) const;
+  uint64_t id(int64_t row) const;
+
+  // One batch. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has one
+  // entry a row. `augment` false: variant 0, posterior mean, no dropout (for validation).
+  struct Options {
+    uint64_t seed = 0;
+    double caption_dropout = 0;
+    bool augment = true;
+  };
+  PairBatch batch(const std::vector<int64_t>& rows, const std::vector<uint64_t>& draws, const Options& options) const;
+
+ private:
+  struct State;
+  explicit PairCache(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace palate

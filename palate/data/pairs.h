@@ -1,0 +1,50 @@
+// Preference pairs as people store them, read lazily.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "palate/config/fields.h"
+
+namespace palate {
+
+struct DataConfig {
+  std::vector<std::string> pairs;       // files or folders: .parquet (Pick-a-Pic), .jsonl
+  std::string ties = "drop";            // drop | soft
+  bool skip_bad = false;                // go on past unreadable rows, and count them
+  double held_out = 0.05;               // share of the prompts kept for validation
+  int64_t max_pairs = 0;                // 0: all
+  int64_t resolution = 0;               // side in pixels; 0: what the model was made for
+  std::string crop = "center";          // center | random
+  bool flip = false;                    // random horizontal flip, the same for both images of a pair
+  int64_t variants = 1;                 // crops and flips kept in the cache for each pair
+  double caption_dropout = 0;           // share of draws with the empty prompt
+  std::string cache;                    // folder of the caches; "" is OUTPUT/cache
+
+  void visit(Fields& f);  // data/data_config.cpp
+};
+
+// One row, images still encoded.
+struct PairRecord {
+  uint64_t id = 0;             // stable_hash of prompt and both images' bytes: the same in any file and order
+  std::string prompt;
+  std::string win, lose;       // JPEG, PNG or WebP bytes; on a kept tie, the first and the second image
+  double preference = 1;       // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence
+  std::string origin;          // "pairs.parquet row 7", for error messages
+};
+
+class PairSource {
+ public:
+  virtual ~PairSource() = default;
+  virtual int64_t rows() const = 0;
+  // false when the row is a tie that is dropped. DataError or FormatError names the row.
+  virtual bool read(int64_t row, PairRecord& record) = 0;
+};
+
+// All files of the config, one after the other. UsageError for a missing file or an unknown kind.
+std::unique_ptr<PairSource> open_pairs(const DataConfig& config);
+
+}  // namespace palate

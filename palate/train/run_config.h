@@ -1,0 +1,62 @@
+// The whole of a training run's configuration. See configs/ for complete files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "palate/adapters/lora.h"
+#include "palate/config/fields.h"
+#include "palate/data/pairs.h"
+#include "palate/objective/objective.h"
+
+namespace palate {
+
+struct OptimizerConfig {
+  std::string name = "adamw";
+  double lr = 1e-5, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
+  std::string lr_schedule = "constant_with_warmup";  // diffusers' names
+  int64_t warmup_steps = 0, num_cycles = 1;
+  double power = 1;
+  double clip_norm = 1;       // 0: no clipping
+  void visit(Fields& f);
+};
+
+struct TrainConfig {
+  int64_t steps = 1000, batch = 1, accumulation = 1;
+  std::string dtype = "float32";        // compute: float32 | bf16
+  bool gradient_checkpointing = false;
+  double ema = 0;                       // decay; 0: off
+  int64_t checkpoint_every = 500, keep_checkpoints = 3;
+  int64_t validate_every = 100, validation_pairs = 64, validation_draws = 4;
+  bool keep_best = false;               // the result is the checkpoint with the best held-out preference accuracy
+  int64_t log_every = 10;
+  void visit(Fields& f);
+};
+
+struct SampleConfig {
+  std::vector<std::string> prompts;     // fixed prompts for grids while training; empty: none are drawn
+  int64_t every = 0;                    // steps between grids; 0: only at the end
+  int64_t steps = 25;
+  double guidance_scale = 7.5;
+  std::string sampler;
+  void visit(Fields& f);
+};
+
+struct RunConfig {
+  std::string model;                    // model folder
+  std::string output;                   // run folder; must not exist, unless `resume` says so
+  std::string resume;                   // "" | latest | a checkpoint folder
+  std::string device = "cpu";
+  int64_t seed = 0, threads = 0;
+  bool full = false;                    // train the whole U-Net instead of a LoRA
+  DataConfig data;
+  ObjectiveConfig objective;
+  LoraConfig lora;
+  OptimizerConfig optimizer;
+  TrainConfig train;
+  SampleConfig sample;
+  void visit(Fields& f);
+};
+
+}  // namespace palate
