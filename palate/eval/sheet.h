@@ -1,0 +1,26 @@
+// Contact sheets: pictures that a person looks at.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "palate/core/tensor_fwd.h"
+
+namespace palate {
+
+struct SheetOptions {
+  int64_t columns = 6;  // pairs (or pictures) in a row
+  int64_t scale = 0;    // whole-number magnification; 0: so that a picture is about 128 wide
+};
+
+// images uint8 [N, 3, H, W] in a grid -> uint8 [3, height, width].
+Tensor grid_sheet(const Tensor& images, const SheetOptions& options = {});
+
+// base | ours, pair by pair, the winner framed in green; a tie has grey frames. gains[i] > margin: ours wins.
+Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<double>& gains, double margin, const SheetOptions& options = {});
+
+// Which pairs to show when there is room for `count`: evenly spread over the sorted gains, so that losses and ties are
+// shown in their true share and nothing is picked by hand.
+std::vector<int64_t> spread(const std::vector<double>& gains, int64_t count);
+
+}  // namespace palate
