@@ -1,0 +1,155 @@
+#include "palate/nn/flash_tiles.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace palate::flash {
+namespace {
+
+constexpr float log2e = 1.4426950408889634f;
+
+__mmask16 tail_mask(int64_t left) { return left >= 16 ? __mmask16(0xFFFF) : __mmask16((1u << left) - 1); }
+
+// 2^x for x <= about 0 (and a little above): x = n + f with f in [-1/2, 1/2], a fifth-degree polynomial for 2^f
+// (relative error 2e-7), and one scaling instruction that also turns very negative x into 0.
+inline __m512 exp2_ps(__m512 x) {
+  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 f = _mm512_sub_ps(x, n);
+  __m512 p = _mm512_set1_ps(1.8775767e-3f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(8.9893397e-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5826318e-2f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4015361e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9315308e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.9999994e-1f));
+  return _mm512_scalef_ps(p, n);
+}
+
+inline __m256i to_bf16(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
+
+inline __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+
+inline __m512 load_bf16(const bf16* p, __mmask16 mask) { return from_bf16(_mm256_maskz_loadu_epi16(mask, p)); }
+
+inline void store_bf16(bf16* p, __mmask16 mask, __m512 x) { _mm256_mask_storeu_epi16(p, mask, to_bf16(x)); }
+
+}  // namespace
+
+bool tiles_supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
+}
+
+void pack_transposed(const bf16* in, int64_t stride, int64_t rows, int64_t columns, bf16* out) {
+  const int64_t pairs = columns / 2;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < pairs; ++c) std::memcpy(out + (c * rows + r) * 2, in + r * stride + 2 * c, 4);
+  }
+}
+
+void pack_rows(const bf16* in, int64_t stride, int64_t rows, int64_t columns, bf16* out) {
+  for (int64_t r = 0; r < rows; r += 2) {
+    const bf16* a = in + r * stride;
+    const bf16* b = r + 1 < rows ? a + stride : nullptr;
+    for (int64_t c = 0; c < columns; ++c) {
+      out[(r / 2 * columns + c) * 2] = a[c];
+      out[(r / 2 * columns + c) * 2 + 1] = b ? b[c] : bf16(0.f);
+    }
+  }
+}
+
+void transpose(const bf16* in, int64_t stride, int64_t rows, int64_t columns, bf16* out, int64_t out_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) out[c * out_stride + r] = in[r * stride + c];
+  }
+}
+
+void softmax_tile(const float* s, int64_t s_stride, int64_t rows, int64_t columns, float scale, float* maximum, float* sum,
+                  float* correction, bf16* p, int64_t p_stride) {
+  const __m512 multiplier = _mm512_set1_ps(scale * log2e);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* row = s + r * s_stride;
+    __m512 high = _mm512_set1_ps(-INFINITY);
+    for (int64_t c = 0; c < columns; c += 16) {
+      const __mmask16 mask = tail_mask(columns - c);
+      high = _mm512_mask_max_ps(high, mask, high, _mm512_maskz_loadu_ps(mask, row + c));
+    }
+    const float before = maximum[r], now = std::max(before, _mm512_reduce_max_ps(high) * scale * log2e);
+    const __m512 shift = _mm512_set1_ps(now);
+    __m512 total = _mm512_setzero_ps();
+    for (int64_t c = 0; c < columns; c += 16) {
+      const __mmask16 mask = tail_mask(columns - c);
+      const __m512 e = _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, row + c), multiplier, shift)));
+      total = _mm512_add_ps(total, e);
+      store_bf16(p + r * p_stride + c, tail_mask(p_stride - c), e);
+    }
+    correction[r] = std::exp2(before - now);
+    sum[r] = sum[r] * correction[r] + _mm512_reduce_add_ps(total);
+    maximum[r] = now;
+  }
+}
+
+void scale_rows(float* acc, int64_t rows, int64_t columns, const float* factor) {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (factor[r] == 1.f) continue;
+    const __m512 f = _mm512_set1_ps(factor[r]);
+    float* row = acc + r * columns;
+    for (int64_t c = 0; c < columns; c += 16) {
+      const __mmask16 mask = tail_mask(columns - c);
+      _mm512_mask_storeu_ps(row + c, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, row + c), f));
+    }
+  }
+}
+
+void backward_tile(const float* s, const float* dp, int64_t keys, int64_t queries, float scale, const float* lse,
+                   const float* delta, bf16* p, bf16* ds, bf16* ds_pairs) {
+  const __m512 multiplier = _mm512_set1_ps(scale * log2e), by = _mm512_set1_ps(scale);
+  for (int64_t k = 0; k < keys; k += 2) {
+    for (int64_t q = 0; q < queries; q += 16) {
+      const __mmask16 mask = tail_mask(queries - q);
+      const __m512 l = _mm512_maskz_loadu_ps(mask, lse + q), d = _mm512_maskz_loadu_ps(mask, delta + q);
+      __m256i half[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+      for (int64_t j = 0; j < 2 && k + j < keys; ++j) {
+        const int64_t at = (k + j) * queries + q;
+        const __m512 e = exp2_ps(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, s + at), multiplier, l));
+        const __m512 g = _mm512_mul_ps(_mm512_mul_ps(e, _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, dp + at), d)), by);
+        store_bf16(p + at, mask, e);
+        half[j] = to_bf16(g);
+        _mm256_mask_storeu_epi16(ds + at, mask, half[j]);
+      }
+      const __m512i pair = _mm512_or_si512(_mm512_cvtepu16_epi32(half[0]), _mm512_slli_epi32(_mm512_cvtepu16_epi32(half[1]), 16));
+      _mm512_mask_storeu_epi32(ds_pairs + (k / 2 * queries + q) * 2, mask, pair);
+    }
+  }
+}
+
+void store_rows(const float* acc, int64_t rows, int64_t columns, const float* factor, bf16* out, int64_t out_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const __m512 f = _mm512_set1_ps(factor ? factor[r] : 1.f);
+    for (int64_t c = 0; c < columns; c += 16) {
+      const __mmask16 mask = tail_mask(columns - c);
+      store_bf16(out + r * out_stride + c, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, acc + r * columns + c), f));
+    }
+  }
+}
+
+void store_transposed(const float* acc, int64_t rows, int64_t columns, bf16* out, int64_t out_stride) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < rows; ++r) out[c * out_stride + r] = bf16(acc[r * columns + c]);
+  }
+}
+
+void row_dot(const bf16* a, int64_t a_stride, const bf16* b, int64_t b_stride, int64_t rows, int64_t columns, float* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    __m512 total = _mm512_setzero_ps();
+    for (int64_t c = 0; c < columns; c += 16) {
+      const __mmask16 mask = tail_mask(columns - c);
+      total = _mm512_fmadd_ps(load_bf16(a + r * a_stride + c, mask), load_bf16(b + r * b_stride + c, mask), total);
+    }
+    out[r] = _mm512_reduce_add_ps(total);
+  }
+}
+
+}  // namespace palate::flash
