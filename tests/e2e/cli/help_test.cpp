@@ -1,0 +1,42 @@
+#include <doctest/doctest.h>
+
+#include <regex>
+#include <set>
+
+#include "tests/support/paths.h"
+#include "tests/support/process.h"
+
+using namespace palate;
+
+namespace {
+
+// The commands that `palate --help` lists.
+std::set<std::string> commands() {
+  const std::string help = test::run_program({"--help"}).out;
+  std::set<std::string> names;
+  const std::string table = help.substr(help.find("Subcommands:"));
+  const std::regex line("\n  ([a-z]+) ");
+  for (std::sregex_iterator it(table.begin(), table.end(), line), end; it != end; ++it) names.insert((*it)[1]);
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("help: docs/cli holds each command's help text, word for word (tools/update_help writes it)") {
+  const auto names = commands();
+  CHECK(names.size() >= 12);
+  for (const auto& name : names) {
+    INFO(name);
+    const auto result = test::run_program({name, "--help"});
+    CHECK(result.status == 0);
+    CHECK(result.out == test::read_text(test::repository() / "docs/cli" / (name + ".txt")));
+  }
+  CHECK(test::run_program({"--help"}).out == test::read_text(test::repository() / "docs/cli/palate.txt"));
+}
+
+TEST_CASE("help: every command gives an example") {
+  for (const auto& name : commands()) {
+    INFO(name);
+    CHECK(test::run_program({name, "--help"}).out.find("palate " + name) != std::string::npos);
+  }
+}
