@@ -1,0 +1,87 @@
+#include <torch/types.h>
+
+#include <cmath>
+#include <deque>
+
+#include "palate/core/error.h"
+#include "palate/diffusion/discrete_sampler.h"
+#include "palate/diffusion/samplers.h"
+
+namespace palate {
+namespace {
+
+// Adams-Bashforth over the last four predictions. The second evaluation repeats the second timestep to correct the first
+// step, so `count` steps take count + 1 evaluations, in order: step() must be called with index 0, 1, 2 ...
+class Pndm final : public DiscreteSampler {
+ public:
+  explicit Pndm(const Json& json) : DiscreteSampler(json) {
+    const SchedulerConfig config(json);
+    check<UsageError>(config.flag("skip_prk_steps", false),
+                      "scheduler_config.json: PNDM with Runge-Kutta steps (skip_prk_steps false) is not supported: choose ddim");
+    check<UsageError>(prediction_ != Prediction::sample, "scheduler_config.json: PNDM takes prediction_type epsilon or v_prediction");
+    final_ = config.flag("set_alpha_to_one", false) ? 1.0f : alpha_cumprod(0);
+  }
+
+  void set_timesteps(int64_t count) override {
+    DiscreteSampler::set_timesteps(count);
+    std::vector<int64_t> steps = steps_;
+    if (count > 1) steps.insert(steps.begin() + 1, steps[1]);
+    use_timesteps(std::move(steps));
+    history_.clear();
+    first_ = Tensor();
+    expected_ = 0;
+  }
+
+  bool stochastic() const override { return false; }
+
+  Tensor step(const Tensor& predicted, int64_t index, const Tensor& x_t, const Tensor&) override {
+    check(index == expected_, "pndm: steps must be taken in order: expected step ", expected_, ", found ", index);
+    ++expected_;
+    const int64_t stride = spacing_.total / count_;
+    int64_t t = timestep(index), previous = t - stride;
+    Tensor x = x_t.to(torch::kFloat32), output = predicted.to(torch::kFloat32);
+    if (index == 1) {
+      previous = t;
+      t += stride;
+      output = (output + history_.back()) / 2;
+      x = first_;
+    } else {
+      if (index == 0) first_ = x;
+      history_.push_back(output);
+      if (history_.size() > 4) history_.pop_front();
+      output = blend();
+    }
+    return transfer(x, t, previous, output);
+  }
+
+ private:
+  Tensor blend() const {
+    const auto& h = history_;
+    const size_t n = h.size();
+    if (n == 1) return h[0];
+    if (n == 2) return (3 * h[1] - h[0]) / 2;
+    if (n == 3) return (23 * h[2] - 16 * h[1] + 5 * h[0]) / 12;
+    return (1.0 / 24) * (55 * h[3] - 59 * h[2] + 37 * h[1] - 9 * h[0]);
+  }
+
+  // Equation 9 of the paper.
+  Tensor transfer(const Tensor& x, int64_t t, int64_t previous, const Tensor& output) const {
+    check(t < spacing_.total, "pndm: the correcting step starts at timestep ", t, ", past the end: use another number of steps");
+    const float product = alpha_cumprod(t), before = previous >= 0 ? alpha_cumprod(previous) : final_;
+    const float a = std::sqrt(product), s = std::sqrt(1 - product);
+    const Tensor epsilon = prediction_ == Prediction::v ? a * output + s * x : output;
+    const float denominator = product * std::sqrt(1 - before) + std::sqrt(product * (1 - product) * before);
+    return std::sqrt(before / product) * x - (before - product) * epsilon / denominator;
+  }
+
+  std::deque<Tensor> history_;
+  Tensor first_;
+  int64_t expected_ = 0;
+  float final_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_pndm(const Json& config) { return std::make_unique<Pndm>(config); }
+
+}  // namespace palate

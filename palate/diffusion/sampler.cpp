@@ -1,0 +1,95 @@
+#include "palate/diffusion/sampler.h"
+
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+
+#include "palate/core/error.h"
+#include "palate/diffusion/samplers.h"
+
+namespace palate {
+namespace {
+
+struct Entry {
+  const char* name;
+  const char* class_name;  // diffusers'
+  std::unique_ptr<Sampler> (*make)(const Json&);
+};
+constexpr Entry entries[] = {
+    {"ddpm", "DDPMScheduler", make_ddpm},
+    {"ddim", "DDIMScheduler", make_ddim},
+    {"euler", "EulerDiscreteScheduler", make_euler},
+    {"pndm", "PNDMScheduler", make_pndm},
+};
+
+// Lin et al., 2023, section 3.4: guided predictions brought part of the way back to the conditional one's spread.
+Tensor rescaled(const Tensor& guided, const Tensor& conditional, double share) {
+  const std::vector<int64_t> but_batch = [&] {
+    std::vector<int64_t> axes;
+    for (int64_t axis = 1; axis < guided.dim(); ++axis) axes.push_back(axis);
+    return axes;
+  }();
+  const Tensor wanted = conditional.std(at::OptionalIntArrayRef(but_batch), std::optional<at::Scalar>(1), true);
+  const Tensor found = guided.std(at::OptionalIntArrayRef(but_batch), std::optional<at::Scalar>(1), true);
+  return share * (guided * (wanted / found)) + (1 - share) * guided;
+}
+
+Tensor predict(Denoiser& denoiser, const Tensor& input, const Tensor& t, const Condition& condition, const SampleOptions& options) {
+  const int64_t batch = input.size(0);
+  if (options.guidance_scale <= 1) return denoiser.predict(input, t.expand({batch}), condition).to(torch::kFloat32);
+  const Tensor both = denoiser.predict(torch::cat({input, input}), t.expand({2 * batch}), condition).to(torch::kFloat32);
+  const Tensor unconditional = both.narrow(0, 0, batch), conditional = both.narrow(0, batch, batch);
+  const Tensor guided = unconditional + options.guidance_scale * (conditional - unconditional);
+  return options.guidance_rescale > 0 ? rescaled(guided, conditional, options.guidance_rescale) : guided;
+}
+
+Tensor step_noise(const Sampler& sampler, const SampleOptions& options, int64_t batch, int64_t step) {
+  if (!sampler.stochastic()) return {};
+  check<UsageError>(bool(options.noise), "sampling: this sampler adds noise at each step, but no source of noise was given");
+  std::vector<Tensor> rows;
+  for (int64_t sample = 0; sample < batch; ++sample) rows.push_back(options.noise(sample, step));
+  return torch::cat(rows);
+}
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& scheduler_config) {
+  const bool own = name.empty();
+  std::string wanted = name;
+  if (own) {
+    const bool named = scheduler_config.is_object() && scheduler_config.contains("_class_name") && scheduler_config["_class_name"].is_string();
+    check<FormatError>(named, "scheduler_config.json: _class_name is missing: name a sampler (", one_of(sampler_names()), ")");
+    wanted = scheduler_config["_class_name"].get<std::string>();
+  }
+  for (const auto& entry : entries) {
+    if (wanted == (own ? entry.class_name : entry.name)) return entry.make(scheduler_config);
+  }
+  if (own) fail<UsageError>("the model's own scheduler ", wanted, " is not supported: name a sampler (", one_of(sampler_names()), ")");
+  fail<UsageError>("no sampler is called '", name, "'", did_you_mean(name, sampler_names()), ": expected ", one_of(sampler_names()));
+}
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.emplace_back(entry.name);
+  return names;
+}
+
+Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starting_noise, const Condition& positive,
+                      const Condition& negative, const SampleOptions& options) {
+  const torch::NoGradGuard no_grad;
+  check(sampler.timesteps().defined(), "sampling: set_timesteps comes first");
+  const bool guided = options.guidance_scale > 1;
+  check<UsageError>(!guided || negative.text.defined(), "sampling: guidance needs the text states of the negative prompt");
+  const Condition condition = guided ? concat_conditions(negative, positive) : positive;
+  const auto device = positive.text.device();
+  const Tensor steps = sampler.timesteps().to(device);
+  Tensor x = starting_noise.to(device, torch::kFloat32) * sampler.init_noise_sigma();
+  for (int64_t i = 0; i < steps.size(0); ++i) {
+    const Tensor predicted = predict(denoiser, sampler.scale_model_input(x, i), steps.narrow(0, i, 1), condition, options);
+    x = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
+    if (options.on_step) options.on_step(i);
+  }
+  return x;
+}
+
+}  // namespace palate
