@@ -15,24 +15,32 @@
 
 namespace palate {
 
+class Encoders;
+
 enum class Split { train, held_out };
 
 class PairCache {
  public:
-  // Opens the cache below `folder`, building what is missing. The split is by prompt and depends on `seed`.
+  // Opens the cache below `folder`, building what is missing. The split is by prompt and depends on `seed`. UsageError
+  // for files that are not there, DataError for rows that cannot be used, FormatError for a damaged cache.
   static PairCache open(Pipeline& pipeline, const DataConfig& config, const std::filesystem::path& folder, uint64_t seed);
+  static PairCache open(Encoders& encoders, const DataConfig& config, const std::filesystem::path& folder, uint64_t seed);
   ~PairCache();
   PairCache(PairCache&&) noexcept;
 
   const std::vector<int64_t>& rows(Split split) const;   // row numbers of this split, ascending
   int64_t skipped() const;                               // unreadable rows that were passed over
   int64_t dropped_ties() const;
+  int64_t duplicates() const;                            // rows whose id had come before
+  int64_t unlabelled() const;                            // rows that say that they have no label
   const std::string& key() const;                        // the hash that names the cache
   const std::string& prompt(int64_t row) const;
   uint64_t id(int64_t row) const;
 
   // One batch. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has one
-  // entry a row. `augment` false: variant 0, posterior mean, no dropout (for validation).
+  // entry a row. Winner and loser have posterior noise of their own; variants take turns as `draw` grows. `augment`
+  // false: variant 0, posterior mean, no dropout (for validation). Tensors are on the CPU; text is in the dtype that the
+  // encoder gave.
   struct Options {
     uint64_t seed = 0;
     double caption_dropout = 0;

@@ -33,14 +33,18 @@ struct PairRecord {
   std::string prompt;
   std::string win, lose;       // JPEG, PNG or WebP bytes; on a kept tie, the first and the second image
   double preference = 1;       // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence
-  std::string origin;          // "pairs.parquet row 7", for error messages
+  std::string origin;          // "pairs.parquet row 7" (from 0), "pairs.jsonl line 3" (from 1), for error messages
+  std::string win_name, lose_name;  // the column or the file of each image, for error messages
+  enum class Kind { pair, tie, unlabelled };
+  Kind kind = Kind::pair;      // unlabelled rows and dropped ties are those for which read() returns false
 };
 
 class PairSource {
  public:
   virtual ~PairSource() = default;
   virtual int64_t rows() const = 0;
-  // false when the row is a tie that is dropped. DataError or FormatError names the row.
+  // Rows from 0. false when the row is a tie that is dropped or has no label (record.kind says which); the record then
+  // holds no images. DataError or FormatError names the row. Ascending rows are fast.
   virtual bool read(int64_t row, PairRecord& record) = 0;
 };
 

@@ -1,0 +1,295 @@
+#include "palate/data/cache_build.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <unordered_set>
+
+#include "palate/core/error.h"
+#include "palate/core/hash.h"
+#include "palate/core/interrupt.h"
+#include "palate/core/log.h"
+#include "palate/core/progress.h"
+#include "palate/data/transform.h"
+#include "palate/io/image.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kShardBytes = 64 << 20;
+constexpr int64_t kPixelsAtOnce = 512 * 512;  // SD1.5's autoencoder needs about 2 GB for one such image
+constexpr int64_t kPromptsAtOnce = 16, kPromptsInShard = 256;
+
+// An advisory lock on FOLDER/lock, which ends with the process, however it ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) {
+    const fs::path path = folder / "lock";
+    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    check<IoError>(file_ >= 0, path.string(), ": cannot be written: ", std::strerror(errno));
+    for (bool told = false; ::flock(file_, LOCK_EX | LOCK_NB) != 0; told = true) {
+      if (errno != EWOULDBLOCK && errno != EINTR) fail<IoError>(path.string(), ": cannot be locked: ", std::strerror(errno));
+      if (!told) log("another run is building the cache ", folder.string(), ": waiting for it");
+      check(!interrupted(), "interrupted while waiting for another run to build ", folder.string());
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  ~FolderLock() { ::close(file_); }
+  FolderLock(const FolderLock&) = delete;
+
+ private:
+  int file_;
+};
+
+class Builder {
+ public:
+  explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(open_pairs(config_)) {}
+
+  CacheManifest run() {
+    resume();
+    build_pairs();
+    check<DataError>(pairs_ > 0, "no pair can be used: ", source_->rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
+                     counts_.unlabelled, " without a label, ", counts_.bad.size(), " unreadable",
+                     counts_.bad.empty() ? "" : " (the first: " + counts_.bad[0] + ")");
+    build_text();
+    save_manifest(build_.folder, {build_.key, build_.settings, build_.encoders.scaling_factor(), counts_, pair_files_, text_files_});
+    return load_manifest(build_.folder, build_.key);
+  }
+
+ private:
+  // Takes over the shards of an interrupted run, up to the first that is missing or broken.
+  void resume() {
+    for (;; ++shards_) {
+      const fs::path path = pair_shard_path(build_.folder, shards_);
+      if (!fs::exists(path)) break;
+      try {
+        const ShardInfo info = pair_shard_info(SafetensorsFile(path), build_.key);
+        check<FormatError>(info.begin == next_ && info.end > info.begin, path.string(), ": covers rows ", info.begin, " to ", info.end, ", expected ", next_);
+        take(info);
+      } catch (const FormatError& error) {
+        warn(error.what(), "; it is made again");
+        break;
+      }
+      note_file(path, pair_files_);
+    }
+    check<DataError>(config_.skip_bad || counts_.bad.empty(), counts_.bad.empty() ? "" : counts_.bad[0]);
+    pending_.begin = next_;
+  }
+
+  void take(const ShardInfo& info) {
+    for (const CachedRow& row : info.rows) note_row(row);
+    counts_.add(info.counts);
+    next_ = info.end;
+  }
+
+  void note_row(const CachedRow& row) {
+    seen_.insert(row.id);
+    if (known_prompts_.insert(row.prompt).second) prompts_.push_back(row.prompt);
+    ++pairs_;
+  }
+
+  static void note_file(const fs::path& path, std::vector<CacheManifest::File>& files) {
+    files.push_back({path.filename().string(), static_cast<int64_t>(fs::file_size(path))});
+  }
+
+  bool enough() const { return next_ >= source_->rows() || (config_.max_pairs > 0 && pairs_ >= config_.max_pairs); }
+
+  void build_pairs() {
+    if (enough()) return;
+    side_ = config_.resolution > 0 ? config_.resolution : build_.encoders.sample_size() * build_.encoders.factor();
+    check<UsageError>(side_ % build_.encoders.factor() == 0, "data.resolution is ", side_, ", expected a multiple of ", build_.encoders.factor(),
+                      ", the pixels per latent of this model's autoencoder");
+    images_at_once_ = std::clamp<int64_t>(kPixelsAtOnce / (side_ * side_), 1, 64);
+    const int64_t group = std::max<int64_t>(1, images_at_once_ / (2 * config_.variants));
+    const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_->rows()) : source_->rows();
+    Progress progress("caching latents", total, std::min(total, config_.max_pairs > 0 ? pairs_ : next_));
+    flushed_ = Clock::now();
+    while (!enough()) {
+      const int64_t before = config_.max_pairs > 0 ? pairs_ : next_;
+      encode(read_group(std::min(source_->rows(), next_ + group)));
+      progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before);
+      const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
+      if (pending_bytes_ >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
+      check(!interrupted(), "interrupted: ", next_, " of ", source_->rows(), " rows are in the cache; the same command goes on from there");
+    }
+    flush();
+  }
+
+  struct Views {
+    std::string origin;
+    std::vector<Tensor> images;  // winner's variants, then the loser's; uint8 [3, side, side]
+  };
+
+  // Rows [next_, end): the kept ones, decoded and cut.
+  std::vector<Views> read_group(int64_t end) {
+    std::vector<Views> group;
+    for (; next_ < end && !enough(); ++next_) {
+      PairRecord record;
+      try {
+        if (!source_->read(next_, record)) {
+          ++(record.kind == PairRecord::Kind::tie ? pending_.counts.ties : pending_.counts.unlabelled);
+        } else if (seen_.contains(record.id)) {
+          ++pending_.counts.duplicates;
+        } else {
+          group.push_back({record.origin, views(record)});
+          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin});
+          note_row(pending_.rows.back());
+        }
+      } catch (const Error& error) {
+        if (!config_.skip_bad) fail<DataError>(error.what(), " (data.skip_bad = true passes over such rows and counts them)");
+        pending_.counts.bad.push_back(error.what());
+      }
+    }
+    return group;
+  }
+
+  std::vector<Tensor> views(const PairRecord& record) const {
+    std::vector<Tensor> images;
+    for (const bool win : {true, false}) {
+      const Tensor image = decode_image(win ? record.win : record.lose, concat(record.origin, ": ", win ? record.win_name : record.lose_name));
+      for (int64_t v = 0; v < config_.variants; ++v) images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
+    }
+    return images;
+  }
+
+  void encode(const std::vector<Views>& group) {
+    if (group.empty()) return;
+    std::vector<Tensor> images, means, stds;
+    for (const Views& views : group) images.insert(images.end(), views.images.begin(), views.images.end());
+    for (size_t begin = 0; begin < images.size(); begin += static_cast<size_t>(images_at_once_)) {
+      const size_t end = std::min(images.size(), begin + static_cast<size_t>(images_at_once_));
+      const Posterior posterior = build_.encoders.images(torch::stack(std::vector<Tensor>(images.begin() + static_cast<int64_t>(begin), images.begin() + static_cast<int64_t>(end))));
+      means.push_back(posterior.mean.to(torch::kCPU, torch::kFloat32));
+      stds.push_back(posterior.logvar.to(torch::kCPU, torch::kFloat32).mul(0.5).exp());
+    }
+    const auto count = static_cast<int64_t>(group.size());
+    const Tensor mean = torch::cat(means), std = torch::cat(stds);
+    const std::vector<int64_t> sizes = {count, 2, config_.variants, mean.size(1), mean.size(2), mean.size(3)};
+    pending_mean_.push_back(mean.view(sizes));
+    pending_std_.push_back(std.view(sizes));
+    check_finite(group);
+    pending_bytes_ += 8 * mean.numel();
+  }
+
+  void check_finite(const std::vector<Views>& group) const {
+    const Tensor good = (pending_mean_.back().isfinite() & pending_std_.back().isfinite()).flatten(1).all(1);
+    for (size_t i = 0; i < group.size(); ++i) {
+      check<DataError>(good[static_cast<int64_t>(i)].item<bool>(), group[i].origin,
+                       ": the autoencoder gave values that are not finite; a half-precision autoencoder overflows: hold it in float32");
+    }
+  }
+
+  // Writes the pending rows as one shard.
+  void flush() {
+    flushed_ = Clock::now();
+    pending_.end = next_;
+    if (pending_.end == pending_.begin) return;
+    TensorMap tensors;
+    if (!pending_mean_.empty()) {
+      const Tensor mean = torch::cat(pending_mean_), std = torch::cat(pending_std_);
+      pending_.largest_std = std.max().item<double>();
+      tensors = {{"win_mean", mean.select(1, 0)}, {"lose_mean", mean.select(1, 1)}, {"win_std", std.select(1, 0)}, {"lose_std", std.select(1, 1)}};
+    }
+    const fs::path path = pair_shard_path(build_.folder, shards_++);
+    save_pair_shard(path, build_.key, pending_, tensors);
+    note_file(path, pair_files_);
+    counts_.add(pending_.counts);
+    pending_ = {next_, next_, {}, {}, 0};
+    pending_mean_.clear();
+    pending_std_.clear();
+    pending_bytes_ = 0;
+  }
+
+  void build_text() {
+    Progress progress("caching text states", static_cast<int64_t>(prompts_.size()));
+    for (size_t begin = 0; begin < prompts_.size(); begin += kPromptsInShard) {
+      const size_t end = std::min<size_t>(prompts_.size(), begin + kPromptsInShard);
+      const std::vector<std::string> part(prompts_.begin() + static_cast<int64_t>(begin), prompts_.begin() + static_cast<int64_t>(end));
+      const fs::path path = text_shard_path(build_.folder, static_cast<int64_t>(begin / kPromptsInShard));
+      if (!holds_text(path, part)) save_text_shard(path, build_.key, part, encode_text(part));
+      note_file(path, text_files_);
+      progress.advance(static_cast<int64_t>(part.size()));
+      check(!interrupted(), "interrupted: the text states of ", end, " prompts are in the cache; the same command goes on from there");
+    }
+  }
+
+  bool holds_text(const fs::path& path, const std::vector<std::string>& prompts) const {
+    if (!fs::exists(path)) return false;
+    try {
+      return text_shard_prompts(SafetensorsFile(path), build_.key) == prompts;
+    } catch (const FormatError&) {
+      return false;
+    }
+  }
+
+  TensorMap encode_text(const std::vector<std::string>& prompts) {
+    std::map<std::string, std::vector<Tensor>> parts;
+    for (size_t begin = 0; begin < prompts.size(); begin += kPromptsAtOnce) {
+      const size_t end = std::min<size_t>(prompts.size(), begin + kPromptsAtOnce);
+      const Condition states = build_.encoders.prompts({prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end)});
+      parts["text"].push_back(states.text.cpu());
+      if (states.text_embeds.defined()) parts["text_embeds"].push_back(states.text_embeds.cpu());
+      if (states.time_ids.defined()) parts["time_ids"].push_back(states.time_ids.cpu());
+    }
+    TensorMap tensors;
+    for (const auto& [name, list] : parts) tensors[name] = torch::cat(list).contiguous();
+    return tensors;
+  }
+
+  const CacheBuild& build_;
+  const DataConfig& config_;
+  std::unique_ptr<PairSource> source_;
+  int64_t side_ = 0, images_at_once_ = 1;
+  int64_t next_ = 0;    // first row of the source that was not looked at yet
+  int64_t pairs_ = 0;   // kept so far
+  int64_t shards_ = 0;  // written so far
+  std::unordered_set<uint64_t> seen_;
+  std::unordered_set<std::string> known_prompts_ = {""};
+  std::vector<std::string> prompts_ = {""};  // the empty one first, for caption dropout
+  RowCounts counts_;                         // of written shards
+  ShardInfo pending_;
+  std::vector<Tensor> pending_mean_, pending_std_;  // [n, 2, V, C, h, w]
+  int64_t pending_bytes_ = 0;
+  Clock::time_point flushed_;
+  std::vector<CacheManifest::File> pair_files_, text_files_;
+};
+
+void report(const CacheManifest& manifest) {
+  const RowCounts& counts = manifest.counts;
+  if (counts.bad.empty()) return;
+  std::string text = concat(counts.bad.size(), counts.bad.size() == 1 ? " unreadable row was passed over: " : " unreadable rows were passed over: ");
+  for (size_t i = 0; i < std::min<size_t>(counts.bad.size(), 5); ++i) text += (i ? "; " : "") + counts.bad[i];
+  if (counts.bad.size() > 5) text += concat("; and ", counts.bad.size() - 5, " more");
+  warn(text);
+}
+
+}  // namespace
+
+std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content) {
+  const std::string side = config.resolution > 0 ? concat("resolution ", config.resolution) : concat("latents ", encoders.sample_size());
+  return concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ", config.crop,
+                "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+}
+
+CacheManifest build_cache(const CacheBuild& build) {
+  std::error_code error;
+  fs::create_directories(build.folder, error);
+  check<IoError>(!error, build.folder.string(), ": the cache's folder cannot be made: ", error.message());
+  const FolderLock lock(build.folder);
+  if (has_manifest(build.folder)) return load_manifest(build.folder, build.key);  // another run finished while this one waited
+  const CacheManifest manifest = Builder(build).run();
+  report(manifest);
+  return manifest;
+}
+
+}  // namespace palate

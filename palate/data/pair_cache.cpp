@@ -1,0 +1,219 @@
+#include "palate/data/pair_cache.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "palate/core/error.h"
+#include "palate/core/generator.h"
+#include "palate/core/hash.h"
+#include "palate/core/log.h"
+#include "palate/data/cache_build.h"
+#include "palate/data/content_hash.h"
+#include "palate/data/split.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A posterior whose largest standard deviation is below this is a codec without noise (logvar at its floor): the noise
+// would vanish in float32's rounding, so none is drawn.
+constexpr double kSmallestStd = 1e-6;
+
+// Where one row's numbers lie in the mapped files.
+struct RowPlace {
+  uint64_t id;
+  float preference;
+  int64_t prompt;
+  const float *win_mean, *win_std, *lose_mean, *lose_std;  // [V, C, h, w]
+};
+
+// One of a condition's tensors for all prompts: mapped shards, and a pointer to each prompt's row.
+struct PromptStates {
+  std::vector<Tensor> shards;  // keep the mappings alive
+  std::vector<const char*> rows;
+
+  void add(const Tensor& shard) {
+    shards.push_back(shard);
+    const auto bytes = static_cast<int64_t>(shard.nbytes()) / shard.size(0);
+    for (int64_t i = 0; i < shard.size(0); ++i) rows.push_back(static_cast<const char*>(shard.data_ptr()) + i * bytes);
+  }
+
+  Tensor gather(const std::vector<int64_t>& prompts) const {
+    if (shards.empty()) return {};
+    std::vector<int64_t> sizes = shards[0].sizes().vec();
+    sizes[0] = static_cast<int64_t>(prompts.size());
+    Tensor out = torch::empty(sizes, shards[0].options());
+    const auto bytes = static_cast<size_t>(out.nbytes()) / prompts.size();
+    char* to = static_cast<char*>(out.data_ptr());
+    for (const int64_t prompt : prompts) {
+      std::memcpy(to, rows[static_cast<size_t>(prompt)], bytes);
+      to += bytes;
+    }
+    return out;
+  }
+};
+
+}  // namespace
+
+struct PairCache::State {
+  std::string key;
+  float scale = 1;
+  bool noisy = false;
+  RowCounts counts;
+  int64_t variants = 0;
+  std::vector<int64_t> latent;   // C, h, w
+  int64_t values = 0;            // C * h * w
+  std::vector<Tensor> mapped;    // keep the mappings alive
+  std::vector<RowPlace> rows;
+  std::vector<std::string> prompts;
+  PromptStates text, text_embeds, time_ids;
+  std::vector<int64_t> train, held_out;
+
+  void load(const fs::path& folder, const CacheManifest& manifest);
+  void load_text(const SafetensorsFile& file);
+  void load_pairs(const SafetensorsFile& file, const std::unordered_map<std::string, int64_t>& numbers);
+  void split(double share, uint64_t seed);
+  void draw_latents(const float* mean, const float* std, Generator* noise, float* out) const;
+};
+
+void PairCache::State::load(const fs::path& folder, const CacheManifest& manifest) {
+  key = manifest.key;
+  scale = static_cast<float>(manifest.scaling_factor);
+  counts = manifest.counts;
+  for (const auto& file : manifest.text_shards) load_text(SafetensorsFile(folder / file.name));
+  std::unordered_map<std::string, int64_t> numbers;
+  for (size_t i = 0; i < prompts.size(); ++i) numbers[prompts[i]] = static_cast<int64_t>(i);
+  for (const auto& file : manifest.pair_shards) load_pairs(SafetensorsFile(folder / file.name), numbers);
+}
+
+void PairCache::State::load_text(const SafetensorsFile& file) {
+  const auto part = text_shard_prompts(file, key);
+  prompts.insert(prompts.end(), part.begin(), part.end());
+  text.add(file.tensor("text"));
+  if (file.contains("text_embeds")) text_embeds.add(file.tensor("text_embeds"));
+  if (file.contains("time_ids")) time_ids.add(file.tensor("time_ids"));
+  check<FormatError>(text.rows.size() == prompts.size(), file.path().string(), ": holds text states of ", text.rows.size(), " prompts, expected ",
+                     prompts.size());
+}
+
+void PairCache::State::load_pairs(const SafetensorsFile& file, const std::unordered_map<std::string, int64_t>& numbers) {
+  const ShardInfo info = pair_shard_info(file, key);
+  noisy = noisy || info.largest_std > kSmallestStd;
+  if (info.rows.empty()) return;
+  const float* starts[4];
+  const char* names[4] = {"win_mean", "win_std", "lose_mean", "lose_std"};
+  for (int i = 0; i < 4; ++i) {
+    const Tensor tensor = file.tensor(names[i]);
+    check<FormatError>(tensor.dim() == 5 && tensor.scalar_type() == torch::kFloat && tensor.size(0) == static_cast<int64_t>(info.rows.size()),
+                       file.path().string(), ": ", names[i], " has shape ", show_shape(tensor.sizes()), ", expected [", info.rows.size(), ", V, C, h, w]");
+    const auto sizes = tensor.sizes().vec();
+    if (latent.empty()) {
+      variants = sizes[1];
+      latent = {sizes[2], sizes[3], sizes[4]};
+      values = sizes[2] * sizes[3] * sizes[4];
+    }
+    check<FormatError>(variants == sizes[1] && latent == std::vector<int64_t>(sizes.begin() + 2, sizes.end()), file.path().string(), ": ", names[i],
+                       " has shape ", show_shape(sizes), ", unlike the shards before it");
+    mapped.push_back(tensor);
+    starts[i] = tensor.data_ptr<float>();
+  }
+  for (size_t i = 0; i < info.rows.size(); ++i) {
+    const CachedRow& row = info.rows[i];
+    const auto prompt = numbers.find(row.prompt);
+    check<FormatError>(prompt != numbers.end(), file.path().string(), ": the text states of '", row.prompt, "' are missing");
+    const int64_t at = static_cast<int64_t>(i) * variants * values;
+    rows.push_back({row.id, static_cast<float>(row.preference), prompt->second, starts[0] + at, starts[1] + at, starts[2] + at, starts[3] + at});
+  }
+}
+
+void PairCache::State::split(double share, uint64_t seed) {
+  // The first prompt is the empty one, kept for caption dropout.
+  const auto held = hold_out({prompts.begin() + 1, prompts.end()}, share, seed);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    (held[static_cast<size_t>(rows[i].prompt) - 1] ? held_out : train).push_back(static_cast<int64_t>(i));
+  }
+}
+
+void PairCache::State::draw_latents(const float* mean, const float* std, Generator* noise, float* out) const {
+  if (!noise) {
+    for (int64_t i = 0; i < values; ++i) out[i] = mean[i] * scale;
+    return;
+  }
+  for (int64_t i = 0; i < values; ++i) out[i] = (mean[i] + std[i] * static_cast<float>(noise->normal())) * scale;
+}
+
+PairCache::PairCache(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PairCache::~PairCache() = default;
+PairCache::PairCache(PairCache&&) noexcept = default;
+
+PairCache PairCache::open(Pipeline& pipeline, const DataConfig& config, const fs::path& folder, uint64_t seed) {
+  return open(*pipeline_encoders(pipeline), config, folder, seed);
+}
+
+PairCache PairCache::open(Encoders& encoders, const DataConfig& config, const fs::path& folder, uint64_t seed) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  check<IoError>(!error, folder.string(), ": the folder for caches cannot be made: ", error.message());
+  const std::string settings = cache_settings(config, encoders, content_hash(config, folder / "hashes.json"));
+  const std::string key = sha256(settings);
+  const fs::path place = folder / key;
+  const CacheManifest manifest = has_manifest(place) ? load_manifest(place, key) : build_cache({config, encoders, place, key, settings});
+  check<DataError>(config.skip_bad || manifest.counts.bad.empty(), manifest.counts.bad.empty() ? "" : manifest.counts.bad[0],
+                   " (data.skip_bad = true passes over such rows and counts them)");
+  auto state = std::make_unique<State>();
+  state->load(place, manifest);
+  state->split(config.held_out, seed);
+  const RowCounts& counts = state->counts;
+  std::string dropped;
+  if (counts.ties) dropped += concat(", ", counts.ties, " ties dropped");
+  if (counts.duplicates) dropped += concat(", ", counts.duplicates, " duplicates");
+  if (counts.unlabelled) dropped += concat(", ", counts.unlabelled, " without a label");
+  if (!counts.bad.empty()) dropped += concat(", ", counts.bad.size(), " unreadable");
+  log("data: ", state->rows.size(), " pairs of ", state->prompts.size() - 1, " prompts, ", state->held_out.size(), " pairs held out", dropped);
+  return PairCache(std::move(state));
+}
+
+const std::vector<int64_t>& PairCache::rows(Split split) const { return split == Split::train ? state_->train : state_->held_out; }
+int64_t PairCache::skipped() const { return static_cast<int64_t>(state_->counts.bad.size()); }
+int64_t PairCache::dropped_ties() const { return state_->counts.ties; }
+int64_t PairCache::duplicates() const { return state_->counts.duplicates; }
+int64_t PairCache::unlabelled() const { return state_->counts.unlabelled; }
+const std::string& PairCache::key() const { return state_->key; }
+const std::string& PairCache::prompt(int64_t row) const { return state_->prompts.at(static_cast<size_t>(state_->rows.at(static_cast<size_t>(row)).prompt)); }
+uint64_t PairCache::id(int64_t row) const { return state_->rows.at(static_cast<size_t>(row)).id; }
+
+PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<uint64_t>& draws, const Options& options) const {
+  const State& s = *state_;
+  check<UsageError>(!rows.empty() && rows.size() == draws.size(), "[pair cache] batch: expected one draw a row and at least one row, got ",
+                    rows.size(), " rows and ", draws.size(), " draws");
+  PairBatch batch;
+  batch.rows = rows;
+  std::vector<int64_t> sizes = {static_cast<int64_t>(rows.size()), s.latent[0], s.latent[1], s.latent[2]}, prompts;
+  batch.latents_win = torch::empty(sizes, torch::kFloat);
+  batch.latents_lose = torch::empty(sizes, torch::kFloat);
+  batch.preference = torch::empty({sizes[0]}, torch::kFloat);
+  float *win = batch.latents_win.data_ptr<float>(), *lose = batch.latents_lose.data_ptr<float>(), *preference = batch.preference.data_ptr<float>();
+  for (size_t i = 0; i < rows.size(); ++i, win += s.values, lose += s.values) {
+    check<UsageError>(rows[i] >= 0 && rows[i] < static_cast<int64_t>(s.rows.size()), "[pair cache] batch: expected a row below ", s.rows.size(), ", got ", rows[i]);
+    const RowPlace& row = s.rows[static_cast<size_t>(rows[i])];
+    batch.ids.push_back(row.id);
+    preference[i] = row.preference;
+    const uint64_t turn = options.augment && s.variants > 1 ? (mix(options.seed, row.id) + draws[i]) % static_cast<uint64_t>(s.variants) : 0;
+    const int64_t at = static_cast<int64_t>(turn) * s.values;
+    const bool noisy = options.augment && s.noisy;
+    Generator win_noise({options.seed, mix(row.id, 1), draws[i], Purpose::posterior}), lose_noise({options.seed, mix(row.id, 2), draws[i], Purpose::posterior});
+    s.draw_latents(row.win_mean + at, row.win_std + at, noisy ? &win_noise : nullptr, win);
+    s.draw_latents(row.lose_mean + at, row.lose_std + at, noisy ? &lose_noise : nullptr, lose);
+    const bool drop = options.augment && options.caption_dropout > 0 &&
+                      Generator({options.seed, row.id, draws[i], Purpose::caption_drop}).uniform() < options.caption_dropout;
+    prompts.push_back(drop ? 0 : row.prompt);
+  }
+  batch.condition = {s.text.gather(prompts), s.text_embeds.gather(prompts), s.time_ids.gather(prompts)};
+  return batch;
+}
+
+}  // namespace palate

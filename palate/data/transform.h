@@ -1,0 +1,27 @@
+// From a decoded image to the square that the model sees, as Diffusion-DPO's training script does it: short side to the
+// resolution (bilinear, Pillow's), then a crop, then perhaps a flip. Unlike there, both images of a pair share the crop's
+// place and the flip, so that "cut off at the left" or "mirrored" is never what tells winner from loser.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "palate/core/tensor_fwd.h"
+
+namespace palate {
+
+// Where to cut: the share of the free space on each axis, in [0, 1).
+struct CropPlace {
+  bool center = true;
+  double x = 0.5, y = 0.5;  // not used by a center crop, which rounds as torchvision does
+  bool flip = false;
+};
+
+// The place for one variant of a pair, keyed by (id, variant): the same in every run, whatever its seed, because runs
+// with different seeds share one cache.
+CropPlace crop_place(uint64_t id, int64_t variant, const std::string& crop, bool flip);
+
+// uint8 [3, H, W] -> uint8 [3, side, side], contiguous.
+Tensor square(const Tensor& image, int64_t side, const CropPlace& place);
+
+}  // namespace palate
