@@ -1,0 +1,177 @@
+// The whole job on the embedded world. Every step goes through the files and functions that a person's own data goes through.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "palate/adapters/lora.h"
+#include "palate/cli/command.h"
+#include "palate/config/config.h"
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/core/generator.h"
+#include "palate/core/hash.h"
+#include "palate/core/log.h"
+#include "palate/core/progress.h"
+#include "palate/eval/evaluation.h"
+#include "palate/io/json.h"
+#include "palate/report/report.h"
+#include "palate/train/train.h"
+#include "palate/world/oracle_judge.h"
+#include "palate/world/pairs.h"
+#include "palate/world/prompts.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+struct Flags {
+  std::string base = PALATE_ASSETS "/base", config = PALATE_ASSETS "/demo.toml", out;
+  std::vector<std::string> overrides;
+  int64_t prompts = 400, seed = 0, threads = 0;
+  bool json = false;
+};
+
+// runs/demo-1, or the first number that is free.
+fs::path free_folder() {
+  for (int n = 1;; ++n) {
+    const fs::path folder = "runs/demo-" + std::to_string(n);
+    if (!fs::exists(folder)) return folder;
+  }
+}
+
+class Clock {
+ public:
+  // Seconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+RunConfig run_config(const Flags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
+  RunConfig config;
+  std::vector<std::string> overrides = method;
+  overrides.insert(overrides.end(), flags.overrides.begin(), flags.overrides.end());
+  load_config(read_config_source(flags.config, overrides), [&](Fields& f) { config.visit(f); });
+  config.model = flags.base;
+  config.data.pairs = {(folder / "pairs.parquet").string()};
+  config.data.cache = (folder / "cache").string();
+  config.output = (folder / name).string();
+  config.seed = flags.seed;
+  config.threads = flags.threads;
+  return config;
+}
+
+// A DPO step runs policy and reference on winner and loser and goes backward through both (2 + 2 + 4 forward passes' worth);
+// a step of SFT runs and goes backward through the winner alone (1 + 2). Equal compute is 8/3 as many steps.
+int64_t equal_compute_steps(int64_t dpo_steps) { return dpo_steps * 8 / 3; }
+
+Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vector<std::string>& runs, const GenerateOptions& sampling) {
+  world::OracleJudge judge;
+  Evaluation evaluation;
+  evaluation.judge = judge.name();
+  evaluation.caution =
+      "The judge is the embedded world's oracle, which also made the labels, so this shows that the training works, not that people agree. "
+      "The prompts are held out: neither the base nor the pairs nor any choice of ours has seen them.";
+  evaluation.tie_margin = judge.tie_margin();
+  evaluation.seed = static_cast<uint64_t>(flags.seed);
+  evaluation.sampling = sampling;
+  evaluation.sampling.seed = mix(stable_hash("demo evaluation"), evaluation.seed);
+  evaluation.requests = paired_requests(world::held_out_prompts(flags.prompts, evaluation.seed));
+  Pipeline pipeline(flags.base);
+  evaluation.hashes["base unet"] = pipeline.weights_hash("unet");
+  evaluation.hashes["pairs.parquet"] = sha256_file(folder / "pairs.parquet");
+  GenerateOptions options = evaluation.sampling;
+  options.title = "sampling base";
+  evaluation.sides.push_back(make_side("base", pipeline, evaluation.requests, options, judge));
+  for (const auto& run : runs) {
+    const fs::path file = folder / run / "pytorch_lora_weights.safetensors";
+    Lora lora = Lora::load(pipeline.denoiser().module(), file);
+    options.title = "sampling " + run;
+    evaluation.sides.push_back(make_side(run, pipeline, evaluation.requests, options, judge));
+    evaluation.hashes[run + " lora"] = sha256_file(file);
+    lora.remove();
+  }
+  return evaluation;
+}
+
+void finish(const Flags& flags, const fs::path& folder, const Evaluation& evaluation, const Json& seconds) {
+  evaluation.save(folder);
+  const Json result = evaluation.to_json();
+  write_json(folder / "summary.json", {{"seed", flags.seed}, {"seconds", seconds}, {"comparisons", result.at("comparisons")}});
+  const fs::path page = write_report(folder, "Palate demo: a base model and what preferences made of it");
+  if (flags.json) {
+    std::printf("%s\n", Json{{"comparisons", result.at("comparisons")}, {"seconds", seconds}, {"report", page.string()}}.dump().c_str());
+  } else {
+    std::printf("\n%s\nLook at the pictures: %s\n", show_comparisons(result).c_str(), fs::absolute(page).c_str());
+  }
+}
+
+void run(const Flags& flags) {
+  check<UsageError>(flags.prompts >= 1, "--prompts: expected at least 1, got ", flags.prompts);
+  set_threads(flags.threads);
+  const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
+  check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
+  const RunConfig dpo = run_config(flags, folder, "dpo", {});  // a mistake in the config shows before anything is made
+  fs::create_directories(folder);
+  Clock clock;
+  Json seconds;
+
+  log("1/4 sampling pictures from the base, and asking a simulated person which of them is better");
+  {
+    Pipeline base(flags.base);
+    world::PairOptions options;
+    options.seed = static_cast<uint64_t>(flags.seed);
+    write_json(folder / "pairs.json", world::make_pairs(base, options, folder / "pairs.parquet"));
+  }
+  seconds["pairs"] = clock.lap();
+
+  log("2/4 DPO on these pairs (", dpo.train.steps, " steps)");
+  if (train(dpo).interrupted) return;
+  seconds["dpo"] = clock.lap();
+
+  const RunConfig sft = run_config(flags, folder, "sft",
+                                   {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
+  log("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
+  if (train(sft).interrupted) return;
+  seconds["sft"] = clock.lap();
+
+  log("4/4 ", flags.prompts, " held-out prompts, the same noise for every model");
+  GenerateOptions sampling;
+  sampling.steps = dpo.sample.steps;
+  sampling.guidance_scale = dpo.sample.guidance_scale;
+  sampling.sampler = dpo.sample.sampler;
+  sampling.batch = 100;
+  const Evaluation evaluation = evaluate(flags, folder, {"dpo", "sft"}, sampling);
+  seconds["evaluation"] = clock.lap();
+  finish(flags, folder, evaluation, seconds);
+}
+
+}  // namespace
+
+void add_demo(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--out", flags->out, "folder to write; must not exist (default: runs/demo-N)");
+  app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")->capture_default_str();
+  app.add_option("--prompts", flags->prompts, "held-out prompts of the comparison")->capture_default_str();
+  app.add_option("--base", flags->base, "base model folder (default: the shipped one)");
+  app.add_option("--config", flags->config, "training config (default: the shipped one)");
+  app.add_option("--set", flags->overrides, "key=value over the training config, repeatable");
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_flag("--json", flags->json, "one JSON object on stdout");
+  app.footer(
+      "Samples pairs from the shipped base, lets a simulated person choose, trains a LoRA with DPO (and, for comparison, with SFT),\n"
+      "and compares the models blindly on prompts that nothing has seen. Ends with report.html: pictures, win rates, curves.\n"
+      "Example:\n  palate demo --seed 1");
+  app.callback([flags] { run(*flags); });
+}
+
+}  // namespace palate
