@@ -36,6 +36,7 @@ def text_name(name):
 def write(model, path, dtype, rename=lambda name: name):
     tensors = {rename(name): value.to(dtype).contiguous() for name, value in model.state_dict().items() if value.is_floating_point()}
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # save_file makes it for the owner only
     count = sum(value.numel() for value in tensors.values())
     print(f"{path}: {len(tensors)} tensors, {count / 1e6:.1f} M values, {path.stat().st_size / 1e9:.2f} GB")
 

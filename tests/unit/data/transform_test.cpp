@@ -1,0 +1,60 @@
+#include <doctest/doctest.h>
+#include <torch/types.h>
+
+#include "palate/data/transform.h"
+#include "tests/support/expect_close.h"
+
+using namespace palate;
+using namespace palate::test;
+
+TEST_CASE("square: equals torchvision's resize and center crop on Pillow images") {
+  const auto golden = load_golden("data_squares.safetensors");
+  int count = 0;
+  for (const auto& [name, source] : golden) {
+    if (!name.starts_with("source.")) continue;
+    const std::string rest = name.substr(7);
+    const int64_t side = std::stoll(rest);
+    expect_equal(rest, square(source, side, {}), golden.at("square." + rest));
+    ++count;
+  }
+  CHECK(count == 6);
+}
+
+TEST_CASE("square: images of a pair are cut at the same relative place, whatever their sizes") {
+  // A ramp from left to right: the cut's mean tells where it was made. One image is twice the other's size.
+  const Tensor small = torch::arange(64).to(torch::kByte).view({1, 1, 64}).expand({3, 16, 64}).contiguous();
+  const Tensor large = small.repeat_interleave(2, 1).repeat_interleave(2, 2);
+  double lowest = 64, highest = 0;
+  for (int64_t variant = 0; variant < 40; ++variant) {
+    const CropPlace place = crop_place(77, variant, "random", false);
+    const Tensor a = square(small, 16, place), b = square(large, 16, place);
+    REQUIRE(a.sizes().vec() == std::vector<int64_t>{3, 16, 16});
+    const double x = a.to(torch::kFloat).mean().item<double>(), y = b.to(torch::kFloat).mean().item<double>();
+    CHECK(std::abs(x - y) < 0.6);  // the resized ramp is rounded to whole values
+    lowest = std::min(lowest, x), highest = std::max(highest, x);
+  }
+  // Means lie between 7.5 (left end) and 55.5 (right end), evenly: 40 draws reach the outer fifths almost surely.
+  CHECK(lowest < 17);
+  CHECK(highest > 46);
+}
+
+TEST_CASE("crop place: keyed by pair and variant; half of the variants are flipped; a center crop draws nothing") {
+  int flips = 0;
+  for (int64_t variant = 0; variant < 400; ++variant) flips += crop_place(5, variant, "center", true).flip;
+  CHECK(std::abs(flips - 200) < 50);  // five standard deviations of a binomial
+  const CropPlace a = crop_place(5, 2, "random", true), again = crop_place(5, 2, "random", true), other = crop_place(6, 2, "random", true);
+  CHECK(a.x == again.x);
+  CHECK(a.y == again.y);
+  CHECK(a.x != other.x);
+  CHECK(crop_place(5, 2, "center", false).center);
+  CHECK_FALSE(crop_place(5, 2, "center", false).flip);
+}
+
+TEST_CASE("square: a flip mirrors the cut") {
+  const auto golden = load_golden("data_squares.safetensors");
+  const Tensor source = golden.at("source.16.61x40");
+  CropPlace place;
+  const Tensor plain = square(source, 16, place);
+  place.flip = true;
+  expect_equal("flipped", square(source, 16, place), plain.flip({2}).contiguous());
+}
