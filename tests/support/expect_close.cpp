@@ -28,7 +28,7 @@ void expect_close(const std::string& name, const Tensor& got, const Tensor& expe
 void expect_equal(const std::string& name, const Tensor& got, const Tensor& expected) {
   INFO(name);
   REQUIRE(got.sizes() == expected.sizes());
-  REQUIRE(got.scalar_type() == expected.scalar_type());
+  REQUIRE((got.scalar_type() == expected.scalar_type()));
   CHECK(torch::equal(got, expected));
 }
 
