@@ -30,7 +30,7 @@ struct ReferenceSetup {
   // UsageError, and `cached` holds a frozen copy while it fills its file.
   Denoiser* policy = nullptr;
   std::filesystem::path denoiser_folder;  // MODEL/unet: what frozen_copy loads
-  LoadOptions load;                       // dtype and device of the copy
+  LoadOptions load;                       // the policy's dtype and device, and so the copy's
   const NoiseSchedule* schedule = nullptr;
   // The rest is for `cached` alone. A row stands in one of the parts at most (train rows, held-out rows).
   std::vector<ReferenceRows> parts;

@@ -25,9 +25,11 @@ struct ObjectiveConfig {
   int64_t reference_draws = 8;             // cached: K draws of (t, noise) for each pair
 
   void visit(Fields& f);  // builds the members below while the names are read
+  void build();           // builds them from the names where no visitor has; keeps constants whose name is unchanged
   std::shared_ptr<Loss> loss_member;
   std::shared_ptr<ErrorSpace> error_space_member;
   std::shared_ptr<TimestepPolicy> timestep_member;
+  std::string built_loss, built_error_space, built_timesteps;  // the names that the members were built from
 };
 
 struct ObjectiveOutput {

@@ -1,0 +1,43 @@
+#include "palate/objective/noising.h"
+
+#include <torch/types.h>
+
+#include "palate/core/error.h"
+
+namespace palate {
+
+Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const TimestepPolicy& policy,
+                const NoiseSchedule& schedule) {
+  check(draws.size() == batch.ids.size(), "draws: expected one a pair (", batch.ids.size(), "), found ", draws.size());
+  const std::vector<int64_t> one(batch.latents_win.sizes().begin() + 1, batch.latents_win.sizes().end());
+  std::vector<int64_t> t;
+  std::vector<float> weight;
+  std::vector<Tensor> noise;
+  for (size_t i = 0; i < draws.size(); ++i) {
+    Generator times({seed, batch.ids[i], draws[i], Purpose::timestep});
+    const Timestep step = policy.draw(schedule, times);
+    t.push_back(step.t);
+    weight.push_back(static_cast<float>(step.weight));
+    noise.push_back(Generator({seed, batch.ids[i], draws[i], Purpose::noise}).normal(one));
+  }
+  const auto device = batch.latents_win.device();
+  return {.t = torch::tensor(t, torch::kInt64).to(device),
+          .weight = torch::tensor(weight, torch::kFloat32).to(device),
+          .noise = at::stack(noise).to(device)};
+}
+
+std::pair<Tensor, Tensor> branch_errors(Denoiser& network, const PairBatch& batch, const Draw& draw, const NoiseSchedule& schedule,
+                                        const ErrorSpace& space, bool with_loser) {
+  const auto twice = [&](const Tensor& x) { return with_loser ? at::cat({x, x}) : x; };
+  const Tensor x0 = with_loser ? at::cat({batch.latents_win, batch.latents_lose}) : batch.latents_win;  // [2B, C, h, w]
+  const Tensor noise = twice(draw.noise), t = twice(draw.t);
+  const Condition condition = with_loser ? concat_conditions(batch.condition, batch.condition) : batch.condition;
+  const Tensor x_t = schedule.add_noise(x0, noise, t);
+  const Tensor prediction = network.predict(x_t, t, condition);
+  const Tensor error = space.error({schedule, x0, noise, x_t, t, condition, prediction});  // [2B]
+  if (!with_loser) return {error, Tensor()};
+  const auto halves = error.chunk(2);
+  return {halves[0], halves[1]};
+}
+
+}  // namespace palate

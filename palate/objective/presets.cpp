@@ -1,0 +1,57 @@
+// Methods of papers as named points of the grid: lists of overrides. Sources: objectives.md, sections 1 and 13.
+#include "palate/core/error.h"
+#include "palate/objective/objective.h"
+
+namespace palate {
+namespace {
+
+struct Preset {
+  const char* name;
+  const char* summary;
+  std::vector<std::string> overrides;
+};
+
+const std::vector<Preset>& table() {
+  static const std::vector<Preset> all = {
+      // The launcher of SalesforceAIResearch/DiffusionDPO for SD1.5. Its learning rate is 1e-8 times the 2048 pairs of a step;
+      // the paper prints a thousandth of that, which does not train.
+      {"diffusion-dpo-sd15",
+       "Diffusion-DPO as published for SD1.5: the whole U-Net, beta 5000, 2048 pairs a step",
+       {"objective.loss=dpo", "objective.loss_type=sigmoid", "objective.beta=5000", "objective.error_space=output", "objective.timesteps=uniform",
+        "objective.reference=frozen_copy", "full=true", "data.ties=drop", "data.caption_dropout=0.2", "data.resolution=512", "data.flip=true",
+        "optimizer.name=adamw", "optimizer.lr=2.048e-5", "optimizer.weight_decay=0.01", "optimizer.lr_schedule=constant_with_warmup",
+        "optimizer.warmup_steps=500", "optimizer.clip_norm=1", "train.batch=1", "train.accumulation=2048", "train.steps=2000"}},
+      // diffusers' research_projects/diffusion_dpo: beta 2500 without the half is beta 5000 with it.
+      {"diffusion-dpo-lora",
+       "Diffusion-DPO on a rank-8 LoRA, as diffusers' example: beta 5000 (2500 there), reference = adapters off",
+       {"objective.loss=dpo", "objective.loss_type=sigmoid", "objective.beta=5000", "objective.error_space=output", "objective.timesteps=uniform",
+        "objective.reference=adapters_off", "full=false", "lora.rank=8", "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]",
+        "data.ties=drop", "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1",
+        "train.batch=16", "train.accumulation=2", "train.steps=10000"}},
+      {"sft",
+       "fine-tuning on the winners with the same LoRA: the baseline at equal compute",
+       {"objective.loss=sft", "objective.error_space=output", "objective.timesteps=uniform", "objective.reference=none", "full=false", "lora.rank=8",
+        "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "data.ties=drop", "optimizer.name=adamw", "optimizer.lr=1e-5",
+        "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16", "train.accumulation=2", "train.steps=10000"}},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<RegistryLine> presets() {
+  std::vector<RegistryLine> lines;
+  for (const auto& preset : table()) lines.push_back({preset.name, preset.summary});
+  return lines;
+}
+
+std::vector<std::string> preset_overrides(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& preset : table()) {
+    if (name == preset.name) return preset.overrides;
+    known.push_back(preset.name);
+  }
+  fail<UsageError>("there is no preset '", name, "'", did_you_mean(name, known), "; it is one of ", one_of(known));
+}
+
+}  // namespace palate
