@@ -1,0 +1,68 @@
+// palate list WHAT: the registries, one line a name.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "palate/cli/command.h"
+#include "palate/diffusion/sampler.h"
+#include "palate/models/registry.h"
+#include "palate/objective/objective.h"
+
+namespace palate {
+namespace {
+
+using Lines = std::vector<RegistryLine>;
+
+Lines bare(const std::vector<std::string>& names) {
+  Lines lines;
+  for (const auto& name : names) lines.push_back({name, ""});
+  return lines;
+}
+
+struct Registry {
+  const char* name;
+  Lines (*lines)();
+};
+constexpr Registry registries[] = {
+    {"losses", losses},
+    {"error-spaces", error_spaces},
+    {"timesteps", timestep_policies},
+    {"references", references},
+    {"presets", presets},
+    {"models", [] { return bare(model_names()); }},
+    {"samplers", [] { return bare(sampler_names()); }},
+};
+
+void print(const Lines& lines, bool json) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  size_t width = 0;
+  for (const auto& line : lines) width = std::max(width, line.name.size());
+  for (const auto& line : lines) {
+    all.push_back({{"name", line.name}, {"summary", line.summary}});
+    if (json) continue;
+    if (line.summary.empty()) {
+      std::printf("%s\n", line.name.c_str());
+    } else {
+      std::printf("%-*s  %s\n", static_cast<int>(width), line.name.c_str(), line.summary.c_str());
+    }
+  }
+  if (json) std::printf("%s\n", all.dump().c_str());
+}
+
+}  // namespace
+
+void add_list(CLI::App& app) {
+  auto what = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  std::vector<std::string> names;
+  for (const auto& registry : registries) names.push_back(registry.name);
+  app.add_option("what", *what, "what to list")->required()->check(CLI::IsMember(names))->type_name("WHAT");
+  app.add_flag("--json", *json, "one JSON array on stdout");
+  app.callback([what, json] {
+    for (const auto& registry : registries) {
+      if (*what == registry.name) print(registry.lines(), *json);
+    }
+  });
+}
+
+}  // namespace palate

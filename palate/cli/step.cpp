@@ -1,0 +1,202 @@
+// palate step: one evaluation of an objective on given latents, noise, timesteps and text states. The tool for comparing with
+// any other implementation: nothing in it is random, there is no dropout and no augmentation.
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+
+#include "palate/adapters/lora.h"
+#include "palate/cli/command.h"
+#include "palate/config/config.h"
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/objective/make_reference.h"
+#include "palate/train/run_config.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string config, model, objective, lora, in, out, reference_model;
+  std::string dtype = "float32", device = "cpu";
+  bool full = false;
+  std::vector<std::string> overrides;
+};
+
+// The objective by name (a loss or a preset) with key=value pairs, `objective.` before the key or not.
+ObjectiveConfig named_objective(const Arguments& a) {
+  std::vector<std::string> overrides;
+  const auto add = [&](const std::string& text) {
+    constexpr std::string_view table = "objective.";
+    overrides.push_back(text.starts_with(table) ? text.substr(table.size()) : text);
+  };
+  if (a.full) add("reference=frozen_copy");
+  const auto all = losses();
+  if (std::any_of(all.begin(), all.end(), [&](const auto& line) { return line.name == a.objective; })) {
+    add("loss=" + a.objective);
+  } else {
+    for (const auto& text : preset_overrides(a.objective)) {
+      if (text.starts_with("objective.")) add(text);
+    }
+  }
+  for (const auto& text : a.overrides) add(text);
+  ObjectiveConfig config;
+  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) { config.visit(f); });
+  return config;
+}
+
+RunConfig resolve(const Arguments& a) {
+  RunConfig run;
+  if (!a.config.empty()) {
+    load_config(read_config_source(a.config, a.overrides), [&](Fields& f) { run.visit(f); });
+  } else {
+    check<UsageError>(!a.objective.empty(), "step needs --objective NAME (palate list losses, palate list presets) or --config FILE");
+    run.objective = named_objective(a);
+  }
+  if (!a.model.empty()) run.model = a.model;
+  run.full = run.full || a.full;
+  check<UsageError>(!run.model.empty(), "step needs --model DIR, a model folder in diffusers' layout");
+  check<UsageError>(run.full || !a.lora.empty(), "step needs --lora FILE, or --full for the gradients of the whole network");
+  check<UsageError>(run.objective.reference != "cached", "step computes the reference itself: objective.reference cannot be cached here");
+  return run;
+}
+
+// The batch file, with a sentence for what is missing.
+class BatchFile {
+ public:
+  BatchFile(const std::string& path, c10::Device device) : file_(path), device_(device) {}
+  Tensor optional(const std::string& name) const {
+    return file_.contains(name) ? file_.tensor(name).to(device_) : Tensor();
+  }
+  Tensor required(const std::string& name) const {
+    check<UsageError>(file_.contains(name), file_.path().string(), ": step needs the tensor '", name, "', which is not in the file");
+    return optional(name);
+  }
+  // float32, and as many rows as the batch has.
+  Tensor rows(const std::string& name, int64_t count) const {
+    const Tensor tensor = required(name);
+    check<UsageError>(tensor.dim() > 0 && tensor.size(0) == count, file_.path().string(), ": ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
+                      count, " rows as the winners' latents");
+    return tensor;
+  }
+  bool contains(const std::string& name) const { return file_.contains(name); }
+
+ private:
+  SafetensorsFile file_;
+  c10::Device device_;
+};
+
+struct Step {
+  PairBatch batch;
+  Draw draw;
+};
+
+Step read_batch(const BatchFile& file, const Loss& loss, c10::ScalarType dtype) {
+  Step step;
+  PairBatch& batch = step.batch;
+  const bool single = !loss.needs_loser() && !file.contains("latents_win");
+  batch.latents_win = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
+  check<UsageError>(batch.latents_win.dim() == 4, "step: latents have shape ", show_shape(batch.latents_win.sizes()), ", expected [B, C, H, W]");
+  const int64_t count = batch.latents_win.size(0);
+  const auto like_latents = [&](const std::string& name) {
+    const Tensor tensor = file.rows(name, count).to(torch::kFloat32);
+    check<UsageError>(tensor.sizes() == batch.latents_win.sizes(), "step: ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
+                      show_shape(batch.latents_win.sizes()), " as the winners' latents");
+    return tensor;
+  };
+  if (loss.needs_loser()) batch.latents_lose = like_latents("latents_lose");
+  batch.condition.text = file.rows("encoder_hidden_states", count).to(dtype);
+  if (file.contains("text_embeds")) batch.condition.text_embeds = file.rows("text_embeds", count).to(dtype);
+  if (file.contains("time_ids")) batch.condition.time_ids = file.rows("time_ids", count);
+  batch.preference = file.contains("preference") ? file.rows("preference", count).to(torch::kFloat32) : torch::ones({count}, batch.latents_win.options());
+  for (int64_t i = 0; i < count; ++i) {
+    batch.ids.push_back(static_cast<uint64_t>(i));
+    batch.rows.push_back(i);
+  }
+  const Tensor t = file.required("timesteps").to(torch::kInt64).flatten();
+  check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");
+  step.draw = {.t = t.expand({count}).contiguous(), .weight = torch::ones({count}, batch.latents_win.options()), .noise = like_latents("noise")};
+  return step;
+}
+
+TensorMap outputs(const ObjectiveOutput& result) {
+  TensorMap out;
+  const auto keep = [&](const char* name, const Tensor& value) {
+    if (value.defined()) out[name] = value.detach().to(torch::kFloat32);
+  };
+  keep("loss", result.loss);
+  keep("losses", result.losses);
+  keep("logits", result.terms.logits);
+  keep("policy_win", result.errors.policy_win);
+  keep("policy_lose", result.errors.policy_lose);
+  keep("reference_win", result.errors.reference_win);
+  keep("reference_lose", result.errors.reference_lose);
+  return out;
+}
+
+void step(const Arguments& a) {
+  const RunConfig run = resolve(a);
+  const c10::Device device = parse_device(a.device);
+  const c10::ScalarType dtype = parse_dtype(a.dtype);
+  const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
+  const fs::path model = run.model;
+  const NoiseSchedule schedule(read_json(model / "scheduler" / "scheduler_config.json"));
+  const auto policy = load_denoiser(model / "unet", load);
+
+  // What is trained, under the names that it is saved with.
+  std::vector<std::pair<std::string, Tensor>> trained;
+  std::optional<Lora> lora;
+  for (auto& parameter : policy->module().parameters()) parameter.requires_grad_(run.full);
+  if (run.full) {
+    for (const auto& item : policy->module().named_parameters()) trained.emplace_back(item.key(), item.value());
+  }
+  if (!a.lora.empty()) {
+    lora = Lora::load(policy->module(), a.lora);
+    for (const auto& [name, value] : lora->parameters()) trained.emplace_back("unet." + name, value);
+  }
+
+  const fs::path frozen = a.reference_model.empty() ? model : fs::path(a.reference_model);
+  ReferenceSetup setup;
+  setup.policy = run.full ? nullptr : policy.get();
+  setup.denoiser_folder = frozen / "unet";
+  setup.load = load;
+  ObjectiveConfig config = run.objective;
+  config.build();
+  const Step given = read_batch(BatchFile(a.in, device), *config.loss_member, dtype);
+  auto objective = make_objective(config, schedule, config.loss_member->needs_reference() ? make_reference(config, setup) : nullptr);
+  const std::vector<uint64_t> draws(given.batch.ids.size(), 0);
+  const ObjectiveOutput result = objective->evaluate(*policy, given.batch, given.draw, draws);
+  result.loss.backward();
+
+  TensorMap out = outputs(result);
+  for (const auto& [name, value] : trained) out["grad." + name] = value.grad().defined() ? value.grad() : torch::zeros_like(value);
+  save_safetensors(a.out, out);
+}
+
+}  // namespace
+
+void add_step(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  app.add_option("--model", a->model, "model folder (unet/, scheduler/)")->type_name("DIR");
+  auto* objective = app.add_option("--objective", a->objective, "a loss or a preset (palate list losses|presets)")->type_name("NAME");
+  app.add_option("--config", a->config, "a run's config instead: its model, [objective] and full")->type_name("FILE")->excludes(objective);
+  app.add_option("--lora", a->lora, "the trained adapters")->type_name("FILE");
+  app.add_flag("--full", a->full, "gradients of the whole U-Net; the reference is a frozen copy");
+  app.add_option("--reference-model", a->reference_model, "model folder of the frozen copy; default: --model")->type_name("DIR");
+  app.add_option("--in", a->in,
+                 "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
+                 "SDXL: text_embeds, time_ids; sft may give latents alone")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")->required()->type_name("FILE");
+  app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();
+  app.add_option("--device", a->device, "cpu | cuda")->capture_default_str();
+  app.add_option("overrides", a->overrides, "constants: beta=2000 loss_type=ipo")->type_name("KEY=VALUE");
+  app.callback([a] { step(*a); });
+}
+
+}  // namespace palate
