@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #include "palate/core/error.h"
 
@@ -39,7 +38,8 @@ void sync_path(const fs::path& path) {
   const int saved = errno;
   close(file);
   errno = saved;
-  if (status != 0) fail_io(path, "cannot be synced to disk");
+  // Some file systems cannot sync a folder and say EINVAL; there the rename is all that can be done.
+  if (status != 0 && saved != EINVAL) fail_io(path, "cannot be synced to disk");
 }
 
 fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
@@ -49,7 +49,6 @@ fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.
 struct AtomicFile::State {
   fs::path path, temporary;
   int file = -1;
-  std::vector<char> buffer;
 };
 
 AtomicFile::AtomicFile(fs::path path) : state_(std::make_unique<State>()) {
@@ -116,9 +115,11 @@ AtomicFolder::~AtomicFolder() {
 const fs::path& AtomicFolder::work() const { return work_; }
 
 void AtomicFolder::commit() {
-  for (const auto& entry : fs::recursive_directory_iterator(work_)) sync_path(entry.path());
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(work_, error), end; !error && entry != end; entry.increment(error)) sync_path(entry->path());
+  check<IoError>(!error, work_.string(), ": cannot be read: ", error.message());
   sync_path(work_);
-  check<IoError>(!fs::exists(path_), path_.string(), ": is already there");
+  check<IoError>(!fs::exists(fs::symlink_status(path_)), path_.string(), ": is already there");
   if (::rename(work_.c_str(), path_.c_str()) != 0) fail_io(path_, "cannot be put in place");
   work_.clear();
   sync_path(parent_of(path_));

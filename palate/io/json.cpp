@@ -12,14 +12,15 @@ namespace {
 
 constexpr int deepest = 200;  // nested arrays and objects: a parser that recurses must not overflow its stack
 
-std::string place(std::string_view text, size_t byte) {
+// "line:column" of a byte, where the text itself begins on line `first`.
+std::string place(std::string_view text, size_t byte, int64_t first) {
   const std::string_view before = text.substr(0, std::min(byte, text.size()));
-  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
-  const size_t start = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;
+  const auto line = std::count(before.begin(), before.end(), '\n') + first;
+  const size_t start = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + first;
   return std::to_string(line) + ":" + std::to_string(before.size() - start + 1);
 }
 
-void check_depth(std::string_view text, const std::string& origin) {
+void check_depth(std::string_view text, const std::string& origin, int64_t line) {
   int depth = 0;
   bool quoted = false;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -30,26 +31,30 @@ void check_depth(std::string_view text, const std::string& origin) {
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
-      check<FormatError>(++depth <= deepest, origin, ":", place(text, i), ": JSON nested deeper than ", deepest, " levels is refused");
+      if (++depth > deepest) fail<FormatError>(origin, ":", place(text, i, line), ": JSON nested deeper than ", deepest, " levels is refused");
     } else if (c == '}' || c == ']') {
       --depth;
     }
   }
 }
 
-}  // namespace
-
-Json parse_json(std::string_view text, const std::string& origin) {
-  check_depth(text, origin);
+Json parse_from_line(std::string_view text, const std::string& origin, int64_t line) {
+  check_depth(text, origin, line);
   try {
     return Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& error) {
-    std::string why = error.what();
-    const size_t colon = why.find("syntax error");
-    if (colon != std::string::npos) why = why.substr(colon);
-    fail<FormatError>(origin, ":", place(text, error.byte > 0 ? error.byte - 1 : 0), ": is not JSON: ", why);
+    std::string why = error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ..."
+    const size_t colon = why.find(": ");
+    if (colon != std::string::npos) why = why.substr(colon + 2);
+    fail<FormatError>(origin, ":", place(text, error.byte > 0 ? error.byte - 1 : 0, line), ": is not JSON: ", why);
+  } catch (const Json::exception&) {
+    fail<FormatError>(origin, ":", line, ": holds a number that is larger than a double can be");
   }
 }
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& origin) { return parse_from_line(text, origin, 1); }
 
 Json read_json(const std::filesystem::path& path) { return parse_json(read_file(path), path.string()); }
 
@@ -63,10 +68,7 @@ void read_jsonl(const std::filesystem::path& path, const std::function<void(cons
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    check_depth(line, path.string());
-    const Json value = Json::parse(line, nullptr, false);
-    check<FormatError>(!value.is_discarded(), path.string(), ":", number, ": expected one JSON value on this line, found text that is not JSON");
-    use(value, number);
+    use(parse_from_line(line, path.string(), number), number);
   }
 }
 

@@ -97,8 +97,10 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   char* data = state_->mapping->data + state_->header.data_start + entry.begin;
   const auto keep = state_->mapping;  // the mapping lives as long as any of its tensors
   Tensor view = torch::from_blob(data, entry.shape, [keep](void*) {}, torch::TensorOptions().dtype(kind->second));
-  // Files of other writers may be unaligned; vector kernels want at least the element's own alignment.
-  return reinterpret_cast<uintptr_t>(data) % view.element_size() == 0 ? view : view.clone();
+  if (reinterpret_cast<uintptr_t>(data) % view.element_size() == 0) return view;
+  Tensor aligned = torch::empty(entry.shape, view.options());  // files of other writers may lie at odd addresses
+  std::memcpy(aligned.data_ptr(), data, aligned.nbytes());
+  return aligned;
 }
 
 void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {
@@ -107,11 +109,11 @@ void save_safetensors(const std::filesystem::path& path, const TensorMap& tensor
     Tensor tensor;
   };
   std::vector<Item> items;
+  const auto& table = dtypes();
   for (const auto& [name, tensor] : tensors) {
-    const auto& table = dtypes();
     const auto kind = std::find_if(table.begin(), table.end(), [&](const auto& line) { return line.second == tensor.scalar_type(); });
     check(kind != table.end(), path.string(), ": tensor '", name, "' has a dtype that safetensors cannot hold");
-    items.push_back({name, kind->first, tensor.detach().to(torch::kCPU).contiguous()});
+    items.push_back({name, kind->first, tensor.detach()});
   }
   std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
     return std::make_pair(-safetensors_rank(a.dtype), a.name) < std::make_pair(-safetensors_rank(b.dtype), b.name);
@@ -124,13 +126,21 @@ void save_safetensors(const std::filesystem::path& path, const TensorMap& tensor
     header[item.name] = {{"dtype", item.dtype}, {"shape", item.tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception&) {
+    fail<IoError>(path.string(), ": a tensor's name or the metadata is not UTF-8 text");
+  }
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t length = text.size();
   AtomicFile file(path);
   file.write({reinterpret_cast<const char*>(&length), 8});
   file.write(text);
-  for (const auto& item : items) file.write({static_cast<const char*>(item.tensor.data_ptr()), item.tensor.nbytes()});
+  for (const auto& item : items) {
+    const Tensor plain = item.tensor.to(torch::kCPU).contiguous();  // one at a time: the whole may not fit twice
+    file.write({static_cast<const char*>(plain.data_ptr()), plain.nbytes()});
+  }
   file.commit();
 }
 

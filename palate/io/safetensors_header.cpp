@@ -4,81 +4,146 @@
 #include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <tuple>
+#include <unordered_set>
 
 #include "palate/core/error.h"
-#include "palate/io/json.h"
 
 namespace palate {
 namespace {
 
 constexpr uint64_t largest_header = 100'000'000;
+constexpr size_t largest_rank = 64;
 
 struct Kind {
-  const char* name;
+  std::string_view name;
   uint64_t bits;
 };
 // In the order of the reference's enum (safetensors/src/tensor.rs).
-constexpr std::array<Kind, 21> kinds = {{{"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},
-                                         {"I8", 8},      {"F8_E5M2", 8},     {"F8_E4M3", 8},     {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-                                         {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},        {"F16", 16},    {"BF16", 16},
-                                         {"I32", 32},    {"U32", 32},        {"F32", 32},        {"C64", 64},    {"F64", 64},
-                                         {"I64", 64}}};
+constexpr std::array<Kind, 22> kinds = {
+    {{"BOOL", 8},    {"F4", 4},           {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8},
+     {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},
+     {"U32", 32},    {"F32", 32},         {"C64", 64},         {"F64", 64},    {"I64", 64}, {"U64", 64}}};
 
-// The parser keeps the last of two equal keys without a word; the format forbids them, so keys are counted as they come.
-nlohmann::json parse_without_duplicates(std::string_view text, const std::string& origin) {
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-    using Event = nlohmann::json::parse_event_t;
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key) {
-      check<FormatError>(keys.back().insert(value.get<std::string>()).second, origin, ": the header holds the key '", value.get<std::string>(), "' twice");
+// Reads the header as it comes, with no document in between: a hostile header of 100 MB must not become gigabytes.
+// The only shape is {NAME: {"dtype": text, "shape": [n...], "data_offsets": [a, b]}..., "__metadata__": {text: text...}}.
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  HeaderReader(SafetensorsHeader& header, const std::string& origin) : header_(header), origin_(origin) {}
+
+  bool key(std::string& name) override {
+    if (depth_ == 1) {
+      if (!names_.insert(name).second) complain("the header names '", name, "' twice");
+      in_metadata_ = name == "__metadata__";
+      current_ = {};
+      current_.name = name;
+      seen_dtype_ = seen_shape_ = seen_offsets_ = false;
+    } else if (in_metadata_) {
+      if (header_.metadata.count(name)) complain("__metadata__ names '", name, "' twice");
+      field_ = name;
+    } else {
+      bool* seen = name == "dtype" ? &seen_dtype_ : name == "shape" ? &seen_shape_ : name == "data_offsets" ? &seen_offsets_ : nullptr;
+      if (!seen) complain("tensor '", current_.name, "' has the unknown key '", name, "'");
+      if (*seen) complain("tensor '", current_.name, "' has '", name, "' twice");
+      *seen = true;
+      field_ = name;
     }
     return true;
-  };
-  try {
-    return nlohmann::json::parse(text.begin(), text.end(), watch);
-  } catch (const nlohmann::json::exception&) {
-    fail<FormatError>(origin, ": the safetensors header is not valid JSON");
   }
-}
-
-uint64_t checked_product(const std::vector<int64_t>& shape, uint64_t bits, const std::string& where) {
-  uint64_t total = bits;
-  for (const int64_t size : shape) {
-    uint64_t next = 0;
-    check<FormatError>(!__builtin_mul_overflow(total, static_cast<uint64_t>(size), &next), where, ": shape ", show_shape(shape), " is larger than any file");
-    total = next;
+  bool string(std::string& value) override {
+    if (depth_ == 2 && in_metadata_) {
+      header_.metadata[field_] = value;
+    } else if (depth_ == 2 && field_ == "dtype") {
+      if (safetensors_bits(value) == 0) complain("tensor '", current_.name, "' has the unknown dtype '", value, "'");
+      current_.dtype = value;
+    } else {
+      unexpected("text");
+    }
+    return true;
   }
-  return total;
-}
-
-uint64_t unsigned_number(const nlohmann::json& value, const std::string& where) {
-  check<FormatError>(value.is_number_unsigned(), where, ": expected whole numbers in shape and data_offsets");
-  return value.get<uint64_t>();
-}
-
-SafetensorsEntry parse_entry(const std::string& name, const nlohmann::json& value, const std::string& origin) {
-  const std::string where = origin + ": tensor '" + name + "'";
-  check<FormatError>(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets"), where,
-                     ": expected dtype, shape and data_offsets");
-  check<FormatError>(value["dtype"].is_string() && safetensors_bits(value["dtype"].get<std::string>()) > 0, where, ": unknown dtype ", value["dtype"].dump());
-  check<FormatError>(value["shape"].is_array() && value["data_offsets"].is_array() && value["data_offsets"].size() == 2, where,
-                     ": expected shape as a list and data_offsets as two numbers");
-  SafetensorsEntry entry{name, value["dtype"].get<std::string>(), {}, 0, 0};
-  for (const auto& size : value["shape"]) {
-    const uint64_t n = unsigned_number(size, where);
-    check<FormatError>(n <= INT64_MAX, where, ": a side of ", n, " is larger than any file");
-    entry.shape.push_back(static_cast<int64_t>(n));
+  bool number_unsigned(uint64_t value) override {
+    if (depth_ != 3) unexpected("a number");
+    if (field_ == "shape") {
+      if (value > INT64_MAX) complain("tensor '", current_.name, "' has a side of ", value);
+      if (current_.shape.size() == largest_rank) complain("tensor '", current_.name, "' has more than ", largest_rank, " dimensions");
+      current_.shape.push_back(static_cast<int64_t>(value));
+    } else {
+      if (offsets_ == 2) complain("tensor '", current_.name, "' has more than two data_offsets");
+      (offsets_++ == 0 ? current_.begin : current_.end) = value;
+    }
+    return true;
   }
-  entry.begin = unsigned_number(value["data_offsets"][0], where);
-  entry.end = unsigned_number(value["data_offsets"][1], where);
-  const uint64_t bits = checked_product(entry.shape, safetensors_bits(entry.dtype), where);
-  check<FormatError>(bits % 8 == 0 && entry.end >= entry.begin && entry.end - entry.begin == bits / 8, where, ": ", entry.dtype, " ", show_shape(entry.shape), " needs ",
-                     bits / 8, " bytes, its data_offsets hold ", entry.end >= entry.begin ? entry.end - entry.begin : 0);
-  return entry;
-}
+  bool start_object(std::size_t) override {
+    if (depth_ == 0 || depth_ == 1) {
+      ++depth_;
+      field_.clear();
+      return true;
+    }
+    return unexpected("an object");
+  }
+  bool end_object() override {
+    if (depth_ == 2 && !in_metadata_) finish_entry();
+    --depth_;
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    if (depth_ != 2 || in_metadata_ || (field_ != "shape" && field_ != "data_offsets")) unexpected("a list");
+    depth_ = 3;
+    offsets_ = 0;
+    return true;
+  }
+  bool end_array() override {
+    if (field_ == "data_offsets" && offsets_ != 2) complain("tensor '", current_.name, "' has ", offsets_, " data_offsets, expected two");
+    depth_ = 2;
+    return true;
+  }
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool) override { return unexpected("true or false"); }
+  bool number_integer(int64_t) override { return unexpected("a negative number"); }
+  bool number_float(double, const std::string&) override { return unexpected("a number that is not whole"); }
+  bool binary(nlohmann::json::binary_t&) override { return unexpected("binary"); }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+    complain("the header is not valid JSON at its byte ", position);
+  }
+
+ private:
+  template <class... Parts>
+  [[noreturn]] void complain(const Parts&... parts) const {
+    fail<FormatError>(origin_, ": ", parts...);
+  }
+  bool unexpected(const char* found) const {
+    if (depth_ == 0) complain("expected a JSON object as header, found ", found);
+    if (in_metadata_) complain("__metadata__: expected an object of text, found ", found);
+    complain("tensor '", current_.name, "': expected dtype as text, shape and data_offsets as lists of whole numbers, found ", found);
+  }
+
+  void finish_entry() {
+    const std::string where = "tensor '" + current_.name + "'";
+    if (!seen_dtype_ || !seen_shape_ || !seen_offsets_) complain(where, ": expected dtype, shape and data_offsets");
+    // The product without zeros is checked too: strides are such products.
+    uint64_t total = safetensors_bits(current_.dtype), strides = 1;
+    bool overflow = false;
+    for (const int64_t size : current_.shape) {
+      const auto side = static_cast<uint64_t>(size);
+      overflow |= __builtin_mul_overflow(total, side, &total);
+      overflow |= __builtin_mul_overflow(strides, std::max<uint64_t>(side, 1), &strides) || strides > INT64_MAX;
+    }
+    if (overflow) complain(where, ": shape ", show_shape(current_.shape), " is larger than any file");
+    if (total % 8 != 0) complain(where, ": ", current_.dtype, " ", show_shape(current_.shape), " does not fill whole bytes");
+    if (current_.end < current_.begin || current_.end - current_.begin != total / 8) {
+      complain(where, ": ", current_.dtype, " ", show_shape(current_.shape), " needs ", total / 8, " bytes, its data_offsets are ", current_.begin, " to ", current_.end);
+    }
+    header_.entries.push_back(std::move(current_));
+  }
+
+  SafetensorsHeader& header_;
+  const std::string& origin_;
+  std::unordered_set<std::string> names_;
+  SafetensorsEntry current_;
+  std::string field_;
+  int depth_ = 0, offsets_ = 0;
+  bool in_metadata_ = false, seen_dtype_ = false, seen_shape_ = false, seen_offsets_ = false;
+};
 
 void check_contiguous(const std::vector<SafetensorsEntry>& entries, uint64_t available, const std::string& origin) {
   uint64_t next = 0;
@@ -95,14 +160,14 @@ void check_contiguous(const std::vector<SafetensorsEntry>& entries, uint64_t ava
 
 uint64_t safetensors_bits(std::string_view dtype) {
   const int rank = safetensors_rank(dtype);
-  return rank < 0 ? 0 : rank == 21 ? 64 : kinds[static_cast<size_t>(rank)].bits;
+  return rank < 0 ? 0 : kinds[static_cast<size_t>(rank)].bits;
 }
 
 int safetensors_rank(std::string_view dtype) {
   for (size_t i = 0; i < kinds.size(); ++i) {
     if (dtype == kinds[i].name) return static_cast<int>(i);
   }
-  return dtype == "U64" ? 21 : -1;
+  return -1;
 }
 
 SafetensorsHeader parse_safetensors_header(std::string_view start, uint64_t file_size, const std::string& origin) {
@@ -112,25 +177,17 @@ SafetensorsHeader parse_safetensors_header(std::string_view start, uint64_t file
   uint64_t length = 0;
   std::memcpy(&length, start.data(), 8);
   check<FormatError>(length <= largest_header, origin, ": is not a safetensors file (it would have a header of ", length, " bytes)");
-  check<FormatError>(length <= file_size - 8, origin, ": the file is truncated inside its header: ", length, " bytes promised, ", file_size - 8,
-                     " are there; fetch it again, or it is no safetensors file");
-  const nlohmann::json json = parse_without_duplicates(start.substr(8, length), origin);
-  check<FormatError>(json.is_object(), origin, ": the safetensors header is not a JSON object");
+  check<FormatError>(length <= file_size - 8 && length <= start.size() - 8, origin, ": the file is truncated inside its header: ", length,
+                     " bytes promised, ", file_size - 8, " are there; fetch it again, or it is no safetensors file");
   SafetensorsHeader header;
   header.data_start = 8 + length;
-  for (const auto& [name, value] : json.items()) {
-    if (name != "__metadata__") {
-      header.entries.push_back(parse_entry(name, value, origin));
-      continue;
-    }
-    check<FormatError>(value.is_object(), origin, ": __metadata__ is not an object");
-    for (const auto& [key, text] : value.items()) {
-      check<FormatError>(text.is_string(), origin, ": __metadata__ '", key, "' is not text");
-      header.metadata[key] = text.get<std::string>();
-    }
-  }
-  std::sort(header.entries.begin(), header.entries.end(), [](const auto& a, const auto& b) { return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name); });
-  check_contiguous(header.entries, file_size - header.data_start, origin);
+  HeaderReader reader(header, origin);
+  const std::string_view text = start.substr(8, length);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
+  auto& entries = header.entries;
+  const auto key = [](const SafetensorsEntry& e) { return std::tie(e.begin, e.end, e.name); };
+  std::sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  check_contiguous(entries, file_size - header.data_start, origin);
   return header;
 }
 
