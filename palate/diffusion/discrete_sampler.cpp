@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -21,7 +22,7 @@ DiscreteSampler::DiscreteSampler(const Json& json) {
 
 void DiscreteSampler::set_timesteps(int64_t count) {
   std::vector<int64_t> steps;
-  for (const double t : spaced_timesteps(spacing_, count)) steps.push_back(static_cast<int64_t>(t));
+  for (const double t : spaced_timesteps(spacing_, count)) steps.push_back(std::llrint(t));  // half to even, as numpy
   count_ = count;
   use_timesteps(std::move(steps));
 }

@@ -33,7 +33,8 @@ class SchedulerConfig {
 };
 
 // diffusers' three spacings over T training steps, from noisy to clean. UsageError when count is not in [1, T], or when
-// steps_offset leads past T - 1. Values are whole numbers but for Euler's linspace, hence double.
+// steps_offset leads past T - 1. linspace gives fractions: Euler takes
+// them, the others round.
 struct Spacing {
   std::string name;  // "leading", "linspace" or "trailing"
   int64_t offset = 0;
