@@ -1,0 +1,213 @@
+// What a run will need, told from the model's configs and the shapes in its weight files; no model is loaded.
+#include <torch/types.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "palate/config/config.h"
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/data/pairs.h"
+#include "palate/io/safetensors.h"
+#include "palate/train/optimizer.h"
+#include "palate/train/train.h"
+#include "palate/train/unet_cost.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t program_bytes = 400'000'000;  // libtorch, the program, the allocator's slack
+constexpr double efficiency = 0.5;              // of the matrix rate that a U-Net's pass reaches
+constexpr double layer_seconds = 1.2e-3;        // of a residual or transformer block besides its products: norms, dispatch
+constexpr double slack = 1.15;                  // measured peak over the walk's sum
+
+struct Shapes {
+  std::vector<std::pair<std::string, std::vector<int64_t>>> unet;
+  int64_t unet_numbers = 0, encoder_bytes = 0;
+  UnetCost cost;
+  int64_t side = 0, latent_channels = 4, factor = 8, vae_width = 128, tokens = 77, context = 768;
+};
+
+std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::path& folder) {
+  std::vector<std::pair<std::string, std::vector<int64_t>>> found;
+  if (!fs::is_directory(folder)) return found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const SafetensorsFile file(entry.path());
+    for (const auto& name : file.names()) found.emplace_back(name, file.shape(name));
+  }
+  return found;
+}
+
+int64_t numbers(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+int64_t numbers_of(const fs::path& folder) {
+  int64_t count = 0;
+  for (const auto& [name, shape] : tensors_of(folder)) count += numbers(shape);
+  return count;
+}
+
+Shapes read_shapes(const RunConfig& config) {
+  const fs::path model = config.model;
+  check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(), " holds no unet/config.json: name a model folder in diffusers' layout");
+  Shapes shapes;
+  const Json unet = read_json(model / "unet/config.json");
+  shapes.unet = tensors_of(model / "unet");
+  for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += numbers(shape);
+  shapes.latent_channels = unet.value("in_channels", int64_t{4});
+  if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number()) shapes.context = unet["cross_attention_dim"].get<int64_t>();
+  if (fs::exists(model / "vae/config.json")) {
+    const Json vae = read_json(model / "vae/config.json");
+    if (vae.contains("block_out_channels") && !vae["block_out_channels"].empty()) {
+      shapes.factor = int64_t{1} << (vae["block_out_channels"].size() - 1);
+      shapes.vae_width = vae["block_out_channels"][0].get<int64_t>();
+    }
+  }
+  if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
+  shapes.side = config.data.resolution > 0 ? config.data.resolution / shapes.factor : unet.value("sample_size", int64_t{64});
+  shapes.encoder_bytes = 4 * (numbers_of(model / "vae") + numbers_of(model / "text_encoder"));
+  shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);
+  return shapes;
+}
+
+bool ends_with(const std::string& text, const std::string& end) { return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0; }
+
+int64_t adapter_numbers(const Shapes& shapes, const LoraConfig& lora) {
+  int64_t count = 0;
+  for (const auto& [name, shape] : shapes.unet) {
+    if (shape.size() < 2 || !ends_with(name, ".weight")) continue;
+    const std::string layer = name.substr(0, name.size() - 7);
+    const bool meant = std::any_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) { return target.find('*') != std::string::npos || layer == target || ends_with(layer, "." + target); });
+    if (meant) count += lora.rank * (shape[0] + numbers(shape) / shape[0]);
+  }
+  return count;
+}
+
+// Seconds of one floating-point operation in a matrix product on this machine, now.
+double seconds_per_flop(c10::ScalarType dtype, c10::Device device) {
+  const torch::NoGradGuard no_grad;
+  constexpr int64_t n = 1024;
+  const Tensor a = torch::ones({n, n}, torch::TensorOptions().dtype(dtype).device(device));
+  double best = 1e9;
+  for (int i = 0; i < 4; ++i) {
+    const auto before = std::chrono::steady_clock::now();
+    torch::mm(a, a).sum().to(torch::kFloat).item<float>();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count());
+  }
+  return best / (2.0 * n * n * n);
+}
+
+struct Roles {
+  int64_t rows;        // of the network for one pair
+  bool reference;      // a forward pass of its own in each step
+  bool second_copy;
+};
+
+Roles roles_of(const RunConfig& config) {
+  const bool needs = config.objective.loss_member->needs_reference();
+  const std::string& kind = config.objective.reference;
+  return {config.objective.loss_member->needs_loser() ? 2 : 1, needs && (kind == "adapters_off" || kind == "frozen_copy"), needs && kind == "frozen_copy"};
+}
+
+int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
+  int64_t pairs = open_pairs(config.data)->rows();
+  if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
+  const int64_t latents = pairs * config.data.variants * 4 * shapes.latent_channels * shapes.side * shapes.side * 4;  // mean and deviation of both images
+  const int64_t width = config.train.dtype == "bf16" && !config.full ? 2 : 4;
+  const int64_t errors = config.objective.reference == "cached" ? pairs * config.objective.reference_draws * 8 : 0;
+  return latents + pairs * shapes.tokens * shapes.context * width + errors;
+}
+
+void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
+  const Roles roles = roles_of(config);
+  const int64_t width = config.train.dtype == "bf16" ? 2 : 4;
+  const int64_t trained = config.full ? shapes.unet_numbers : adapter_numbers(shapes, config.lora);
+  it.weights_bytes = shapes.unet_numbers * width * (roles.second_copy ? 2 : 1);
+  const int64_t masters = !config.full ? trained * 4 : width == 2 ? trained * 4 : 0;
+  const int64_t ema = config.train.ema > 0 ? trained * 4 : 0;
+  it.optimizer_bytes = masters + ema + AdamW::state_bytes(trained) + trained * 4;  // and the gradients
+  const UnetCost& cost = shapes.cost;
+  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : cost.saved_frozen) + cost.largest_block / 2;
+  it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
+  const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
+  const int64_t encoding = shapes.encoder_bytes + 8 * 4 * shapes.vae_width * pixels;  // while the caches are built
+  it.peak_bytes = program_bytes + std::max(it.weights_bytes + it.optimizer_bytes + it.activation_bytes, encoding);
+}
+
+void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {
+  const Roles roles = roles_of(config);
+  const double passes = (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0);
+  const auto rows = static_cast<double>(roles.rows * config.train.batch), parts = static_cast<double>(config.train.accumulation);
+  it.seconds_per_step = parts * passes * (rows * shapes.cost.flops * flop_seconds / efficiency + static_cast<double>(shapes.cost.blocks) * layer_seconds);
+  it.seconds = it.seconds_per_step * static_cast<double>(config.train.steps);
+}
+
+Forecast estimate(const RunConfig& config, const Shapes& shapes, double flop_seconds) {
+  Forecast it;
+  it.cache_bytes = cache_bytes_of(config, shapes);
+  add_memory(it, config, shapes);
+  add_time(it, config, shapes, flop_seconds);
+  return it;
+}
+
+struct Change {
+  std::string text;
+  std::function<bool(RunConfig&)> apply;  // false: no change
+};
+
+// In the order of what they cost the person.
+std::vector<Change> changes() {
+  return {{"train.batch = 1 with train.accumulation raised to match (the same result)",
+           [](RunConfig& c) { return c.train.batch > 1 && (c.train.accumulation *= c.train.batch, c.train.batch = 1, true); }},
+          {"train.dtype = \"bf16\"", [](RunConfig& c) { return c.train.dtype != "bf16" && (c.train.dtype = "bf16", true); }},
+          {"objective.reference = \"cached\"", [](RunConfig& c) { return c.objective.reference == "frozen_copy" && (c.objective.reference = "cached", true); }},
+          {"train.gradient_checkpointing = true (a third more time)",
+           [](RunConfig& c) { return !c.train.gradient_checkpointing && (c.train.gradient_checkpointing = true, true); }},
+          {"train.ema = 0", [](RunConfig& c) { return c.train.ema > 0 && (c.train.ema = 0, true); }},
+          {"full = false (a LoRA)", [](RunConfig& c) { return c.full && (c.full = false, c.objective.reference = "adapters_off", true); }}};
+}
+
+std::string advise(const RunConfig& config, const Shapes& shapes, int64_t limit) {
+  const auto gb = [](int64_t bytes) { return concat(std::round(static_cast<double>(bytes) / 1e8) / 10, " GB"); };
+  for (const auto& change : changes()) {
+    RunConfig other = config;
+    if (!change.apply(other)) continue;
+    Forecast it;
+    add_memory(it, other, shapes);
+    if (it.peak_bytes <= limit) return concat("does not fit into ", gb(limit), "; it would with ", change.text, ": ", gb(it.peak_bytes));
+  }
+  RunConfig all = config;
+  std::string names;
+  for (const auto& change : changes()) {
+    if (!change.apply(all)) continue;
+    names += (names.empty() ? "" : ", ") + change.text;
+    Forecast it;
+    add_memory(it, all, shapes);
+    if (it.peak_bytes <= limit) return concat("does not fit into ", gb(limit), "; it would with all of these: ", names, ": ", gb(it.peak_bytes));
+  }
+  return concat("does not fit into ", gb(limit), ", nor would any change of settings help: a smaller data.resolution or another machine is needed");
+}
+
+}  // namespace
+
+Forecast forecast(const RunConfig& given) {
+  RunConfig config = given, whole;
+  load_config({.file_name = "config", .file_text = config_to_toml([&](Fields& f) { config.visit(f); }), .overrides = {}}, [&](Fields& f) { whole.visit(f); });
+  set_threads(whole.threads);
+  const c10::Device device = parse_device(whole.device);
+  const Shapes shapes = read_shapes(whole);
+  Forecast it = estimate(whole, shapes, seconds_per_flop(parse_dtype(whole.train.dtype), device));
+  const int64_t limit = total_memory_bytes() / 100 * 95;
+  if (device.is_cpu() && it.peak_bytes > limit) it.advice = advise(whole, shapes, limit);
+  return it;
+}
+
+}  // namespace palate

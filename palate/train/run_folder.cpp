@@ -1,0 +1,78 @@
+#include "palate/train/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "palate/core/error.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+bool same_file(int file, const fs::path& path) {
+  struct stat held{}, named{};
+  return fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+std::string owner(int file) {
+  char text[32] = {};
+  const ssize_t size = pread(file, text, sizeof text - 1, 0);
+  std::string pid(text, size > 0 ? static_cast<size_t>(size) : 0);
+  while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+  return pid.empty() ? "another process" : "process " + pid;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
+  std::error_code error;
+  const bool there = fs::exists(path_, error);
+  check<IoError>(!error, path_.string(), ": ", error.message());
+  if (start == RunStart::resume) {
+    check<UsageError>(there, "output: ", path_.string(), " does not exist, so there is nothing to resume; leave out resume to start a new run");
+  } else {
+    fs::create_directories(path_, error);
+    check<IoError>(!error, "output: ", path_.string(), " cannot be created (", error.message(), ")");
+  }
+  check<UsageError>(fs::is_directory(path_), "output: ", path_.string(), " is not a folder");
+  lock();
+  if (start == RunStart::resume) return;
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    if (name != ".lock" && name != "cache") {
+      fail<UsageError>("output: ", path_.string(), " holds a run already (", name, "): add resume=latest to go on with it, or name another folder");
+    }
+  }
+}
+
+void RunFolder::lock() {
+  const fs::path path = path_ / ".lock";
+  for (;;) {
+    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    check<IoError>(file_ >= 0, "output: ", path.string(), " cannot be written (", std::strerror(errno), ")");
+    if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
+      const std::string who = owner(file_);
+      close(file_);
+      fail<UsageError>("output: ", path_.string(), " is in use by ", who, ": wait for it, or name another folder");
+    }
+    if (same_file(file_, path)) break;  // else its last owner removed it between open and lock
+    close(file_);
+  }
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(file_, 0) == 0 && pwrite(file_, pid.data(), pid.size(), 0) > 0) return;
+  // The lock holds without the number in it.
+}
+
+RunFolder::~RunFolder() {
+  if (file_ < 0) return;
+  unlink((path_ / ".lock").c_str());
+  close(file_);
+}
+
+}  // namespace palate

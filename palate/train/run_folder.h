@@ -1,0 +1,28 @@
+// A run's folder, held by one process at a time.
+#pragma once
+
+#include <filesystem>
+
+namespace palate {
+
+enum class RunStart { fresh, resume };
+
+class RunFolder {
+ public:
+  // fresh: makes the folder; UsageError when it holds something already (and says how to go on with it).
+  // resume: UsageError when it is not there. Both: UsageError when another process works in it, IoError without permission.
+  // The lock (FOLDER/.lock, which names the process) goes with the process, however it ends.
+  RunFolder(std::filesystem::path path, RunStart start);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void lock();
+  std::filesystem::path path_;
+  int file_ = -1;
+};
+
+}  // namespace palate
