@@ -1,5 +1,6 @@
 #include "palate/data/pair_cache.h"
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -78,6 +79,7 @@ struct PairCache::State {
   void load_pairs(const SafetensorsFile& file, const std::unordered_map<std::string, int64_t>& numbers);
   void split(double share, uint64_t seed);
   void draw_latents(const float* mean, const float* std, Generator* noise, float* out) const;
+  void draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const;
 };
 
 void PairCache::State::load(const fs::path& folder, const CacheManifest& manifest) {
@@ -146,6 +148,19 @@ void PairCache::State::draw_latents(const float* mean, const float* std, Generat
   for (int64_t i = 0; i < values; ++i) out[i] = (mean[i] + std[i] * static_cast<float>(noise->normal())) * scale;
 }
 
+void PairCache::State::draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const {
+  const uint64_t turn = options.augment && variants > 1 ? (mix(options.seed, row.id) + draw) % static_cast<uint64_t>(variants) : 0;
+  const int64_t at = static_cast<int64_t>(turn) * values;
+  if (!options.augment || !noisy) {
+    draw_latents(row.win_mean + at, row.win_std + at, nullptr, win);
+    draw_latents(row.lose_mean + at, row.lose_std + at, nullptr, lose);
+    return;
+  }
+  Generator win_noise({options.seed, mix(row.id, 1), draw, Purpose::posterior}), lose_noise({options.seed, mix(row.id, 2), draw, Purpose::posterior});
+  draw_latents(row.win_mean + at, row.win_std + at, &win_noise, win);
+  draw_latents(row.lose_mean + at, row.lose_std + at, &lose_noise, lose);
+}
+
 PairCache::PairCache(std::unique_ptr<State> state) : state_(std::move(state)) {}
 PairCache::~PairCache() = default;
 PairCache::PairCache(PairCache&&) noexcept = default;
@@ -190,28 +205,28 @@ PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<u
   const State& s = *state_;
   check<UsageError>(!rows.empty() && rows.size() == draws.size(), "[pair cache] batch: expected one draw a row and at least one row, got ",
                     rows.size(), " rows and ", draws.size(), " draws");
+  const auto count = static_cast<int64_t>(rows.size());
   PairBatch batch;
   batch.rows = rows;
-  std::vector<int64_t> sizes = {static_cast<int64_t>(rows.size()), s.latent[0], s.latent[1], s.latent[2]}, prompts;
-  batch.latents_win = torch::empty(sizes, torch::kFloat);
-  batch.latents_lose = torch::empty(sizes, torch::kFloat);
-  batch.preference = torch::empty({sizes[0]}, torch::kFloat);
+  batch.latents_win = torch::empty({count, s.latent[0], s.latent[1], s.latent[2]}, torch::kFloat);
+  batch.latents_lose = torch::empty_like(batch.latents_win);
+  batch.preference = torch::empty({count}, torch::kFloat);
   float *win = batch.latents_win.data_ptr<float>(), *lose = batch.latents_lose.data_ptr<float>(), *preference = batch.preference.data_ptr<float>();
-  for (size_t i = 0; i < rows.size(); ++i, win += s.values, lose += s.values) {
+  std::vector<int64_t> prompts;
+  for (size_t i = 0; i < rows.size(); ++i) {
     check<UsageError>(rows[i] >= 0 && rows[i] < static_cast<int64_t>(s.rows.size()), "[pair cache] batch: expected a row below ", s.rows.size(), ", got ", rows[i]);
     const RowPlace& row = s.rows[static_cast<size_t>(rows[i])];
     batch.ids.push_back(row.id);
     preference[i] = row.preference;
-    const uint64_t turn = options.augment && s.variants > 1 ? (mix(options.seed, row.id) + draws[i]) % static_cast<uint64_t>(s.variants) : 0;
-    const int64_t at = static_cast<int64_t>(turn) * s.values;
-    const bool noisy = options.augment && s.noisy;
-    Generator win_noise({options.seed, mix(row.id, 1), draws[i], Purpose::posterior}), lose_noise({options.seed, mix(row.id, 2), draws[i], Purpose::posterior});
-    s.draw_latents(row.win_mean + at, row.win_std + at, noisy ? &win_noise : nullptr, win);
-    s.draw_latents(row.lose_mean + at, row.lose_std + at, noisy ? &lose_noise : nullptr, lose);
     const bool drop = options.augment && options.caption_dropout > 0 &&
                       Generator({options.seed, row.id, draws[i], Purpose::caption_drop}).uniform() < options.caption_dropout;
     prompts.push_back(drop ? 0 : row.prompt);
   }
+  // Each row has generators of its own, so threads change no bit. Copies alone are not worth waking them.
+  const bool noisy = options.augment && s.noisy;
+  at::parallel_for(0, count, noisy ? 1 : 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) s.draw_row(s.rows[static_cast<size_t>(rows[static_cast<size_t>(i)])], draws[static_cast<size_t>(i)], options, win + i * s.values, lose + i * s.values);
+  });
   batch.condition = {s.text.gather(prompts), s.text_embeds.gather(prompts), s.time_ids.gather(prompts)};
   return batch;
 }
