@@ -25,6 +25,7 @@ struct GenerateOptions {
   int64_t batch = 8;          // pictures at once; changes no picture but for rounding
   int64_t height = 0, width = 0;  // in pixels; 0: what the model was made for
   std::string title = "sampling"; // of the progress bar
+  Tensor starting_noise;          // [N, C, h, w], one row a request, instead of the noise that the seed gives; undefined: the seed's
 };
 
 // One picture to make. Its starting noise is keyed by (options.seed, id), so base and aligned model share it.

@@ -1,0 +1,144 @@
+#include "palate/cli/describe.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "palate/core/error.h"
+#include "palate/io/atomic_file.h"
+#include "palate/io/safetensors.h"
+#include "palate/pipeline/model_folder.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+int64_t count_of(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t side : shape) count *= side;
+  return count;
+}
+
+void add_count(Json& counts, const std::string& key, int64_t count) { counts[key] = counts.value(key, int64_t{0}) + count; }
+
+// The down projection's key ends like this in the spellings that are about (reference/formats.md 7.3).
+struct Spelling {
+  const char* name;
+  const char* down;
+};
+constexpr Spelling spellings[] = {
+    {"diffusers or peft", ".lora_A"},
+    {"kohya", ".lora_down.weight"},
+    {"older diffusers", ".lora.down.weight"},
+    {"older diffusers", ".lora_linear_layer.down.weight"},
+    {"oldest diffusers", "_lora.down.weight"},
+};
+
+void describe_lora(const SafetensorsFile& file, Json& out) {
+  int64_t layers = 0;
+  Json ranks = Json::object(), alphas = Json::array();
+  for (const auto& name : file.names()) {
+    for (const auto& spelling : spellings) {
+      if (name.find(spelling.down) == std::string::npos || file.shape(name).size() < 2) continue;
+      out["spelling"] = spelling.name;
+      add_count(ranks, std::to_string(file.shape(name)[0]), 1);
+      ++layers;
+      break;
+    }
+    if (!name.ends_with(".alpha") || count_of(file.shape(name)) != 1) continue;
+    const double alpha = file.tensor(name).item<double>();
+    if (std::find(alphas.begin(), alphas.end(), alpha) == alphas.end()) alphas.push_back(alpha);
+  }
+  if (layers == 0) return;
+  out["kind"] = "lora";
+  out["layers"] = layers;
+  out["ranks"] = ranks;
+  if (!alphas.empty()) out["alphas"] = alphas;
+}
+
+Json describe_component(const ModelFolder& model, const std::string& name) {
+  Json out = {{"class", model.component_class(name)}};
+  const fs::path folder = model.path() / name;
+  if (!fs::is_directory(folder)) {
+    out["missing"] = true;
+    return out;
+  }
+  int64_t parameters = 0;
+  uintmax_t bytes = 0;
+  Json dtypes = Json::object();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const Json file = describe_weights(entry.path(), TensorNames::left_out);
+    parameters += file["parameters"].get<int64_t>();
+    bytes += entry.file_size();
+    for (const auto& [dtype, count] : file["dtypes"].items()) add_count(dtypes, dtype, count.get<int64_t>());
+  }
+  if (bytes > 0) out.update(Json{{"parameters", parameters}, {"bytes", bytes}, {"dtypes", dtypes}});
+  return out;
+}
+
+std::string last_line(const fs::path& path) {
+  std::string text = read_file(path);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.substr(text.rfind('\n') + 1);
+}
+
+}  // namespace
+
+Json describe_weights(const fs::path& path, TensorNames names) {
+  const SafetensorsFile file(path);
+  Json out = {{"kind", "weights"}, {"file", path.string()}, {"bytes", fs::file_size(path)}, {"tensors", file.names().size()}};
+  int64_t parameters = 0;
+  Json dtypes = Json::object(), shapes = Json::object();
+  for (const auto& name : file.names()) {
+    const auto shape = file.shape(name);
+    parameters += count_of(shape);
+    add_count(dtypes, file.dtype(name), count_of(shape));
+    if (names == TensorNames::listed) shapes[name] = file.dtype(name) + " " + show_shape(shape);
+  }
+  out["parameters"] = parameters;
+  out["dtypes"] = dtypes;
+  describe_lora(file, out);
+  out["metadata"] = file.metadata();
+  if (names == TensorNames::listed) out["shapes"] = shapes;
+  return out;
+}
+
+Json describe_model(const fs::path& folder) {
+  const ModelFolder model(folder);
+  Json components = Json::object();
+  for (const auto& name : model.components()) components[name] = describe_component(model, name);
+  return {{"kind", "model"}, {"folder", folder.string()}, {"class", model.class_name()}, {"components", components}};
+}
+
+Json describe_run(const fs::path& folder) {
+  Json out = {{"kind", "run"}, {"folder", folder.string()}};
+  std::vector<std::string> checkpoints, results;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && name.starts_with("checkpoint-")) checkpoints.push_back(name);
+    if (entry.is_regular_file() && !name.starts_with(".")) results.push_back(name);
+  }
+  const auto step_of = [](const std::string& name) { return std::strtoll(name.c_str() + std::string("checkpoint-").size(), nullptr, 10); };
+  std::sort(checkpoints.begin(), checkpoints.end(), [&](const auto& a, const auto& b) { return step_of(a) < step_of(b); });
+  std::sort(results.begin(), results.end());
+  out["checkpoints"] = checkpoints;
+  if (fs::exists(folder / "metrics.jsonl")) {
+    const std::string line = last_line(folder / "metrics.jsonl");
+    if (!line.empty()) out["last"] = parse_json(line, (folder / "metrics.jsonl").string());
+  }
+  out["files"] = results;
+  return out;
+}
+
+Json describe(const fs::path& path, TensorNames names) {
+  check<UsageError>(fs::exists(path), path.string(), ": there is no such file or folder");
+  if (!fs::is_directory(path)) return describe_weights(path, names);
+  if (fs::exists(path / "model_index.json")) return describe_model(path);
+  if (fs::exists(path / "config.resolved.toml") || fs::exists(path / "metrics.jsonl")) return describe_run(path);
+  fail<UsageError>(path.string(), ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor a weights file");
+}
+
+}  // namespace palate

@@ -1,0 +1,24 @@
+// What a weights file, a model folder or a run folder holds, as JSON: for `palate inspect`. Reads headers, not weights.
+#pragma once
+
+#include <filesystem>
+
+#include "palate/io/json.h"
+
+namespace palate {
+
+// {"kind": "weights" or "lora", "file", "bytes", "tensors", "parameters", "dtypes": {name: parameters}, "metadata",
+//  for a LoRA also "spelling", "layers", "ranks": {rank: layers}, "alphas"}; with `names` also "shapes": {name: "F32 [4, 320]"}.
+enum class TensorNames { left_out, listed };
+Json describe_weights(const std::filesystem::path& file, TensorNames names);
+
+// {"kind": "model", "folder", "class", "components": {name: {"class", "parameters", "bytes", "dtypes"}}}
+Json describe_model(const std::filesystem::path& folder);
+
+// {"kind": "run", "folder", "model", "checkpoints", "last": the last line of metrics.jsonl, "results": files}
+Json describe_run(const std::filesystem::path& folder);
+
+// Any of the three, by what it is. UsageError for anything else.
+Json describe(const std::filesystem::path& path, TensorNames names);
+
+}  // namespace palate

@@ -1,0 +1,137 @@
+// palate forward: one component of a model on given tensors, named as the arguments of diffusers' forward. The tool for comparing
+// models with any other implementation.
+#include <torch/types.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "palate/cli/command.h"
+#include "palate/cli/lora_flags.h"
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/io/safetensors.h"
+#include "palate/models/registry.h"
+#include "palate/text/clip_tokenizer.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  std::string model, component, in, out, text, dtype = "float32", device = "cpu";
+  std::vector<std::string> lora;
+  int64_t threads = 0;
+};
+
+class Inputs {
+ public:
+  Inputs(const std::string& path, const LoadOptions& options) : file_(path), options_(options) {}
+
+  Tensor optional(const std::string& name) const { return file_.contains(name) ? file_.tensor(name).to(options_.device) : Tensor(); }
+  Tensor required(const std::string& name, int64_t dimensions) const {
+    check<UsageError>(file_.contains(name), file_.path().string(), ": the tensor '", name, "' is missing (the file holds ", one_of(file_.names()), ")");
+    const Tensor tensor = optional(name);
+    check<UsageError>(tensor.dim() == dimensions, file_.path().string(), ": '", name, "' should have ", dimensions, " dimensions, found ", show_shape(tensor.sizes()));
+    return tensor;
+  }
+  // In the compute dtype.
+  Tensor values(const std::string& name, int64_t dimensions) const { return required(name, dimensions).to(options_.dtype); }
+
+ private:
+  SafetensorsFile file_;
+  LoadOptions options_;
+};
+
+// The component's folder in a model folder, or the folder itself when it is a component's.
+fs::path component_folder(const fs::path& model, const std::string& name) {
+  if (fs::is_directory(model / name)) return model / name;
+  check<UsageError>(fs::exists(model / "config.json"), (model / name).string(), ": there is no such folder, and ", model.string(), " holds no config.json");
+  return model;
+}
+
+TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_denoiser(component_folder(flags.model, "unet"), options);
+  const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
+  const Tensor sample = in.values("sample", 4);
+  Tensor timestep = in.optional("timestep");
+  check<UsageError>(timestep.defined(), flags.in, ": the tensor 'timestep' is missing");
+  timestep = timestep.flatten();
+  const int64_t batch = sample.size(0);
+  check<UsageError>(timestep.numel() == 1 || timestep.numel() == batch, flags.in, ": timestep has ", timestep.numel(), " values, expected one or ", batch);
+  Condition condition;
+  condition.text = in.values("encoder_hidden_states", 3);
+  if (const Tensor pooled = in.optional("text_embeds"); pooled.defined()) condition.text_embeds = pooled.to(options.dtype);
+  if (const Tensor ids = in.optional("time_ids"); ids.defined()) condition.time_ids = ids.to(options.dtype);
+  return {{"sample", model->predict(sample, timestep.expand({batch}), condition)}};
+}
+
+TensorMap run_vae(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_autoencoder(component_folder(flags.model, "vae"), options);
+  if (flags.component == "vae-decode") return {{"pixels", model->decode(in.values("latents", 4))}};
+  const Posterior posterior = model->encode(in.values("pixels", 4));
+  return {{"mean", posterior.mean}, {"logvar", posterior.logvar}};
+}
+
+TensorMap run_text(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_text_encoder(component_folder(flags.model, flags.component == "text2" ? "text_encoder_2" : "text_encoder"), options);
+  const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
+  const TextStates states = model->encode(in.required("input_ids", 2).to(torch::kInt64));
+  TensorMap out = {{"last_hidden_state", states.last_hidden_state}, {"pooler_output", states.pooler_output}};
+  if (states.text_embeds.defined()) out["text_embeds"] = states.text_embeds;
+  for (size_t i = 0; i < states.hidden_states.size(); ++i) out["hidden_states." + std::to_string(i)] = states.hidden_states[i];
+  return out;
+}
+
+void tokenize(const Flags& flags) {
+  const fs::path model = flags.model;
+  const ClipTokenizer tokenizer(fs::is_directory(model / "tokenizer") ? model / "tokenizer" : model);
+  std::printf("%s\n", Json(tokenizer.encode(flags.text)).dump().c_str());
+}
+
+void forward(const Flags& flags) {
+  if (flags.component == "tokenize") return tokenize(flags);
+  check<UsageError>(!flags.in.empty() && !flags.out.empty(), "forward --component ", flags.component, " needs --in FILE and --out FILE");
+  check<UsageError>(fs::exists(flags.in), "--in ", flags.in, ": there is no such file");
+  set_threads(flags.threads);
+  const torch::NoGradGuard no_grad;
+  const LoadOptions options{.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""};
+  const Inputs in(flags.in, options);
+  TensorMap out;
+  if (flags.component == "unet") out = run_unet(flags, in, options);
+  else if (flags.component.starts_with("vae")) out = run_vae(flags, in, options);
+  else out = run_text(flags, in, options);
+  for (auto& [name, tensor] : out) tensor = tensor.to(torch::kCPU, torch::kFloat32);
+  save_safetensors(flags.out, out);
+}
+
+}  // namespace
+
+void add_forward(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--model", flags->model, "model folder in diffusers' layout, or the component's own folder")->required()->type_name("DIR");
+  app.add_option("--component", flags->component, "unet, vae-encode, vae-decode, text, text2 or tokenize")
+      ->required()
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"unet", "vae-encode", "vae-decode", "text", "text2", "tokenize"}));
+  app.add_option("--in", flags->in, "safetensors with the inputs")->type_name("FILE");
+  app.add_option("--out", flags->out, "safetensors for the outputs, in float32")->type_name("FILE");
+  app.add_option("--text", flags->text, "what tokenize encodes")->type_name("TEXT");
+  app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
+  app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();
+  app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.footer(
+      "Tensors, named as in diffusers:\n"
+      "  unet        in: sample [B,C,H,W], timestep [B] or one value, encoder_hidden_states [B,L,D];\n"
+      "              SDXL also text_embeds [B,P], time_ids [B,6]. out: sample\n"
+      "  vae-encode  in: pixels [B,3,H,W] in [-1,1]. out: mean, logvar\n"
+      "  vae-decode  in: latents, already divided by the scaling factor. out: pixels\n"
+      "  text, text2 in: input_ids [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., text_embeds\n"
+      "  tokenize    prints the padded ids of --text as JSON\n"
+      "Example:\n  palate forward --model sd15 --component unet --in in.safetensors --out out.safetensors");
+  app.callback([flags] { forward(*flags); });
+}
+
+}  // namespace palate

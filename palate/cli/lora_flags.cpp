@@ -1,0 +1,33 @@
+#include "palate/cli/lora_flags.h"
+
+#include <charconv>
+
+#include "palate/core/error.h"
+
+namespace palate {
+
+LoraFlag parse_lora_flag(const std::string& text) {
+  LoraFlag flag{text, 1};
+  if (std::filesystem::exists(flag.file)) return flag;
+  const size_t colon = text.rfind(':');
+  if (colon != std::string::npos) {
+    const char* first = text.data() + colon + 1;
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(first, last, flag.weight);
+    check<UsageError>(error == std::errc() && end == last, "--lora ", text, ": expected FILE or FILE:WEIGHT, and '", std::string(first, last), "' is not a number");
+    flag.file = text.substr(0, colon);
+  }
+  check<UsageError>(std::filesystem::exists(flag.file), "--lora ", flag.file.string(), ": there is no such file");
+  return flag;
+}
+
+std::vector<Lora> load_loras(torch::nn::Module& model, const std::vector<std::string>& flags) {
+  std::vector<Lora> loras;
+  for (const auto& text : flags) {
+    const LoraFlag flag = parse_lora_flag(text);
+    loras.push_back(Lora::load(model, flag.file, flag.weight));
+  }
+  return loras;
+}
+
+}  // namespace palate

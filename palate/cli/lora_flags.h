@@ -1,0 +1,23 @@
+// --lora FILE[:WEIGHT], as often as one likes: parsed, loaded, and kept for as long as the model is used.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "palate/adapters/lora.h"
+
+namespace palate {
+
+struct LoraFlag {
+  std::filesystem::path file;
+  double weight = 1;
+};
+
+// "style.safetensors:0.8". A path that exists as it stands is never cut. UsageError when the file is missing or the weight is no number.
+LoraFlag parse_lora_flag(const std::string& text);
+
+// Hangs each on the model, in order.
+std::vector<Lora> load_loras(torch::nn::Module& model, const std::vector<std::string>& flags);
+
+}  // namespace palate

@@ -1,0 +1,57 @@
+#include "palate/pipeline/model_folder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "palate/core/error.h"
+#include "palate/core/hash.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+
+ModelFolder::ModelFolder(fs::path folder) : path_(std::move(folder)) {
+  const fs::path index_path = path_ / "model_index.json";
+  check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder");
+  check<UsageError>(fs::exists(index_path), path_.string(), ": not a model folder in diffusers' layout: it holds no model_index.json");
+  const Json index = read_json(index_path);
+  const bool named = index.is_object() && index.contains("_class_name") && index["_class_name"].is_string();
+  check<FormatError>(named, index_path.string(), ": expected an object with _class_name");
+  class_name_ = index["_class_name"].get<std::string>();
+  for (const auto& [key, value] : index.items()) {
+    // A component is a pair of library and class; anything else is an option of the pipeline.
+    if (key.starts_with("_") || !value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) continue;
+    components_.push_back(key);
+    classes_.push_back(value[1].get<std::string>());
+  }
+}
+
+bool ModelFolder::has(const std::string& component) const {
+  return std::find(components_.begin(), components_.end(), component) != components_.end();
+}
+
+fs::path ModelFolder::component(const std::string& name) const {
+  check<UsageError>(has(name), path_.string(), ": this ", class_name_, " has no ", name, " (its model_index.json names ", one_of(components_), ")");
+  const fs::path folder = path_ / name;
+  check<UsageError>(fs::is_directory(folder), folder.string(), ": model_index.json names this folder, but it is not there");
+  return folder;
+}
+
+std::string ModelFolder::component_class(const std::string& name) const {
+  const auto found = std::find(components_.begin(), components_.end(), name);
+  return found == components_.end() ? "" : classes_[static_cast<size_t>(found - components_.begin())];
+}
+
+std::string component_hash(const fs::path& folder) {
+  check<UsageError>(fs::is_directory(folder), folder.string(), ": there is no such component folder");
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string ending = entry.path().extension().string();
+    if (entry.is_regular_file() && (ending == ".json" || ending == ".txt" || ending == ".safetensors")) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  Sha256 hash;
+  for (const auto& file : files) hash.update(file.filename().string()).update("\n").update(sha256_file(file)).update("\n");
+  return hash.hex();
+}
+
+}  // namespace palate

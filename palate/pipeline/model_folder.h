@@ -1,0 +1,35 @@
+// What a model folder in diffusers' layout says about itself: model_index.json and the components' configs.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "palate/io/json.h"
+
+namespace palate {
+
+class ModelFolder {
+ public:
+  // UsageError when FOLDER is missing or holds no model_index.json; FormatError when that is not an index.
+  explicit ModelFolder(std::filesystem::path folder);
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::string& class_name() const { return class_name_; }                 // "StableDiffusionPipeline"
+  const std::vector<std::string>& components() const { return components_; }    // in order, without those that are null
+  bool has(const std::string& component) const;
+  // Its folder. UsageError when the index does not name it or the folder is not there.
+  std::filesystem::path component(const std::string& name) const;
+  std::string component_class(const std::string& name) const;                   // "UNet2DConditionModel"; "" when it is not there
+
+ private:
+  std::filesystem::path path_;
+  std::string class_name_;
+  std::vector<std::string> components_, classes_;
+};
+
+// SHA-256 over the names and contents of a component's configs, vocabularies and weights, in the order of their names.
+std::string component_hash(const std::filesystem::path& folder);
+
+}  // namespace palate
