@@ -9,14 +9,13 @@
 #include "palate/adapters/lora_names.h"
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/nn/layers.h"
 
 namespace palate {
 
 std::vector<NamedAdaptable> adaptable_layers(torch::nn::Module& model) {
   std::vector<NamedAdaptable> layers;
-  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
-    if (auto* layer = dynamic_cast<Adaptable*>(item.value().get())) layers.push_back({item.key(), layer});
-  }
+  for_each_adaptable(model, [&](const std::string& name, Adaptable& layer) { layers.push_back({name, &layer}); });
   return layers;
 }
 

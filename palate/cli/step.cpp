@@ -32,7 +32,7 @@ ObjectiveConfig named_objective(const Arguments& a) {
   std::vector<std::string> overrides;
   const auto add = [&](const std::string& text) {
     constexpr std::string_view table = "objective.";
-    overrides.push_back(text.starts_with(table) ? text.substr(table.size()) : text);
+    overrides.push_back(text.starts_with(table) ? text : concat(table, text));
   };
   if (a.full) add("reference=frozen_copy");
   const auto all = losses();
@@ -45,7 +45,7 @@ ObjectiveConfig named_objective(const Arguments& a) {
   }
   for (const auto& text : a.overrides) add(text);
   ObjectiveConfig config;
-  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) { config.visit(f); });
+  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) { f.table("objective", config, ""); });
   return config;
 }
 
