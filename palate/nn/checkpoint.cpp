@@ -1,0 +1,62 @@
+#include "palate/nn/checkpoint.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
+
+#include <memory>
+#include <optional>
+
+#include "palate/nn/adaptable.h"
+
+namespace palate {
+namespace {
+
+using Run = std::function<Tensor(const std::vector<Tensor>&)>;
+
+struct Closure : torch::CustomClassHolder {
+  Run run;
+  bool adapters;
+};
+
+struct Checkpointed : torch::autograd::Function<Checkpointed> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Run* run, const Tensor& /*anchor*/, torch::autograd::variable_list inputs) {
+    context->save_for_backward(inputs);
+    auto closure = c10::make_intrusive<Closure>();
+    closure->run = *run;
+    closure->adapters = adapters_on();
+    context->saved_data["closure"] = torch::IValue::make_capsule(closure);
+    return (*run)(inputs);  // no graph is recorded inside a custom function
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    const auto closure = c10::static_intrusive_pointer_cast<Closure>(context->saved_data["closure"].toCapsule());
+    const auto saved = context->get_saved_variables();
+    std::vector<Tensor> inputs;
+    for (const auto& input : saved) {
+      Tensor copy = input.defined() ? input.detach() : input;
+      if (input.defined() && input.requires_grad()) copy.set_requires_grad(true);
+      inputs.push_back(copy);
+    }
+    {
+      const torch::AutoGradMode with_graph(true);
+      std::optional<AdaptersOff> off;
+      if (!closure->adapters) off.emplace();
+      torch::autograd::backward({closure->run(inputs)}, {gradients[0]});
+    }
+    torch::autograd::variable_list result = {Tensor(), Tensor()};
+    for (const auto& input : inputs) result.push_back(input.defined() && input.requires_grad() ? input.grad() : Tensor());
+    return result;
+  }
+};
+
+}  // namespace
+
+Tensor checkpointed(const Run& run, const std::vector<Tensor>& inputs) {
+  if (!torch::GradMode::is_enabled()) return run(inputs);
+  // The anchor makes the node part of the graph even where no input needs a gradient but a parameter inside does.
+  const Tensor anchor = torch::zeros({}).set_requires_grad(true);
+  return Checkpointed::apply(&run, anchor, inputs);
+}
+
+}  // namespace palate

@@ -1,0 +1,65 @@
+// diffusers' ResnetBlock2D, Downsample2D, Upsample2D and the timestep embedding.
+#pragma once
+
+#include "palate/nn/layers.h"
+
+namespace palate {
+
+struct ResnetOptions {
+  int64_t in = 0, out = 0, time = 0;  // time 0: no time embedding
+  int64_t groups = 32;
+  double eps = 1e-5;
+  double output_scale = 1;
+};
+
+class ResnetBlock2D : public torch::nn::Module {
+ public:
+  explicit ResnetBlock2D(const ResnetOptions& options);
+  Tensor forward(const Tensor& x, const Tensor& time);  // [B, in, H, W], [B, time] or undefined -> [B, out, H, W]
+
+ private:
+  std::shared_ptr<GroupNorm> norm1_, norm2_;
+  std::shared_ptr<Conv2d> conv1_, conv2_, conv_shortcut_;
+  std::shared_ptr<Linear> time_emb_proj_;
+  double output_scale_;
+};
+
+// Half the size. Padding 0 pads right and below by one first, as the autoencoder does.
+class Downsample2D : public torch::nn::Module {
+ public:
+  Downsample2D(int64_t channels, int64_t padding);
+  Tensor forward(const Tensor& x);
+
+ private:
+  std::shared_ptr<Conv2d> conv_;
+  int64_t padding_;
+};
+
+// Nearest neighbour to twice the size, or to [height, width] when they are not 0, then a convolution.
+class Upsample2D : public torch::nn::Module {
+ public:
+  explicit Upsample2D(int64_t channels);
+  Tensor forward(const Tensor& x, int64_t height = 0, int64_t width = 0);
+
+ private:
+  std::shared_ptr<Conv2d> conv_;
+};
+
+class TimestepEmbedding : public torch::nn::Module {
+ public:
+  TimestepEmbedding(int64_t in, int64_t width);
+  Tensor forward(const Tensor& x);
+
+ private:
+  std::shared_ptr<Linear> linear_1_, linear_2_;
+};
+
+// Sinusoids of t [N] -> [N, size] float32 (diffusers' get_timestep_embedding with max_period 10000).
+struct SinusoidOptions {
+  int64_t size = 320;
+  bool flip_sin_to_cos = true;
+  double freq_shift = 0;
+};
+Tensor timestep_sinusoids(const Tensor& t, const SinusoidOptions& options);
+
+}  // namespace palate
