@@ -1,0 +1,71 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "palate/cli/command.h"
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/world/dataset.h"
+#include "palate/world/pairs.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+struct Flags {
+  std::string out, base = PALATE_ASSETS "/base";
+  int64_t scenes = 100, seed = 0, threads = 0;
+  bool pairs = false, json = false;
+  world::PairOptions options;
+};
+
+void run(Flags flags) {
+  set_threads(flags.threads);
+  const fs::path out = flags.out;
+  check<UsageError>(!fs::exists(out) || (fs::is_directory(out) && fs::is_empty(out)), flags.out, ": the output folder is not empty: name another");
+  fs::create_directories(out);
+  Json result;
+  if (flags.scenes > 0) result["scenes"] = world::write_scenes(out, flags.scenes, static_cast<uint64_t>(flags.seed));
+  if (flags.pairs) {
+    Pipeline base(flags.base);
+    flags.options.seed = static_cast<uint64_t>(flags.seed);
+    result["pairs"] = world::make_pairs(base, flags.options, out / "pairs.parquet");
+  }
+  if (flags.json) {
+    std::printf("%s\n", result.dump().c_str());
+    return;
+  }
+  for (const auto& [part, numbers] : result.items()) {
+    std::printf("%s", part.c_str());
+    for (const auto& [name, value] : numbers.items()) std::printf("  %s %s", name.c_str(), value.dump().c_str());
+    std::printf("\n");
+  }
+}
+
+}  // namespace
+
+void add_world(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--out", flags->out, "folder to write; must be empty or missing")->required();
+  app.add_option("--scenes", flags->scenes, "pictures as the base was trained on, with captions; 0: none")->capture_default_str();
+  app.add_option_function<int64_t>(
+      "--pairs", [flags](int64_t count) { flags->pairs = count > 0, flags->options.prompts = count; },
+      "prompts to sample preference pairs for, with a simulated person's choice");
+  app.add_option("--base", flags->base, "model that the pairs are sampled from (default: the shipped one)");
+  app.add_option("--pictures", flags->options.pictures, "pictures of each prompt, of which the best and the worst make the pair")->capture_default_str();
+  app.add_option("--steps", flags->options.steps, "sampling steps")->capture_default_str();
+  app.add_option("--guidance-scale", flags->options.guidance_scale, "classifier-free guidance; 1 is none")->capture_default_str();
+  app.add_option("--noise", flags->options.noise, "scale of the person's Gumbel noise on the oracle's reward")->capture_default_str();
+  app.add_option("--min-gap", flags->options.min_gap, "a person who sees less difference than this skips the prompt")->capture_default_str();
+  app.add_option("--batch", flags->options.batch, "pictures at once")->capture_default_str();
+  app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_flag("--json", flags->json, "one JSON object on stdout");
+  app.footer(
+      "Writes scenes/*.png with scenes/metadata.jsonl, sheet.png, and, with --pairs, pairs.parquet in the form of Pick-a-Pic.\n"
+      "Example:\n  palate world --out runs/world --pairs 500");
+  app.callback([flags] { run(*flags); });
+}
+
+}  // namespace palate

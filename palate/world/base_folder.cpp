@@ -1,0 +1,69 @@
+// A base model as a folder in diffusers' layout, and what the oracle says of such a folder's pictures.
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+
+#include "palate/core/generator.h"
+#include "palate/pipeline/pipeline.h"
+#include "palate/world/oracle_judge.h"
+#include "palate/world/prompts.h"
+#include "palate/world/stages.h"
+#include "palate/world/tokenizer_files.h"
+
+namespace palate::world {
+namespace fs = std::filesystem;
+namespace {
+
+Json model_index() {
+  const Json none = {nullptr, nullptr};
+  return {{"_class_name", "StableDiffusionPipeline"},
+          {"_diffusers_version", "0.30.0"},
+          {"feature_extractor", none},
+          {"requires_safety_checker", false},
+          {"safety_checker", none},
+          {"scheduler", {"diffusers", "DDIMScheduler"}},
+          {"text_encoder", {"transformers", "CLIPTextModel"}},
+          {"tokenizer", {"transformers", "CLIPTokenizer"}},
+          {"unet", {"diffusers", "UNet2DConditionModel"}},
+          {"vae", {"diffusers", "AutoencoderKL"}}};
+}
+
+void evaluate_kind(Pipeline& pipeline, const std::string& name, Kind kind, int64_t count, const EvaluationConfig& config, uint64_t seed,
+                   std::map<std::string, double>& into) {
+  const auto asked = prompts(Split::development, kind, count, seed);
+  std::vector<GenerateRequest> requests;
+  for (const auto& prompt : asked) requests.push_back({prompt, stable_hash(prompt)});
+  GenerateOptions options;
+  options.steps = config.steps;
+  options.guidance_scale = config.guidance_scale;
+  options.seed = seed;
+  options.batch = 48;
+  const Scores scores = OracleJudge().score(pipeline.generate(requests, options), asked);
+  into[name + "/reward"] = scores.total.mean().item<double>();
+  for (const char* part : {"strict", "acc", "appeal", "iou", "shape", "colour"}) into[name + "/" + part] = scores.parts.at(part).mean().item<double>();
+}
+
+}  // namespace
+
+void write_base(const fs::path& folder, Denoiser& denoiser, TextEncoder& text, const fs::path& vae_folder) {
+  fs::create_directories(folder / "scheduler");
+  fs::create_directories(folder / "vae");
+  save_denoiser(denoiser, folder / "unet");
+  save_text_encoder(text, folder / "text_encoder");
+  for (const char* file : {"config.json", "diffusion_pytorch_model.safetensors"}) {
+    fs::copy_file(vae_folder / file, folder / "vae" / file, fs::copy_options::overwrite_existing);
+  }
+  write_tokenizer(folder / "tokenizer");
+  write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config());
+  write_json(folder / "model_index.json", model_index());
+}
+
+std::map<std::string, double> evaluate_base(const fs::path& folder, const EvaluationConfig& config, uint64_t seed) {
+  Pipeline pipeline(folder);
+  std::map<std::string, double> measured;
+  evaluate_kind(pipeline, "single", Kind::single, config.single, config, seed, measured);
+  evaluate_kind(pipeline, "two", Kind::two, config.two, config, seed, measured);
+  return measured;
+}
+
+}  // namespace palate::world

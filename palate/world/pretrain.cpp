@@ -1,0 +1,65 @@
+#include "palate/world/pretrain.h"
+
+#include <iomanip>
+#include <sstream>
+
+#include "palate/config/config.h"
+#include "palate/core/error.h"
+#include "palate/core/log.h"
+#include "palate/io/atomic_file.h"
+#include "palate/world/stages.h"
+
+namespace palate::world {
+namespace fs = std::filesystem;
+namespace {
+
+std::string readme(const PretrainConfig& config, const FitResult& trained) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(3);
+  out << "# A small text-to-image model of the embedded world\n\n"
+      << "32x32 pictures of one or two coloured shapes, from captions such as \"a big red circle left of a small blue ring on a white\n"
+      << "background\". Made by `palate pretrain` from nothing but rendered pictures; diffusers and transformers load it.\n"
+      << "Trained for " << trained.steps << " steps of " << config.fit.batch << " pictures (" << std::setprecision(0) << trained.minutes
+      << " minutes), seed " << config.seed << ".\n\n"
+      << std::setprecision(3) << "The oracle on " << config.evaluation.single << " prompts with one object and " << config.evaluation.two
+      << " with two, none of them seen in training, " << config.evaluation.steps << " DDIM steps, guidance " << std::setprecision(1)
+      << config.evaluation.guidance_scale << ":\n\n| measure | value |\n| --- | --- |\n"
+      << std::setprecision(3);
+  for (const auto& [name, value] : trained.evaluation) out << "| " << name << " | " << value << " |\n";
+  out << "\nThe whole configuration:\n\n```toml\n" << config_to_toml([copy = config](Fields& f) mutable { copy.visit(f); }) << "```\n";
+  return out.str();
+}
+
+// The finished model takes the place of an earlier one of this run.
+void publish(const fs::path& from, const fs::path& to) {
+  fs::remove_all(to);
+  AtomicFolder folder(to);
+  fs::copy(from, folder.work(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  folder.commit();
+}
+
+}  // namespace
+
+PretrainResult pretrain(const PretrainConfig& config, RunStart start) {
+  const RunFolder run(config.output, start);
+  PretrainConfig copy = config;
+  write_file(run.path() / "config.resolved.toml", config_to_toml([&](Fields& f) { copy.visit(f); }));
+  fs::path vae = config.autoencoder.folder;
+  if (vae.empty()) {
+    log("1/2 autoencoder");
+    const FitResult trained = train_autoencoder(config);
+    if (trained.interrupted) return {true, {}, {}};
+    vae = trained.checkpoint / "vae";
+  }
+  log("2/2 denoiser and text encoder");
+  const FitResult trained = train_base(config, vae);
+  const fs::path base = run.path() / "base";
+  if (trained.interrupted) return {true, {}, {}};
+  if (!trained.evaluation.empty() || !fs::exists(base)) {
+    publish(trained.checkpoint / "base", base);
+    write_file(base / "README.md", readme(config, trained));
+  }
+  return {false, base, trained.evaluation};
+}
+
+}  // namespace palate::world

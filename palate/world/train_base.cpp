@@ -1,0 +1,114 @@
+#include <torch/types.h>
+#include <torch/nn/module.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "palate/core/error.h"
+#include "palate/core/generator.h"
+#include "palate/diffusion/schedule.h"
+#include "palate/text/clip_tokenizer.h"
+#include "palate/world/base_data.h"
+#include "palate/world/stages.h"
+#include "palate/world/tokenizer_files.h"
+
+namespace palate::world {
+namespace fs = std::filesystem;
+namespace {
+
+// The few words of this world start nearer to each other's length than transformers' 0.02 would have them.
+void spread_embeddings(torch::nn::Module& text, uint64_t seed) {
+  const torch::NoGradGuard no_grad;
+  constexpr double deviation = 0.05;
+  for (const auto& entry : text.named_parameters()) {
+    if (entry.key().find("embedding.weight") == std::string::npos) continue;
+    Generator generator({seed, stable_hash(entry.key()), 0, Purpose::init});
+    entry.value().copy_(generator.normal(entry.value().sizes().vec()) * deviation);
+  }
+}
+
+// The latents and ids of the training data.
+class Codec {
+ public:
+  Codec(const fs::path& vae_folder, const fs::path& tokenizer_folder) : autoencoder_(load_autoencoder(vae_folder)) {
+    write_tokenizer(tokenizer_folder);
+    tokenizer_.emplace(tokenizer_folder);
+  }
+
+  Tensor latents(const Tensor& pictures) const {
+    std::vector<Tensor> parts;
+    for (const Tensor& part : pictures.split(64)) parts.push_back(autoencoder_->encode(part).mean * autoencoder_->scaling_factor());
+    return torch::cat(parts);
+  }
+
+  Tensor ids(const std::vector<std::string>& captions) const {
+    std::vector<int64_t> all;
+    for (const auto& text : captions) {
+      const auto row = tokenizer_->encode(text, token_count);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    return torch::tensor(all, torch::kLong).view({static_cast<int64_t>(captions.size()), token_count});
+  }
+
+  int64_t latent_channels() const { return autoencoder_->latent_channels(); }
+  ExampleCodec functions() const {
+    return {[this](const Tensor& pictures) { return latents(pictures); }, [this](const std::vector<std::string>& captions) { return ids(captions); }};
+  }
+
+ private:
+  std::unique_ptr<Autoencoder> autoencoder_;
+  std::optional<ClipTokenizer> tokenizer_;
+};
+
+// What one update is trained on; every draw is keyed by the example's number.
+struct Draws {
+  Tensor noise, t, dropped;  // [B, C, h, w], int64 [B], bool [B, 1]
+};
+
+Draws draw(uint64_t seed, int64_t first, int64_t count, const std::vector<int64_t>& shape, int64_t schedule_steps, double caption_dropout) {
+  std::vector<Tensor> noise;
+  std::vector<int64_t> t, dropped;
+  for (int64_t i = first; i < first + count; ++i) {
+    const auto sample = static_cast<uint64_t>(i);
+    noise.push_back(Generator({seed, sample, 0, Purpose::noise}).normal(shape));
+    t.push_back(Generator({seed, sample, 0, Purpose::timestep}).below(schedule_steps));
+    dropped.push_back(Generator({seed, sample, 0, Purpose::caption_drop}).uniform() < caption_dropout ? 1 : 0);
+  }
+  return {torch::stack(noise), torch::tensor(t, torch::kLong), torch::tensor(dropped, torch::kLong).to(torch::kBool).unsqueeze(1)};
+}
+
+}  // namespace
+
+FitResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
+  const auto seed = static_cast<uint64_t>(config.seed);
+  const fs::path folder = fs::path(config.output) / "denoiser";
+  const Codec codec(vae_folder, folder / "tokenizer");
+  const auto denoiser = make_denoiser(config.unet.model(config.autoencoder, codec.latent_channels(), config.text.width), mix(seed, 4));
+  const auto text = make_text_encoder(config.text.model(), mix(seed, 5));
+  spread_embeddings(text->module(), mix(seed, 6));
+  const NoiseSchedule schedule(scheduler_config());
+  const Tensor empty = codec.ids({""});
+  ExampleStream stream(config.odds, mix(seed, 7), codec.functions());
+
+  FitTask task;
+  task.title = "denoiser";
+  task.folder = folder;
+  task.config = config.fit;
+  task.weights.add("unet.", denoiser->module());
+  task.weights.add("text_encoder.", text->module());
+  task.loss = [&](int64_t step, double) {
+    const int64_t batch = task.config.batch;
+    const Examples examples = stream.get(step * batch, batch);
+    const Draws draws = draw(mix(seed, 8), step * batch, batch, examples.pictures[0].sizes().vec(), schedule.steps(), config.caption_dropout);
+    const Tensor ids = torch::where(draws.dropped, empty, examples.ids);
+    const Condition condition{text->encode(ids).last_hidden_state, {}, {}};
+    const Tensor predicted = denoiser->predict(schedule.add_noise(examples.pictures, draws.noise, draws.t), draws.t, condition);
+    return (predicted - schedule.target(examples.pictures, draws.noise, draws.t)).square().mean();
+  };
+  task.save = [&](const fs::path& into) { write_base(into / "base", *denoiser, *text, vae_folder); };
+  task.evaluate = [&](const fs::path& from) { return evaluate_base(from / "base", config.evaluation, mix(seed, 9)); };
+  task.evaluate_minutes = config.evaluation.every_minutes;
+  return fit(task);
+}
+
+}  // namespace palate::world
