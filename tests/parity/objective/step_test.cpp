@@ -1,0 +1,110 @@
+// `palate step` as other people call it: files in, files out (design.md, section 4).
+#include <doctest/doctest.h>
+#include <torch/types.h>
+
+#include <cstdlib>
+
+#include "palate/io/safetensors.h"
+#include "tests/support/expect_close.h"
+#include "tests/support/paths.h"
+
+using namespace palate;
+using namespace palate::test;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Result {
+  int status;
+  std::string error;
+};
+
+Result palate_step(const std::string& arguments) {
+  const fs::path log = fresh_folder("step_log") / "stderr.txt";
+  const int code = std::system(("'" + program().string() + "' step " + arguments + " 2>'" + log.string() + "' >/dev/null").c_str());
+  return {code < 0 ? code : (code >> 8), read_text(log)};
+}
+
+std::string quoted(const fs::path& path) { return " '" + path.string() + "'"; }
+std::string model() { return "--model" + quoted(golden("tiny_model")) + " --in" + quoted(golden("objective_batch.safetensors")); }
+std::string lora() { return " --lora" + quoted(golden("lora_peft.safetensors")); }
+
+}  // namespace
+
+TEST_CASE("step: dpo of a LoRA equals the formula on its own errors, and autograd's gradients") {
+  const fs::path out = fresh_folder("step") / "out.safetensors";
+  const auto ran = palate_step(model() + lora() + " --objective dpo beta=20 objective.loss_type=sigmoid --out" + quoted(out));
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  const SafetensorsFile file(out);
+  const auto expected = load_golden("objective_expected.safetensors");
+  auto in = load_golden("objective_batch.safetensors");
+  const Tensor z = -10 * ((file.tensor("policy_win") - file.tensor("policy_lose")) - (file.tensor("reference_win") - file.tensor("reference_lose")));
+  expect_close("logits", file.tensor("logits"), z, 1e-6);
+  const Tensor p = in.at("preference");  // the batch file holds soft labels
+  const Tensor losses = -p * at::log_sigmoid(z) - (1 - p) * at::log_sigmoid(-z);
+  expect_close("losses", file.tensor("losses"), losses, 1e-6);
+  expect_close("loss", file.tensor("loss"), losses.mean(), 1e-6);
+  for (const char* name : {"policy_win", "policy_lose", "reference_win", "reference_lose"}) {
+    expect_close(name, file.tensor(name), expected.at(std::string("epsilon.") + name), 2e-6);
+  }
+}
+
+TEST_CASE("step: gradients carry the names of the saved LoRA and equal autograd's") {
+  // Without soft labels, as the golden gradients were made.
+  const fs::path folder = fresh_folder("step_grad");
+  auto in = load_golden("objective_batch.safetensors");
+  in.erase("preference");
+  save_safetensors(folder / "in.safetensors", in);
+  const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") + lora() +
+                               " --objective diffusion-dpo-lora beta=20 --out" + quoted(folder / "out.safetensors"));
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  const SafetensorsFile file(folder / "out.safetensors"), trained(golden("lora_peft.safetensors"));
+  const auto expected = load_golden("objective_expected.safetensors");
+  for (const auto& name : trained.names()) expect_close(name, file.tensor("grad." + name), expected.at("epsilon.sigmoid.grad." + name), 1e-5);
+}
+
+TEST_CASE("step: sft of the whole network, latents alone") {
+  const fs::path folder = fresh_folder("step_full");
+  auto in = load_golden("objective_batch.safetensors");
+  in["latents"] = in.at("latents_win");
+  in.erase("latents_win");
+  in.erase("latents_lose");
+  save_safetensors(folder / "in.safetensors", in);
+  const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") + " --full --objective sft --out" +
+                               quoted(folder / "out.safetensors"));
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  const SafetensorsFile file(folder / "out.safetensors");
+  const auto expected = load_golden("objective_expected.safetensors");
+  expect_close("losses", file.tensor("losses"), expected.at("sft.losses"), 2e-6);
+  size_t gradients = 0;
+  for (const auto& [name, value] : expected) {
+    if (!name.starts_with("sft.grad.")) continue;
+    ++gradients;
+    expect_close(name, file.tensor(name.substr(4)), value, 1e-5);
+  }
+  CHECK(file.names().size() == gradients + 3);  // loss, losses, policy_win
+}
+
+TEST_CASE("step: full dpo starts at log 2, since the frozen copy is the policy") {
+  const fs::path out = fresh_folder("step_full_dpo") / "out.safetensors";
+  const auto ran = palate_step(model() + " --full --objective dpo --out" + quoted(out));
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  CHECK(SafetensorsFile(out).tensor("loss").item<double>() == doctest::Approx(std::log(2.0)));
+}
+
+TEST_CASE("step: mistakes exit with 2 and one sentence") {
+  const std::string out = " --out" + quoted(fresh_folder("step_wrong") / "out.safetensors");
+  const auto wrong = [&](const std::string& arguments, const std::string& words) {
+    const auto ran = palate_step(arguments + out);
+    INFO(ran.error);
+    CHECK(ran.status == 2);
+    CHECK(ran.error.find(words) != std::string::npos);
+  };
+  wrong(model() + lora() + " --objective dop", "did you mean");
+  wrong(model() + lora() + " --objective dpo btea=3", "objective.beta");
+  wrong(model() + " --objective dpo", "--lora FILE, or --full");
+  wrong(model() + lora() + " --objective dpo reference=cached", "cannot be cached");
+  wrong(model() + " --lora" + quoted(golden("objective_batch.safetensors")) + " --objective dpo", "have no home in this model");
+  wrong("--model" + quoted(golden("tiny_model")) + lora() + " --objective dpo --in" + quoted(golden("lora_outputs.safetensors")), "latents_win");
+}

@@ -1,0 +1,123 @@
+// The losses by hand. Throughout: d_w = 0.30, d_l = 0.50, r_w = 0.32, r_l = 0.49, so the policy has moved by
+//   margin m = (r_w - r_l) - (d_w - d_l) = -0.17 + 0.20 = 0.03.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "palate/core/error.h"
+#include "tests/unit/objective/toy.h"
+
+using namespace palate;
+using namespace palate::test;
+
+namespace {
+
+std::shared_ptr<Loss> dpo(std::vector<std::string> overrides) {
+  overrides.insert(overrides.begin(), "loss=dpo");
+  return objective(overrides).loss_member;
+}
+
+PairErrors errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1) {
+  const auto one = [](double value) { return torch::tensor({value}, torch::kFloat64); };
+  return {one(dw), one(dl), one(rw), one(rl), one(p)};
+}
+
+double value(const Tensor& tensor) { return tensor.item<double>(); }
+double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+LossOutput run(const std::vector<std::string>& overrides, const PairErrors& e) { return (*dpo(overrides))(e, {}); }
+
+const double margin = 0.03;
+
+}  // namespace
+
+TEST_CASE("dpo: equal errors give log 2, and no reward") {
+  for (const char* beta : {"beta=1", "beta=5000"}) {
+    const auto out = run({beta}, errors(0.4, 0.4, 0.4, 0.4));
+    CHECK(value(out.loss) == doctest::Approx(std::log(2.0)).epsilon(1e-12));
+    CHECK(value(out.logits) == 0);
+    CHECK(value(out.reward_win) == 0);
+  }
+  // Whatever the errors are: a policy that equals its reference is at log 2.
+  CHECK(value(run({"beta=2000"}, errors(0.1, 0.7, 0.1, 0.7)).loss) == doctest::Approx(std::log(2.0)).epsilon(1e-9));
+}
+
+TEST_CASE("dpo sigmoid: z = beta / 2 m and the loss is -log sigmoid(z)") {
+  // beta = 100: z = 50 * 0.03 = 1.5; rewards 50 (0.32 - 0.30) = 1 and 50 (0.49 - 0.50) = -0.5, whose difference is z.
+  const auto out = run({"beta=100"}, errors());
+  CHECK(value(out.logits) == doctest::Approx(1.5));
+  CHECK(value(out.loss) == doctest::Approx(-std::log(sigmoid(1.5))));
+  CHECK(value(out.reward_win) == doctest::Approx(1.0));
+  CHECK(value(out.reward_lose) == doctest::Approx(-0.5));
+}
+
+TEST_CASE("dpo hinge: max(0, 1 - z)") {
+  CHECK(value(run({"beta=20", "loss_type=hinge"}, errors()).loss) == doctest::Approx(1 - 10 * margin));  // z = 0.3
+  CHECK(value(run({"beta=100", "loss_type=hinge"}, errors()).loss) == 0);                               // z = 1.5
+}
+
+TEST_CASE("dpo ipo: the target 1 / (2 tau) stands in units of the error, tau = beta / 2") {
+  // beta = 5000, so tau = 2500 and the target margin is 2e-4.
+  CHECK(value(run({"beta=5000", "loss_type=ipo"}, errors()).loss) == doctest::Approx(std::pow(margin - 2e-4, 2)));
+  CHECK(value(run({"beta=5000", "loss_type=ipo"}, errors(0.3, 0.5, 0.3, 0.5)).loss) == doctest::Approx(4e-8));
+  CHECK(value(run({"beta=2500", "beta_convention=diffusers", "loss_type=ipo"}, errors()).loss) == doctest::Approx(std::pow(margin - 2e-4, 2)));
+}
+
+TEST_CASE("dpo: label smoothing s gives (1 - s) l(m) + s l(-m)") {
+  const auto out = run({"beta=100", "label_smoothing=0.2"}, errors());
+  CHECK(value(out.loss) == doctest::Approx(-0.8 * std::log(sigmoid(1.5)) - 0.2 * std::log(sigmoid(-1.5))));
+}
+
+TEST_CASE("dpo: a soft label P is cross-entropy, and a tie is symmetric") {
+  const auto soft = run({"beta=100"}, errors(0.30, 0.50, 0.32, 0.49, 0.7));
+  CHECK(value(soft.loss) == doctest::Approx(-0.7 * std::log(sigmoid(1.5)) - 0.3 * std::log(sigmoid(-1.5))));
+  const auto tie = run({"beta=100"}, errors(0.30, 0.50, 0.32, 0.49, 0.5)), turned = run({"beta=100"}, errors(0.50, 0.30, 0.49, 0.32, 0.5));
+  CHECK(value(tie.loss) == doctest::Approx(value(turned.loss)));
+  // Smoothing on top: P' = 0.7 * 0.8 + 0.3 * 0.2 = 0.62.
+  const auto both = run({"beta=100", "label_smoothing=0.2"}, errors(0.30, 0.50, 0.32, 0.49, 0.7));
+  CHECK(value(both.loss) == doctest::Approx(-0.62 * std::log(sigmoid(1.5)) - 0.38 * std::log(sigmoid(-1.5))));
+}
+
+TEST_CASE("dpo: the conventions A(beta), B(beta / 2) and C(beta / 1000) are one loss") {
+  for (const char* type : {"loss_type=sigmoid", "loss_type=hinge", "loss_type=ipo"}) {
+    const double a = value(run({"beta=30", type}, errors()).loss);
+    CHECK(value(run({"beta=15", "beta_convention=diffusers", type}, errors()).loss) == doctest::Approx(a).epsilon(1e-12));
+    CHECK(value(run({"beta=0.03", "beta_convention=per-T", type}, errors()).loss) == doctest::Approx(a).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("dpo: autograd equals finite differences, and the formula beta / 2 sigmoid(-z)") {
+  for (const char* type : {"loss_type=sigmoid", "loss_type=hinge", "loss_type=ipo"}) {
+    const auto loss = dpo({"beta=20", "label_smoothing=0.1", type});
+    auto at = [&](double dw, double dl) { return value((*loss)(errors(dw, dl, 0.32, 0.49, 0.9), {}).loss); };
+    PairErrors e = errors(0.30, 0.50, 0.32, 0.49, 0.9);
+    e.policy_win.requires_grad_(true);
+    e.policy_lose.requires_grad_(true);
+    (*loss)(e, {}).loss.sum().backward();
+    const double h = 1e-6;
+    INFO(type);
+    CHECK(value(e.policy_win.grad()) == doctest::Approx((at(0.30 + h, 0.50) - at(0.30 - h, 0.50)) / (2 * h)).epsilon(1e-6));
+    CHECK(value(e.policy_lose.grad()) == doctest::Approx((at(0.30, 0.50 + h) - at(0.30, 0.50 - h)) / (2 * h)).epsilon(1e-6));
+  }
+  PairErrors e = errors();
+  e.policy_win.requires_grad_(true);
+  (*dpo({"beta=100"}))(e, {}).loss.sum().backward();
+  CHECK(value(e.policy_win.grad()) == doctest::Approx(50 * sigmoid(-1.5)));
+}
+
+TEST_CASE("dpo: an enormous margin neither overflows nor loses its gradient") {
+  PairErrors e = errors(0.9, 0.1, 0.1, 0.9);  // z = -2500 * 1.6
+  e.policy_win.requires_grad_(true);
+  const auto out = run({"beta=5000"}, e);
+  CHECK(value(out.loss) == doctest::Approx(4000));
+  out.loss.sum().backward();
+  CHECK(value(e.policy_win.grad()) == doctest::Approx(2500));
+}
+
+TEST_CASE("sft: the winner's error, nothing else") {
+  const auto loss = objective({"loss=sft", "reference=none"}).loss_member;
+  CHECK_FALSE(loss->needs_reference());
+  CHECK_FALSE(loss->needs_loser());
+  PairErrors e;
+  e.policy_win = torch::tensor({0.25, 0.5});
+  CHECK(torch::equal((*loss)(e, {}).loss, e.policy_win));
+}
