@@ -45,9 +45,9 @@ RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
   if (start == RunStart::resume) return;
   for (const auto& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
-    if (name != ".lock" && name != "cache") {
-      fail<UsageError>("output: ", path_.string(), " holds a run already (", name, "): add resume=latest to go on with it, or name another folder");
-    }
+    if (name == ".lock" || name == "cache") continue;
+    release();
+    fail<UsageError>("output: ", path_.string(), " holds a run already (", name, "): add resume=latest to go on with it, or name another folder");
   }
 }
 
@@ -69,10 +69,13 @@ void RunFolder::lock() {
   // The lock holds without the number in it.
 }
 
-RunFolder::~RunFolder() {
+RunFolder::~RunFolder() { release(); }
+
+void RunFolder::release() {
   if (file_ < 0) return;
   unlink((path_ / ".lock").c_str());
   close(file_);
+  file_ = -1;
 }
 
 }  // namespace palate

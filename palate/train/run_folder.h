@@ -21,6 +21,7 @@ class RunFolder {
 
  private:
   void lock();
+  void release();
   std::filesystem::path path_;
   int file_ = -1;
 };

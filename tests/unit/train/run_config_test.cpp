@@ -1,0 +1,63 @@
+#include <doctest/doctest.h>
+
+#include "palate/config/config.h"
+#include "palate/core/error.h"
+#include "palate/train/run_config.h"
+#include "tests/support/paths.h"
+
+using namespace palate;
+
+namespace {
+
+RunConfig load(const std::string& text, std::vector<std::string> overrides = {}) {
+  RunConfig config;
+  load_config({.file_name = "run.toml", .file_text = text, .overrides = std::move(overrides)}, [&](Fields& f) { config.visit(f); });
+  return config;
+}
+
+std::string mistakes(const std::string& text) {
+  try {
+    load(text);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const std::string minimal = "model = \"m\"\noutput = \"o\"\n";
+
+}  // namespace
+
+TEST_CASE("run config: a minimal file is complete, and its printed form gives the same struct") {
+  RunConfig config = load(minimal + "[data]\npairs = [\"p.jsonl\"]\n", {"train.steps=12", "optimizer.lr=3e-4", "sample.prompts=[\"a\", \"b\"]"});
+  CHECK(config.train.steps == 12);
+  CHECK(config.optimizer.lr == 3e-4);
+  CHECK(config.sample.prompts.size() == 2);
+  const std::string text = config_to_toml([&](Fields& f) { config.visit(f); });
+  RunConfig again = load(text);
+  CHECK(config_difference([&](Fields& f) { config.visit(f); }, [&](Fields& f) { again.visit(f); }).empty());
+}
+
+TEST_CASE("run config: rules between fields say what to change, all at once") {
+  const std::string found = mistakes(minimal + "full = true\n[train]\nkeep_best = true\nvalidate_every = 0\n[sample]\nevery = 5\n");
+  INFO(found);
+  CHECK(found.find("frozen_copy") != std::string::npos);
+  CHECK(found.find("train.keep_best") != std::string::npos);
+  CHECK(found.find("sample.prompts") != std::string::npos);
+  CHECK(mistakes("output = \"o\"\n").find("model:") != std::string::npos);
+  CHECK(mistakes(minimal + "[train]\nbatch = 0\n").find("batch") != std::string::npos);
+  CHECK(mistakes(minimal + "[optimizer]\nlr_schedule = \"cosin\"\n").find("cosine") != std::string::npos);
+  CHECK(mistakes(minimal + "[optimizer]\nlr_schedule = \"polynomial\"\nlr = 1e-8\n").find("1e-7") != std::string::npos);
+}
+
+TEST_CASE("run config: every file of configs/ loads") {
+  for (const auto& entry : std::filesystem::directory_iterator(test::repository() / "configs")) {
+    if (entry.path().extension() != ".toml") continue;
+    const std::string text = test::read_text(entry.path());
+    if (text.find("[objective]") == std::string::npos) continue;  // a run of another command
+    INFO(entry.path().string());
+    CHECK(text.rfind("# palate train configs/" + entry.path().filename().string(), 0) == 0);
+    RunConfig config;
+    CHECK_NOTHROW(load_config(read_config_source(entry.path(), {}), [&](Fields& f) { config.visit(f); }));
+  }
+}
