@@ -2,7 +2,8 @@
 
 tiny_pipeline/ is the folder as save_pretrained writes it (its tokenizer is tokenizer/, as tokenizer.json). pipeline.safetensors:
 text [3, 77, D] of the prompts, start [2, 4, 8, 8], NAME.latents after 5 steps from it for each scheduler, NAME.images in [0, 1],
-pixels uint8 [2, 3, 16, 16], their posterior's mean and logvar, noise, and the scaled sample; pipeline.json: the arguments.
+pixels uint8 [2, 3, 16, 16], their posterior's mean and logvar, noise, and the scaled sample; and inputs and
+outputs of single components (input_ids -> text, pooler_output; sample, timestep, encoder_hidden_states -> unet); pipeline.json: the arguments.
 """
 import json
 import pathlib
@@ -71,8 +72,12 @@ def main():
         eps = torch.randn_like(posterior.mean)
         tensors.update({"pixels": pixels, "mean": posterior.mean, "logvar": posterior.logvar, "posterior_noise": eps,
                         "encoded": (posterior.mean + posterior.std * eps) * pipe.vae.config.scaling_factor})
+        ids = pipe.tokenizer(PROMPTS, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        sample, timestep = torch.randn(2, 4, 8, 8), torch.tensor([3, 700])
+        tensors.update({"input_ids": ids, "sample": sample, "timestep": timestep, "encoder_hidden_states": tensors["text"][:2].clone(),
+                        "pooler_output": pipe.text_encoder(ids).pooler_output, "unet": pipe.unet(sample, timestep, tensors["text"][:2]).sample})
     for name, tensor in tensors.items():
-        assert tensor.dtype == torch.uint8 or (tensor.isfinite().all() and tensor.abs().max() > 1e-3), name
+        assert not tensor.is_floating_point() or (tensor.isfinite().all() and tensor.abs().max() > 1e-3), name
     save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "pipeline.safetensors")
     HERE.joinpath("pipeline.json").write_text(json.dumps({"prompts": PROMPTS, "negative": NEGATIVE, "runs": runs}, indent=1) + "\n")
     print({k: (list(v.shape), round(v.float().std().item(), 3)) for k, v in tensors.items()})

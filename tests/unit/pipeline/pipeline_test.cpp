@@ -81,7 +81,7 @@ TEST_CASE("pipeline: latents scale after the encoders are released, and without 
 }
 
 TEST_CASE("pipeline: text states come in the dtype of the options") {
-  Pipeline pipeline(test::golden("tiny_pipeline"), {.dtype = torch::kBFloat16});
+  Pipeline pipeline(test::golden("tiny_pipeline"), {.dtype = torch::kBFloat16, .variant = ""});
   CHECK((pipeline.encode_prompts({"a cat"}).text.scalar_type() == torch::kBFloat16));
 }
 
