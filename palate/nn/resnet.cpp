@@ -6,10 +6,10 @@
 
 namespace palate {
 
-ResnetBlock2D::ResnetBlock2D(const ResnetOptions& o) : output_scale_(o.output_scale) {
+ResnetBlock2D::ResnetBlock2D(const ResnetOptions& o) : output_scale_(o.output_scale), time_shift_(o.time_shift) {
   norm1_ = register_module("norm1", std::make_shared<GroupNorm>(o.groups, o.in, o.eps));
   conv1_ = register_module("conv1", std::make_shared<Conv2d>(o.in, o.out));
-  if (o.time > 0) time_emb_proj_ = register_module("time_emb_proj", std::make_shared<Linear>(o.time, o.out));
+  if (o.time > 0) time_emb_proj_ = register_module("time_emb_proj", std::make_shared<Linear>(o.time, o.time_shift == TimeShift::add ? o.out : 2 * o.out));
   norm2_ = register_module("norm2", std::make_shared<GroupNorm>(o.groups, o.out, o.eps));
   conv2_ = register_module("conv2", std::make_shared<Conv2d>(o.out, o.out));
   if (o.in != o.out) {
@@ -19,8 +19,14 @@ ResnetBlock2D::ResnetBlock2D(const ResnetOptions& o) : output_scale_(o.output_sc
 
 Tensor ResnetBlock2D::forward(const Tensor& input, const Tensor& time) {
   Tensor x = conv1_->forward(torch::silu(norm1_->forward(input)));
-  if (time_emb_proj_) x = x + time_emb_proj_->forward(torch::silu(time)).unsqueeze(-1).unsqueeze(-1);
-  x = conv2_->forward(torch::silu(norm2_->forward(x)));
+  const Tensor shift = time_emb_proj_ ? time_emb_proj_->forward(torch::silu(time)).unsqueeze(-1).unsqueeze(-1) : Tensor();  // [B, out or 2 out, 1, 1]
+  if (shift.defined() && time_shift_ == TimeShift::add) x = x + shift;
+  x = norm2_->forward(x);
+  if (shift.defined() && time_shift_ == TimeShift::scale_shift) {
+    const auto halves = shift.chunk(2, 1);
+    x = x * (1 + halves[0]) + halves[1];
+  }
+  x = conv2_->forward(torch::silu(x));
   x = x + (conv_shortcut_ ? conv_shortcut_->forward(input) : input);
   return output_scale_ == 1 ? x : x / output_scale_;
 }

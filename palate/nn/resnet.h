@@ -5,11 +5,15 @@
 
 namespace palate {
 
+// How the time embedding enters: added, or as a scale and a shift after the second norm.
+enum class TimeShift { add, scale_shift };
+
 struct ResnetOptions {
   int64_t in = 0, out = 0, time = 0;  // time 0: no time embedding
   int64_t groups = 32;
   double eps = 1e-5;
   double output_scale = 1;
+  TimeShift time_shift = TimeShift::add;
 };
 
 class ResnetBlock2D : public torch::nn::Module {
@@ -22,6 +26,7 @@ class ResnetBlock2D : public torch::nn::Module {
   std::shared_ptr<Conv2d> conv1_, conv2_, conv_shortcut_;
   std::shared_ptr<Linear> time_emb_proj_;
   double output_scale_;
+  TimeShift time_shift_;
 };
 
 // Half the size. Padding 0 pads right and below by one first, as the autoencoder does.

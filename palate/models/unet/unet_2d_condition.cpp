@@ -8,6 +8,7 @@
 #include "palate/core/error.h"
 #include "palate/models/config_reader.h"
 #include "palate/models/unet/unet_blocks.h"
+#include "palate/nn/text_time_embedding.h"
 
 namespace palate {
 namespace {
@@ -24,8 +25,9 @@ struct UnetOptions {
   double eps, mid_scale;
   bool linear_projection;
   std::vector<int64_t> only_cross;
-  bool text_time;
-  int64_t addition_time_size, addition_input;
+  bool text_time, text_addition;
+  int64_t addition_time_size, addition_input, addition_heads;
+  TimeShift time_shift;
 
   UnetOptions(const Json& config, const std::string& origin);
 };
@@ -38,14 +40,14 @@ void refuse_unsupported(const ConfigReader& r) {
   r.only("encoder_hid_dim", {});
   r.only("encoder_hid_dim_type", {});
   r.only("dual_cross_attention", {false});
-  r.only("resnet_time_scale_shift", {"default"});
+  r.only("resnet_time_scale_shift", {"default", "scale_shift"});
   r.only("resnet_skip_time_act", {false});
   r.only("resnet_out_scale_factor", {1.0, 1});
   r.only("time_embedding_type", {"positional"});
   r.only("time_embedding_act_fn", {});
   r.only("timestep_post_act", {});
   r.only("time_cond_proj_dim", {});
-  r.only("addition_embed_type", {"text_time"});
+  r.only("addition_embed_type", {"text_time", "text"});
   r.only("cross_attention_norm", {});
   r.only("class_embeddings_concat", {false});
   r.only("mid_block_only_cross_attention", {});
@@ -93,7 +95,10 @@ UnetOptions::UnetOptions(const Json& config, const std::string& origin) {
   only_cross = flags_per_block(config, "only_cross_attention", n);
   time_width = r.whole("time_embedding_dim", 4 * widths[0]);
   sinusoids = {widths[0], r.flag("flip_sin_to_cos", true), r.number("freq_shift", 0)};
-  text_time = !r.absent("addition_embed_type");
+  text_time = r.text("addition_embed_type", "") == "text_time";
+  text_addition = r.text("addition_embed_type", "") == "text";
+  addition_heads = r.whole("addition_embed_type_num_heads", 64);
+  time_shift = r.text("resnet_time_scale_shift", "default") == "default" ? TimeShift::add : TimeShift::scale_shift;
   addition_time_size = r.whole("addition_time_embed_dim", 0);
   addition_input = r.whole("projection_class_embeddings_input_dim", 0);
   check<FormatError>(!text_time || (addition_time_size > 0 && addition_input > 0), origin, ": addition_embed_type text_time needs addition_time_embed_dim and projection_class_embeddings_input_dim");
@@ -105,7 +110,7 @@ BlockOptions block_options(const UnetOptions& o, size_t level, int64_t in, bool 
   block.attention = attention;
   block.transformer = {.channels = o.widths[level], .context = o.context, .heads = o.heads[level], .layers = o.transformer_layers[level], .groups = o.groups,
                        .linear_projection = o.linear_projection, .only_cross_attention = o.only_cross[level] != 0};
-  block.resnet = {.in = in, .out = o.widths[level], .time = o.time_width, .groups = o.groups, .eps = o.eps, .output_scale = 1};
+  block.resnet = {.in = in, .out = o.widths[level], .time = o.time_width, .groups = o.groups, .eps = o.eps, .output_scale = 1, .time_shift = o.time_shift};
   block.padding = o.downsample_padding;
   return block;
 }
@@ -125,7 +130,8 @@ class UNet2DConditionModel : public torch::nn::Module {
   Tensor time_embedding(const Tensor& t, const Tensor& sample, const Condition& condition);
   UnetOptions o_;
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
-  std::shared_ptr<TimestepEmbedding> time_embedding_, add_embedding_;
+  std::shared_ptr<TimestepEmbedding> time_embedding_, add_embedding_;  // the second for text_time
+  std::shared_ptr<TextTimeEmbedding> add_text_embedding_;              // for text
   std::shared_ptr<List<DownBlock>> down_blocks_;
   std::shared_ptr<List<UpBlock>> up_blocks_;
   std::shared_ptr<MidBlock> mid_block_;
@@ -137,6 +143,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o, const std::stri
   conv_in_ = register_module("conv_in", std::make_shared<Conv2d>(o.in_channels, o.widths[0], ConvGeometry{o.conv_in_kernel, 1, (o.conv_in_kernel - 1) / 2}));
   time_embedding_ = register_module("time_embedding", std::make_shared<TimestepEmbedding>(o.widths[0], o.time_width));
   if (o.text_time) add_embedding_ = register_module("add_embedding", std::make_shared<TimestepEmbedding>(o.addition_input, o.time_width));
+  if (o.text_addition) add_text_embedding_ = register_module("add_embedding", std::make_shared<TextTimeEmbedding>(o.context, o.time_width, o.addition_heads));
   down_blocks_ = register_module("down_blocks", std::make_shared<List<DownBlock>>());
   up_blocks_ = register_module("up_blocks", std::make_shared<List<UpBlock>>());
   for (size_t i = 0; i < n; ++i) {
@@ -167,6 +174,7 @@ Tensor UNet2DConditionModel::time_embedding(const Tensor& t, const Tensor& sampl
   const auto dtype = sample.scalar_type();
   const Tensor steps = (t.dim() == 0 ? t.unsqueeze(0) : t).expand({sample.size(0)});
   Tensor embedding = time_embedding_->forward(timestep_sinusoids(steps, o_.sinusoids).to(dtype));
+  if (add_text_embedding_) return embedding + add_text_embedding_->forward(condition.text.to(dtype));
   if (!add_embedding_) return embedding;
   check<UsageError>(condition.text_embeds.defined() && condition.time_ids.defined(), "[unet] this model needs text_embeds and time_ids (SDXL), and they were not given");
   SinusoidOptions ids = o_.sinusoids;

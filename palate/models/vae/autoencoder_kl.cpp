@@ -35,7 +35,7 @@ VaeOptions read_options(const Json& config, const std::string& origin) {
           r.flag("use_quant_conv", true), r.flag("use_post_quant_conv", true), r.flag("mid_block_add_attention", true), r.number("scaling_factor", 0.18215)};
 }
 
-ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) { return {.in = in, .out = out, .time = 0, .groups = o.groups, .eps = eps, .output_scale = 1}; }
+ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) { return {.in = in, .out = out, .time = 0, .groups = o.groups, .eps = eps, .output_scale = 1, .time_shift = TimeShift::add}; }
 
 // One head over all channels, with a group norm before it and a residual around it.
 class VaeAttention : public torch::nn::Module {
