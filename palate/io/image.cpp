@@ -46,17 +46,7 @@ Tensor checked_image(const Tensor& image, const char* what) {
 
 }  // namespace
 
-void check_image_size(int64_t width, int64_t height, int64_t max_pixels, const std::string& origin) {
-  check<FormatError>(width > 0 && height > 0, origin, ": has no pixels (", width, " x ", height, ")");
-  check<FormatError>(height <= max_pixels / width, origin, ": an image of ", width, " x ", height, " is refused, expected at most ", max_pixels, " pixels");
-}
-
-Tensor decode_image(std::string_view bytes, const std::string& origin, int64_t max_pixels) {
-  if (bytes.starts_with("\xFF\xD8\xFF")) return upright(decode_jpeg(bytes, origin, max_pixels));
-  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return upright(decode_png(bytes, origin, max_pixels));
-  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return upright(decode_webp(bytes, origin, max_pixels));
-  fail<FormatError>(origin, ": expected a JPEG, PNG or WebP image, found ", bytes.empty() ? "no bytes" : "something else");
-}
+Tensor decode_image(std::string_view bytes, const std::string& origin, int64_t max_pixels) { return upright(decode_rows(bytes, origin, max_pixels)); }
 
 Tensor read_image(const std::filesystem::path& path) { return decode_image(read_file(path), path.string()); }
 

@@ -14,7 +14,8 @@ struct RawImage {
   int orientation = 1;       // EXIF's: 1 upright, 2 to 8 mirrored or turned
 };
 
-// Each throws FormatError that begins with `origin`.
+// Each throws FormatError that begins with `origin`; the first goes by the bytes' first letters.
+RawImage decode_rows(std::string_view bytes, const std::string& origin, int64_t max_pixels);
 RawImage decode_jpeg(std::string_view bytes, const std::string& origin, int64_t max_pixels);
 RawImage decode_png(std::string_view bytes, const std::string& origin, int64_t max_pixels);
 RawImage decode_webp(std::string_view bytes, const std::string& origin, int64_t max_pixels);

@@ -1,3 +1,5 @@
+// What the codecs share: which one reads the bytes, the limit on pixels, and the orientation.
+#include "palate/core/error.h"
 #include "palate/io/image_codecs.h"
 
 namespace palate {
@@ -61,6 +63,18 @@ int from_xmp(std::string_view xmp) {
 }
 
 }  // namespace
+
+RawImage decode_rows(std::string_view bytes, const std::string& origin, int64_t max_pixels) {
+  if (bytes.starts_with("\xFF\xD8\xFF")) return decode_jpeg(bytes, origin, max_pixels);
+  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, origin, max_pixels);
+  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return decode_webp(bytes, origin, max_pixels);
+  fail<FormatError>(origin, ": expected a JPEG, PNG or WebP image, found ", bytes.empty() ? "no bytes" : "something else");
+}
+
+void check_image_size(int64_t width, int64_t height, int64_t max_pixels, const std::string& origin) {
+  check<FormatError>(width > 0 && height > 0, origin, ": has no pixels (", width, " x ", height, ")");
+  check<FormatError>(height <= max_pixels / width, origin, ": an image of ", width, " x ", height, " is refused, expected at most ", max_pixels, " pixels");
+}
 
 int image_orientation(std::string_view exif, std::string_view xmp) {
   int value = from_exif(exif);

@@ -1,0 +1,15 @@
+# palate_fuzz(NAME LINK libraries... SOURCES files...): build/fuzz_NAME. The code under test is compiled into the target, so that it is
+# instrumented while the rest of the build is not. Run: build/fuzz_NAME CORPUS_FOLDER SEEDS_FOLDER -max_total_time=600
+include_guard(GLOBAL)
+function(palate_fuzz name)
+  cmake_parse_arguments(ARG "" "" "LINK;SOURCES" ${ARGN})
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "PALATE_FUZZ needs clang (libFuzzer): configure with -DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  list(TRANSFORM ARG_SOURCES PREPEND "${CMAKE_SOURCE_DIR}/palate/")
+  add_executable(fuzz_${name} ${name}_fuzz.cpp ../entry.cpp ${ARG_SOURCES} "${CMAKE_SOURCE_DIR}/palate/core/error.cpp")
+  target_link_libraries(fuzz_${name} PRIVATE palate_flags ${ARG_LINK})
+  target_compile_definitions(fuzz_${name} PRIVATE PALATE_FUZZ_TARGET=${name})
+  target_compile_options(fuzz_${name} PRIVATE -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+endfunction()
