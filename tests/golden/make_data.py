@@ -52,9 +52,9 @@ def main():
     labels = [1, 0, 1, 0.5, 0, 1, 1, 0, 0.5, 1, 1, 0]
     rows = []
     for i, label in enumerate(labels):
-        images = [encoded(picture(20 + 4 * i, 30), "JPEG"), encoded(picture(24, 20 + 3 * i), "PNG" if i % 2 else "JPEG")]
+        images = [encoded(picture(20 + 4 * i, 30), "JPEG"), encoded(picture(24, 20 + 3 * i), "PNG" if i % 4 == 1 else "JPEG")]
         if i == 7:
-            images[1] = images[1][:40]
+            images[1] = images[1][:len(images[1]) // 2]
         rows.append({"caption": f"prompt {i // 2}: naïve 東京 🎨", "jpg_0": images[0], "jpg_1": images[1], "label_0": float(label),
                      "label_1": 1.0 - label, "has_label": i != 10, "are_different": True, "user_id": i})
     binary = pa.schema([("caption", pa.string()), ("jpg_0", pa.binary()), ("jpg_1", pa.binary()), ("label_0", pa.float64()),
@@ -68,7 +68,8 @@ def main():
     pq.write_table(pa.Table.from_pylist(short, schema=struct), HERE / "data_struct.parquet")
 
     squares = {}
-    for width, height, side in [(61, 40, 16), (33, 70, 16), (20, 21, 24), (32, 32, 32), (37, 32, 32), (32, 35, 32)]:
+    # No picture so tall that Pillow 13 would resize it vertically first.
+    for width, height, side in [(61, 40, 16), (33, 60, 16), (20, 21, 24), (32, 32, 32), (37, 32, 32), (32, 35, 32)]:
         source = picture(width, height)
         squares[f"source.{side}.{width}x{height}"] = torch.from_numpy(np.array(source)).permute(2, 0, 1).contiguous()
         squares[f"square.{side}.{width}x{height}"] = square(source, side)

@@ -29,7 +29,8 @@ DataConfig config_of(const fs::path& path, const std::string& ties = "drop") {
 // One row of a Pick-a-Pic file with any label.
 void write_parquet(const fs::path& path, const std::vector<double>& labels, const std::string& caption = "a cat") {
   using Kind = ParquetWriter::Kind;
-  ParquetWriter writer(path, {{"caption", Kind::text}, {"jpg_0", Kind::binary}, {"jpg_1", Kind::binary}, {"label_0", Kind::number}});
+  // Captions as binary, so that one can be written that is not UTF-8: files of other writers may hold any bytes.
+  ParquetWriter writer(path, {{"caption", Kind::binary}, {"jpg_0", Kind::binary}, {"jpg_1", Kind::binary}, {"label_0", Kind::number}});
   for (size_t i = 0; i < labels.size(); ++i) {
     writer.text(0, caption);
     writer.text(1, png(static_cast<uint8_t>(i)));
