@@ -81,7 +81,7 @@ void sample(Flags& flags) {
   const Tensor latents = pipeline.generate_latents(requests, flags.sampling);
   if (!flags.save_latents.empty()) save_safetensors(flags.save_latents, {{"latents", latents.to(torch::kFloat32)}});
   write_pictures(flags, requests, from_unit(pipeline.decode(latents).cpu()), pipeline.weights_hash("unet"));
-  log(requests.size(), " pictures and manifest.jsonl are in ", flags.out);
+  log(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
 }
 
 }  // namespace
