@@ -166,8 +166,9 @@ class Load : public Visitor<Load> {
       return;
     }
     if (!name.empty()) given_tables_.emplace(name, value.where);
-    for (const auto& [key, member] : value.members) {
-      TomlValue inner = member;
+    for (size_t i = 0; i < value.items.size(); ++i) {
+      const std::string& key = value.keys[i];
+      TomlValue inner = value.items[i];
       if (order > 0) inner.where = value.where;
       add(name.empty() ? key : name + "." + key, inner, "", order);
     }

@@ -1,5 +1,6 @@
 #include "palate/config/toml_read.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 // The library (3.3) states what it takes for granted as assertions, and some texts break them: they must end in an error, not in the
@@ -17,14 +18,40 @@ namespace {
 constexpr int most_dots = 500;  // in one key: each makes a table inside a table, which is walked by recursion
 constexpr size_t largest_text = size_t{16} << 20;
 
-void check_size(std::string_view text, const std::string& file_name) {
+// The place after the string or comment that begins at `at`. Unclosed strings end with their line, or with the text.
+size_t skip_quoted(std::string_view text, size_t at) {
+  const char quote = text[at];
+  if (quote == '#') return std::min(text.find('\n', at), text.size());
+  const std::string three(3, quote);
+  const bool long_form = text.substr(at, 3) == three;
+  size_t i = at + (long_form ? 3 : 1);
+  for (; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
+      ++i;
+    } else if (long_form ? text.substr(i, 3) == three : text[i] == quote || text[i] == '\n') {
+      i += long_form ? 3 : 1;
+      while (long_form && i < text.size() && text[i] == quote) ++i;  // quotes that belong to the text come before the last three
+      return i;
+    }
+  }
+  return text.size();
+}
+
+// What the library cannot be trusted with: keys of very many parts, and letters beyond ASCII outside quotes (which TOML forbids, and for
+// which the library's classification of characters is undefined).
+void check_text(std::string_view text, const std::string& file_name) {
   check<ConfigError>(text.size() <= largest_text, file_name, ": is larger than any configuration (", text.size(), " bytes)");
-  int dots = 0, line = 1;
-  for (const char c : text) {
-    if (c == '\n') ++line;
-    if (c == '.') ++dots;
-    if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) dots = 0;
-    if (dots > most_dots) fail<ConfigError>(file_name, ":", line, ": a key of more than ", most_dots, " parts is refused");
+  const auto line_at = [&](size_t at) { return std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n') + 1; };
+  int dots = 0;
+  for (size_t i = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '#' || c == '"' || c == '\'') {
+      i = skip_quoted(text, i) - 1;
+      continue;
+    }
+    dots = c == '.' ? dots + 1 : std::string_view("\n=,[]{}").find(c) != std::string_view::npos ? 0 : dots;
+    if (dots > most_dots) fail<ConfigError>(file_name, ":", line_at(i), ": a key of more than ", most_dots, " parts is refused");
+    if (static_cast<unsigned char>(c) >= 0x80) fail<ConfigError>(file_name, ":", line_at(i), ": is not TOML: put text that is not plain ASCII in quotes");
   }
 }
 
@@ -53,8 +80,9 @@ TomlValue convert(const toml::node& node, const std::string& file_name) {
   } else if (const auto* table = node.as_table()) {
     value.kind = Kind::table;
     for (const auto& [key, member] : *table) {
-      value.members.emplace_back(std::string(key.str()), convert(member, file_name));
-      value.members.back().second.where = place(file_name, key.source());
+      value.keys.emplace_back(key.str());
+      value.items.push_back(convert(member, file_name));
+      value.items.back().where = place(file_name, key.source());
     }
   }
   return value;
@@ -76,7 +104,7 @@ std::string describe(const TomlValue& value) {
 }
 
 TomlValue parse_toml(const std::string& text, const std::string& file_name) {
-  check_size(text, file_name);
+  check_text(text, file_name);
   try {
     const toml::table table = toml::parse(text, file_name);
     return convert(table, file_name);
@@ -106,7 +134,7 @@ Override parse_override(const std::string& text) {
   result.raw = text.substr(equals + 1);
   try {
     const TomlValue table = parse_toml("v = " + result.raw, text);
-    if (table.members.size() == 1 && result.raw.find('\n') == std::string::npos) result.value = table.members[0].second;
+    if (table.items.size() == 1 && result.raw.find('\n') == std::string::npos) result.value = table.items[0];
   } catch (const ConfigError&) {
     result.value.kind = TomlValue::Kind::other;
   }

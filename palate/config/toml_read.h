@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace palate {
@@ -15,9 +14,9 @@ struct TomlValue {
   int64_t integer = 0;
   double number = 0;
   std::string text;
-  std::vector<TomlValue> items;                            // of a list
-  std::vector<std::pair<std::string, TomlValue>> members;  // of a table, ascending by key
-  std::string where;                                       // "run.toml:7", or the override as it was typed
+  std::vector<TomlValue> items;   // of a list, or of a table
+  std::vector<std::string> keys;  // of a table: the items' names, ascending
+  std::string where;              // "run.toml:7", or the override as it was typed
 };
 
 // "the text 'abc'", "the number 3", "a table"

@@ -172,6 +172,16 @@ TEST_CASE("config: text that is not TOML, and keys without end") {
   CHECK(mistakes("x = nan\n[optimizer]\nlr = nan").size() == 2);
 }
 
+TEST_CASE("config: text beyond ASCII belongs in quotes or comments; quotes inside long strings confuse no one") {
+  CHECK(mistakes("steps = 1\n\xc2\xa7 = 2") == Lines{"run.toml:2: is not TOML: put text that is not plain ASCII in quotes"});
+  const Run run = load("# \xc2\xa7 \" '\noutput = \"\"\"say \"\xc3\xa9\"\"\"\"\nmodel = '\xc2\xa7\\'\nsteps = 3 # it's\n", {"optimizer.targets=['\xc2\xa7']"});
+  CHECK(run.output == "say \"\xc3\xa9\"");
+  CHECK(run.model == "\xc2\xa7\\");
+  CHECK(run.steps == 3);
+  CHECK(load("", {"output=\xc3\xa9t\xc3\xa9"}).output == "\xc3\xa9t\xc3\xa9");
+  CHECK(mistakes("output = \"" + std::string(2000, '.') + "\"").empty());
+}
+
 TEST_CASE("config: saved text loads to the same struct") {
   Run run;
   run.output = "a \"b\" \\ \n\t\x01\x7f é 日本";
