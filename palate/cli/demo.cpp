@@ -58,15 +58,12 @@ class Clock {
 
 RunConfig run_config(const Flags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
   RunConfig config;
-  std::vector<std::string> overrides = method;
+  const auto quoted = [](const fs::path& path) { return "\"" + path.string() + "\""; };
+  std::vector<std::string> overrides = {"model=" + quoted(flags.base), "output=" + quoted(folder / name), "data.pairs=[" + quoted(folder / "pairs.parquet") + "]",
+                                        "data.cache=" + quoted(folder / "cache"), concat("seed=", flags.seed), concat("threads=", flags.threads)};
   overrides.insert(overrides.end(), flags.overrides.begin(), flags.overrides.end());
+  overrides.insert(overrides.end(), method.begin(), method.end());
   load_config(read_config_source(flags.config, overrides), [&](Fields& f) { config.visit(f); });
-  config.model = flags.base;
-  config.data.pairs = {(folder / "pairs.parquet").string()};
-  config.data.cache = (folder / "cache").string();
-  config.output = (folder / name).string();
-  config.seed = flags.seed;
-  config.threads = flags.threads;
   return config;
 }
 
