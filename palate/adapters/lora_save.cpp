@@ -78,15 +78,19 @@ void Lora::save(const std::filesystem::path& folder, const Metadata& metadata) c
   TensorMap diffusers, kohya;
   Sizes sizes;
   for (const auto& item : state_->layers) {
+    sizes.ranks[item.name] = item.adapter->rank();
+    sizes.alphas[item.name] = item.adapter->alpha;
+  }
+  // diffusers (0.42) loses the .alpha of attention layers where alphas differ, so the twin has one for all, and B makes up for it.
+  const double alpha = commonest(sizes.alphas);
+  for (const auto& item : state_->layers) {
     const LoraAdapter& adapter = *item.adapter;
     diffusers["unet." + item.name + ".lora_A.weight"] = adapter.down.detach();
     diffusers["unet." + item.name + ".lora_B.weight"] = adapter.up.detach();
     const std::string name = kohya_name(item.name);
     kohya[name + ".lora_down.weight"] = adapter.down.detach();
-    kohya[name + ".lora_up.weight"] = adapter.up.detach();
-    kohya[name + ".alpha"] = torch::tensor(adapter.alpha, torch::kFloat32);
-    sizes.ranks[item.name] = adapter.rank();
-    sizes.alphas[item.name] = adapter.alpha;
+    kohya[name + ".lora_up.weight"] = adapter.alpha == alpha ? adapter.up.detach() : adapter.up.detach() * (adapter.alpha / alpha);
+    kohya[name + ".alpha"] = torch::tensor(alpha, torch::kFloat32);
   }
   const Json peft = peft_config(sizes, state_->config);
   Metadata first = metadata, second = metadata;
@@ -94,7 +98,7 @@ void Lora::save(const std::filesystem::path& folder, const Metadata& metadata) c
   first["lora_adapter_metadata"] = peft.dump(2);
   second["ss_network_module"] = "networks.lora";
   second["ss_network_dim"] = peft["unet.rank_pattern"].empty() ? peft["unet.r"].dump() : "Dynamic";
-  second["ss_network_alpha"] = peft["unet.alpha_pattern"].empty() ? peft["unet.lora_alpha"].dump() : "Dynamic";
+  second["ss_network_alpha"] = peft["unet.lora_alpha"].dump();
   second["modelspec.sai_model_spec"] = "1.0.0";
   second["modelspec.implementation"] = "diffusers";
   second.emplace("modelspec.title", "LoRA trained with Palate");

@@ -66,7 +66,7 @@ def load_as_pipelines_do(path: pathlib.Path) -> UNet2DConditionModel:
 def adapted(targets, rank, alpha, seed, **patterns) -> UNet2DConditionModel:
     unet = base()
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=targets, **patterns))
-    fill([(n, p) for n, p in unet.named_parameters() if "lora_" in n], seed, 0.7)
+    fill([(n, p) for n, p in unet.named_parameters() if "lora_" in n], seed, 0.25)
     return unet
 
 

@@ -4,6 +4,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/models/registry.h"
+#include "palate/nn/adaptable.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
