@@ -60,6 +60,8 @@ void UnetConfig::visit(Fields& f) {
   f("layers_per_block", layers_per_block, "residual blocks a level", {.min = 1});
   f("heads", heads, "attention heads", {.min = 1});
   f("norm_num_groups", norm_num_groups, "groups of the group norms", {.min = 1});
+  f("pooled_text", pooled_text, "the pooled text states join the time embedding (addition_embed_type \"text\")");
+  f("time_shift", time_shift, "how the time embedding enters a residual block", {.choices = {"default", "scale_shift"}});
   f.require(attention.size() == block_out_channels.size(), "unet.attention: expected one number for each of unet.block_out_channels");
 }
 
@@ -69,7 +71,7 @@ Json UnetConfig::model(const AutoencoderConfig& autoencoder, int64_t latent_chan
     down.emplace_back(with != 0 ? "CrossAttnDownBlock2D" : "DownBlock2D");
     up.insert(up.begin(), with != 0 ? "CrossAttnUpBlock2D" : "UpBlock2D");
   }
-  return {{"_class_name", "UNet2DConditionModel"},
+  Json config = {{"_class_name", "UNet2DConditionModel"},
           {"act_fn", "silu"},
           {"attention_head_dim", heads},
           {"block_out_channels", block_out_channels},
@@ -83,8 +85,11 @@ Json UnetConfig::model(const AutoencoderConfig& autoencoder, int64_t latent_chan
           {"norm_eps", 1e-5},
           {"norm_num_groups", norm_num_groups},
           {"out_channels", latent_channels},
+          {"resnet_time_scale_shift", time_shift},
           {"sample_size", side / autoencoder.factor()},
           {"up_block_types", up}};
+  if (pooled_text) config.update({{"addition_embed_type", "text"}, {"addition_embed_type_num_heads", heads}});
+  return config;
 }
 
 void TextConfig::visit(Fields& f) {
@@ -120,6 +125,7 @@ void EvaluationConfig::visit(Fields& f) {
   f("two", two, "development prompts with two objects", {.min = 1});
   f("steps", steps, "sampling steps", {.min = 1});
   f("guidance_scale", guidance_scale, "classifier-free guidance");
+  f("reconstructions", reconstructions, "clean pictures that the autoencoder is measured on", {.min = 1});
   f("every_minutes", every_minutes, "minutes between evaluations, which happen at checkpoints only", {.min = 0});
 }
 

@@ -44,6 +44,8 @@ struct UnetConfig {
   std::vector<int64_t> block_out_channels = {64, 128};
   std::vector<int64_t> attention = {1, 1};  // for each block: 1 with cross-attention
   int64_t layers_per_block = 1, heads = 4, norm_num_groups = 8;
+  bool pooled_text = true;                  // addition_embed_type "text": the pooled text states join the time embedding
+  std::string time_shift = "scale_shift";   // resnet_time_scale_shift: default | scale_shift
 
   void visit(Fields& f);
   Json model(const AutoencoderConfig& autoencoder, int64_t latent_channels, int64_t text_width) const;  // config.json
@@ -61,6 +63,7 @@ struct EvaluationConfig {
   int64_t steps = 20;
   double guidance_scale = 3;
   double every_minutes = 10;      // between evaluations; they happen at checkpoints only
+  int64_t reconstructions = 400;  // clean pictures that the autoencoder is measured on
 
   void visit(Fields& f);
 };

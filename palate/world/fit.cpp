@@ -59,6 +59,8 @@ class Loop {
         if (progress() < 1 && state_.seconds - saved_at_ >= 60 * config_.checkpoint_minutes) checkpoint(false);
       }
       result.evaluation = checkpoint(progress() >= 1);
+    } else {
+      result.evaluation = measure(checkpoint_path(task_.folder, state_.step));
     }
     bar_->finish();
     result.interrupted = progress() < 1;
@@ -88,7 +90,7 @@ class Loop {
     }
     optimizer_.load(found->tensors, state_.step);
     ema_.load(found->tensors, state_.step);
-    saved_at_ = evaluated_at_ = state_.seconds;
+    saved_at_ = evaluated_at_ = logged_at_ = state_.seconds;
     log("going on from ", found->folder.string());
   }
 
@@ -151,6 +153,14 @@ class Loop {
     ema_.swap(task_.weights.values);
     prune_checkpoints(task_.folder, kept_checkpoints);
     lap();
+    return measured;
+  }
+
+  // A fit that was complete already is measured again, so that its numbers are there for whoever asks.
+  std::map<std::string, double> measure(const std::filesystem::path& folder) {
+    ema_.swap(task_.weights.values);
+    auto measured = task_.evaluate(folder);
+    ema_.swap(task_.weights.values);
     return measured;
   }
 

@@ -41,7 +41,7 @@ struct FitResult {
   int64_t steps = 0;
   double minutes = 0;
   std::filesystem::path checkpoint;          // the last, with the model as `save` wrote it
-  std::map<std::string, double> evaluation;  // of it; empty where the fit was complete already
+  std::map<std::string, double> evaluation;  // of it; empty when interrupted between evaluations
 };
 
 // Error when the loss is not a number (the last checkpoint stays).

@@ -26,7 +26,9 @@ std::string readme(const PretrainConfig& config, const FitResult& trained) {
       << config.evaluation.guidance_scale << ":\n\n| measure | value |\n| --- | --- |\n"
       << std::setprecision(3);
   for (const auto& [name, value] : trained.evaluation) out << "| " << name << " | " << value << " |\n";
-  out << "\nThe whole configuration:\n\n```toml\n" << config_to_toml([copy = config](Fields& f) mutable { copy.visit(f); }) << "```\n";
+  PretrainConfig shown = config;
+  shown.output = "runs/base";  // not a path of the machine that it was made on
+  out << "\nThe whole configuration:\n\n```toml\n" << config_to_toml([&](Fields& f) { shown.visit(f); }) << "```\n";
   return out.str();
 }
 
@@ -55,10 +57,8 @@ PretrainResult pretrain(const PretrainConfig& config, RunStart start) {
   const FitResult trained = train_base(config, vae);
   const fs::path base = run.path() / "base";
   if (trained.interrupted) return {true, {}, {}};
-  if (!trained.evaluation.empty() || !fs::exists(base)) {
-    publish(trained.checkpoint / "base", base);
-    write_file(base / "README.md", readme(config, trained));
-  }
+  publish(trained.checkpoint / "base", base);
+  write_file(base / "README.md", readme(config, trained));
   return {false, base, trained.evaluation};
 }
 

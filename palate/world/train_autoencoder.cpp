@@ -36,7 +36,7 @@ double latent_scale(Autoencoder& model, const Odds& odds, uint64_t seed) {
   const torch::NoGradGuard no_grad;
   ExampleStream stream(odds, mix(seed, 2), {});
   std::vector<Tensor> latents;
-  for (int64_t i = 0; i < 4; ++i) latents.push_back(model.encode(stream.get(i * 512, 512).pictures).mean);
+  for (int64_t i = 0; i < 8; ++i) latents.push_back(model.encode(stream.get(i * 64, 64).pictures).mean);
   return 1 / torch::cat(latents).std().item<double>();
 }
 
@@ -90,7 +90,7 @@ FitResult train_autoencoder(const PretrainConfig& config) {
     json["scaling_factor"] = latent_scale(*model, odds, seed);
     write_json(folder / "vae" / "config.json", json);
   };
-  const CleanPictures clean = clean_pictures(400, mix(seed, 3));
+  const CleanPictures clean = clean_pictures(config.evaluation.reconstructions, mix(seed, 3));
   task.evaluate = [&](const fs::path&) { return reconstruction_quality(*model, clean); };
   return fit(task);
 }
