@@ -51,6 +51,10 @@ class Run {
   std::filesystem::path cache_folder() const;
 
   // train.cpp
+  void loop();
+  std::string how_to_go_on() const;
+  std::string last_checkpoint() const;
+  [[noreturn]] void explain_lost_write(const std::string& reason) const;
   void step();
   SeenBatch forward_backward(int64_t first);
   void refuse_non_finite(double norm, double loss, const std::vector<SeenBatch>& seen) const;

@@ -54,17 +54,10 @@ void Run::save() {
   optimizer_->save(tensors);
   if (ema_) ema_->save(tensors);
   const fs::path folder = checkpoint_path(folder_->path(), state_.step);
-  const auto before = checkpoint_steps(folder_->path());
-  try {
-    save_checkpoint(folder, state_, tensors, [&](const fs::path& work) {
-      fs::copy_file(folder_->path() / "config.resolved.toml", work / "config.resolved.toml");
-      trainable_->save_result(work, metadata());
-    });
-  } catch (const std::exception& error) {
-    const std::string kept = before.empty() ? "there is no earlier one" : "the last complete one is " + checkpoint_path(folder_->path(), before.back()).string();
-    fail<IoError>("the checkpoint of step ", state_.step, " could not be written: ", error.what(), "; ", kept, ". Make room, then go on with: palate train ",
-                  (folder_->path() / "config.resolved.toml").string(), " resume=latest");
-  }
+  save_checkpoint(folder, state_, tensors, [&](const fs::path& work) {
+    fs::copy_file(folder_->path() / "config.resolved.toml", work / "config.resolved.toml");
+    trainable_->save_result(work, metadata());
+  });
   saved_step_ = state_.step;
   prune_checkpoints(folder_->path(), config_.train.keep_checkpoints);
   prune_best();

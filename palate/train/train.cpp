@@ -39,24 +39,42 @@ TrainResult train(const RunConfig& config) { return Run(config).go(); }
 
 TrainResult Run::go() {
   const InterruptGuard guard;
-  if (state_.step == 0 && !config_.sample.prompts.empty()) sample(0);
   began_ = logged_ = announced_ = Clock::now();
+  try {
+    loop();
+    if (state_.step < config_.train.steps) save();
+    else write_results();
+  } catch (const IoError& error) {
+    explain_lost_write(error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    explain_lost_write(error.what());
+  }
+  const bool stopped = state_.step < config_.train.steps;
+  if (stopped) log("stopped at step ", state_.step, " of ", config_.train.steps, "; ", how_to_go_on());
+  return {.folder = folder_->path(), .steps = state_.step, .best_step = state_.best_step, .seconds = state_.seconds, .metrics = last_, .interrupted = stopped};
+}
+
+void Run::loop() {
+  if (state_.step == 0 && !config_.sample.prompts.empty()) sample(0);
+  began_ = logged_ = Clock::now();
   Progress progress("training", config_.train.steps, state_.step);
   while (state_.step < config_.train.steps && !interrupted()) {
     step();
     progress.advance(1, "loss " + short_number(loss_));
     after_step();
   }
-  progress.finish();
   state_.seconds = seconds_before_ + since(began_);
-  TrainResult result{.folder = folder_->path(), .steps = state_.step, .best_step = state_.best_step, .seconds = state_.seconds, .metrics = last_, .interrupted = state_.step < config_.train.steps};
-  if (result.interrupted) {
-    save();
-    log("stopped at step ", state_.step, " of ", config_.train.steps, "; go on with: palate train ", (folder_->path() / "config.resolved.toml").string(), " resume=latest");
-    return result;
-  }
-  write_results();
-  return result;
+}
+
+std::string Run::how_to_go_on() const { return "go on with: palate train " + (folder_->path() / "config.resolved.toml").string() + " resume=latest"; }
+
+std::string Run::last_checkpoint() const {
+  const auto steps = checkpoint_steps(folder_->path());
+  return steps.empty() ? "no checkpoint was written before it" : "the last complete checkpoint is " + checkpoint_path(folder_->path(), steps.back()).string();
+}
+
+void Run::explain_lost_write(const std::string& reason) const {
+  fail<IoError>("step ", state_.step, ": ", reason, "; ", last_checkpoint(), ". Make room, then ", how_to_go_on());
 }
 
 void Run::step() {
@@ -111,10 +129,8 @@ void Run::refuse_non_finite(double norm, double loss, const std::vector<SeenBatc
       if (bad[static_cast<int64_t>(i)].item<bool>()) pairs += (pairs.empty() ? "" : ", ") + name;
     }
   }
-  const auto steps = checkpoint_steps(folder_->path());
-  const std::string kept = steps.empty() ? "no checkpoint was written before it" : "the last good checkpoint is " + checkpoint_path(folder_->path(), steps.back()).string();
   fail<Error>("step ", state_.step + 1, ": the ", std::isfinite(loss) ? "gradient" : "loss", " is not a finite number (loss ", loss, ", gradient norm ", norm, ") for pair ",
-              pairs.empty() ? all : pairs, "; nothing was updated with it and ", kept, ". A lower optimizer.lr, a clip_norm or float32 may help, or remove the pair");
+              pairs.empty() ? all : pairs, "; nothing was updated with it and ", last_checkpoint(), ". A lower optimizer.lr, a clip_norm or float32 may help, or remove the pair");
 }
 
 void Run::after_step() {

@@ -39,7 +39,7 @@ TEST_CASE("failure: a full disk is an error that leaves the last checkpoint whol
     setrlimit(RLIMIT_FSIZE, &before);
     INFO(result.err);
     CHECK(result.status == 1);
-    CHECK(result.err.find("could not be written") != std::string::npos);
+    CHECK(result.err.find("cannot be written") != std::string::npos);
     CHECK(result.err.find("checkpoint-4") != std::string::npos);
     CHECK(result.err.find("resume=latest") != std::string::npos);
   }

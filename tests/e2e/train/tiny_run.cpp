@@ -24,9 +24,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Four by four blocks of one colour each. Winners are warm, losers are cold: a preference that can be learned.
 Tensor picture(uint64_t sample) {
-  // Four by four blocks of one colour each, so that winner and loser differ in what a small autoencoder can see.
-  const Tensor blocks = Generator({5, sample, 0, Purpose::test}).uniform(std::vector<int64_t>{3, 4, 4});
+  Tensor blocks = 0.4 * Generator({5, sample, 0, Purpose::test}).uniform(std::vector<int64_t>{3, 4, 4});
+  blocks[sample % 2 == 0 ? 0 : 2].add_(0.6);
   return from_unit(blocks.repeat_interleave(4, 1).repeat_interleave(4, 2));
 }
 
@@ -35,7 +36,6 @@ seed = 3
 threads = 1
 [objective]
 loss = "dpo"
-beta = 500
 [lora]
 rank = 4
 dropout = 0.1
