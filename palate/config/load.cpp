@@ -72,7 +72,9 @@ std::string outside(double value, const Limits& limits) {
 
 std::string broken(bool, const Limits&) { return ""; }
 std::string broken(int64_t value, const Limits& limits) { return outside(static_cast<double>(value), limits); }
-std::string broken(double value, const Limits& limits) { return value == value ? outside(value, limits) : "expected a number that is not nan"; }
+std::string broken(double value, const Limits& limits) {
+  return value == value ? outside(value, limits) : "expected a number that is not nan";
+}
 std::string broken(const std::string& value, const Limits& limits) {
   const auto& words = limits.choices;
   if (words.empty() || std::find(words.begin(), words.end(), value) != words.end()) return "";
@@ -230,11 +232,13 @@ class Load : public Visitor<Load> {
     }
     if (!said.insert(part + "\n" + (leaf.typed ? leaf.value.where : "")).second) return;
     const bool whole_table = part != name && !leaf.typed && given_tables_.count(part);
-    complain(concat(whole_table ? given_tables_.at(part) : leaf.value.where, ": unknown ", part == name ? "key '" : "table '", part, "'", suggestion(part == name ? name : part, part == name)));
+    complain(concat(whole_table ? given_tables_.at(part) : leaf.value.where, ": unknown ", part == name ? "key '" : "table '", part, "'",
+                    suggestion(part == name ? name : part, part == name)));
   }
 
   std::string suggestion(const std::string& name, bool is_key) const {
-    const std::vector<std::string> all = is_key ? std::vector<std::string>(known_.begin(), known_.end()) : std::vector<std::string>(tables_.begin(), tables_.end());
+    const std::vector<std::string> all =
+        is_key ? std::vector<std::string>(known_.begin(), known_.end()) : std::vector<std::string>(tables_.begin(), tables_.end());
     const size_t dot = name.rfind('.');
     const std::string table = dot == std::string::npos ? "" : name.substr(0, dot + 1), last = name.substr(table.size());
     std::vector<std::string> siblings;

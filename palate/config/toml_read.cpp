@@ -51,7 +51,8 @@ void check_text(std::string_view text, const std::string& file_name) {
     }
     dots = c == '.' ? dots + 1 : std::string_view("\n=,[]{}").find(c) != std::string_view::npos ? 0 : dots;
     if (dots > most_dots) fail<ConfigError>(file_name, ":", line_at(i), ": a key of more than ", most_dots, " parts is refused");
-    if (static_cast<unsigned char>(c) >= 0x80) fail<ConfigError>(file_name, ":", line_at(i), ": is not TOML: put text that is not plain ASCII in quotes");
+    if (static_cast<unsigned char>(c) >= 0x80)
+      fail<ConfigError>(file_name, ":", line_at(i), ": is not TOML: put text that is not plain ASCII in quotes");
   }
 }
 
@@ -92,13 +93,20 @@ TomlValue convert(const toml::node& node, const std::string& file_name) {
 
 std::string describe(const TomlValue& value) {
   switch (value.kind) {
-    case TomlValue::Kind::boolean: return value.boolean ? "true" : "false";
-    case TomlValue::Kind::integer: return concat("the whole number ", value.integer);
-    case TomlValue::Kind::number: return concat("the number ", value.number);
-    case TomlValue::Kind::text: return "the text '" + value.text + "'";
-    case TomlValue::Kind::list: return concat("a list of ", value.items.size());
-    case TomlValue::Kind::table: return "a table";
-    case TomlValue::Kind::other: break;
+    case TomlValue::Kind::boolean:
+      return value.boolean ? "true" : "false";
+    case TomlValue::Kind::integer:
+      return concat("the whole number ", value.integer);
+    case TomlValue::Kind::number:
+      return concat("the number ", value.number);
+    case TomlValue::Kind::text:
+      return "the text '" + value.text + "'";
+    case TomlValue::Kind::list:
+      return concat("a list of ", value.items.size());
+    case TomlValue::Kind::table:
+      return "a table";
+    case TomlValue::Kind::other:
+      break;
   }
   return "a date or time";
 }

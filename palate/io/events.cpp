@@ -39,8 +39,12 @@ std::string varint(uint64_t value) {
   for (; value >= 128; value >>= 7) out += static_cast<char>(value | 128);
   return out + static_cast<char>(value);
 }
-std::string integer_field(int number, int64_t value) { return varint(static_cast<uint64_t>(number) << 3) + varint(static_cast<uint64_t>(value)); }
-std::string bytes_field(int number, std::string_view value) { return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(value.size()) + std::string(value); }
+std::string integer_field(int number, int64_t value) {
+  return varint(static_cast<uint64_t>(number) << 3) + varint(static_cast<uint64_t>(value));
+}
+std::string bytes_field(int number, std::string_view value) {
+  return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(value.size()) + std::string(value);
+}
 template <class T>
 std::string fixed(T value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
@@ -72,7 +76,9 @@ EventWriter::~EventWriter() {
   if (file_ >= 0) close(file_);
 }
 
-void EventWriter::scalar(std::string_view tag, double value, int64_t step) { record(summary_event(tag, float_field(2, static_cast<float>(value)), step)); }
+void EventWriter::scalar(std::string_view tag, double value, int64_t step) {
+  record(summary_event(tag, float_field(2, static_cast<float>(value)), step));
+}
 
 void EventWriter::image(std::string_view tag, const Tensor& image, int64_t step) {
   const std::string png = encode_png(image);

@@ -17,14 +17,29 @@ Tensor upright(const RawImage& image) {
   // x' = across.start + x * across.x + y * across.y as one offset into the input.
   int64_t start = 0, step_x = 1, step_y = w;
   switch (image.orientation) {
-    case 2: start = w - 1, step_x = -1, step_y = w; break;
-    case 3: start = h * w - 1, step_x = -1, step_y = -w; break;
-    case 4: start = (h - 1) * w, step_x = 1, step_y = -w; break;
-    case 5: start = 0, step_x = w, step_y = 1; break;
-    case 6: start = (h - 1) * w, step_x = -w, step_y = 1; break;
-    case 7: start = h * w - 1, step_x = -w, step_y = -1; break;
-    case 8: start = w - 1, step_x = w, step_y = -1; break;
-    default: break;
+    case 2:
+      start = w - 1, step_x = -1, step_y = w;
+      break;
+    case 3:
+      start = h * w - 1, step_x = -1, step_y = -w;
+      break;
+    case 4:
+      start = (h - 1) * w, step_x = 1, step_y = -w;
+      break;
+    case 5:
+      start = 0, step_x = w, step_y = 1;
+      break;
+    case 6:
+      start = (h - 1) * w, step_x = -w, step_y = 1;
+      break;
+    case 7:
+      start = h * w - 1, step_x = -w, step_y = -1;
+      break;
+    case 8:
+      start = w - 1, step_x = w, step_y = -1;
+      break;
+    default:
+      break;
   }
   Tensor out = torch::empty({3, out_h, out_w}, torch::kUInt8);
   uint8_t* planes = out.data_ptr<uint8_t>();
@@ -46,7 +61,9 @@ Tensor checked_image(const Tensor& image, const char* what) {
 
 }  // namespace
 
-Tensor decode_image(std::string_view bytes, const std::string& origin, int64_t max_pixels) { return upright(decode_rows(bytes, origin, max_pixels)); }
+Tensor decode_image(std::string_view bytes, const std::string& origin, int64_t max_pixels) {
+  return upright(decode_rows(bytes, origin, max_pixels));
+}
 
 Tensor read_image(const std::filesystem::path& path) { return decode_image(read_file(path), path.string()); }
 
@@ -69,7 +86,8 @@ Tensor resize_image(const Tensor& image, int64_t height, int64_t width, Filter f
   Tensor out = torch::empty({3, height, width}, torch::kUInt8);
   const int64_t in_plane = in.size(1) * in.size(2), out_plane = height * width;
   for (int64_t c = 0; c < 3; ++c) {
-    resize_plane(in.data_ptr<uint8_t>() + c * in_plane, in.size(1), in.size(2), out.data_ptr<uint8_t>() + c * out_plane, height, width, filter);
+    resize_plane(in.data_ptr<uint8_t>() + c * in_plane, in.size(1), in.size(2), out.data_ptr<uint8_t>() + c * out_plane, height, width,
+                 filter);
   }
   return out;
 }

@@ -30,6 +30,7 @@ int image_orientation(std::string_view exif, std::string_view xmp);
 
 // Pillow's resampling of one plane: in [in_height][in_width] -> out [out_height][out_width]. Filters by name of image.h.
 enum class Filter;
-void resize_plane(const uint8_t* in, int64_t in_height, int64_t in_width, uint8_t* out, int64_t out_height, int64_t out_width, Filter filter);
+void resize_plane(const uint8_t* in, int64_t in_height, int64_t in_width, uint8_t* out, int64_t out_height, int64_t out_width,
+                  Filter filter);
 
 }  // namespace palate

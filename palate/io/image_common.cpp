@@ -73,7 +73,8 @@ RawImage decode_rows(std::string_view bytes, const std::string& origin, int64_t 
 
 void check_image_size(int64_t width, int64_t height, int64_t max_pixels, const std::string& origin) {
   check<FormatError>(width > 0 && height > 0, origin, ": has no pixels (", width, " x ", height, ")");
-  check<FormatError>(height <= max_pixels / width, origin, ": an image of ", width, " x ", height, " is refused, expected at most ", max_pixels, " pixels");
+  check<FormatError>(height <= max_pixels / width, origin, ": an image of ", width, " x ", height, " is refused, expected at most ",
+                     max_pixels, " pixels");
 }
 
 int image_orientation(std::string_view exif, std::string_view xmp) {

@@ -46,21 +46,23 @@ Markers read_markers(std::string_view bytes) {
 }
 
 std::string decode_pixels(tjhandle handle, std::string_view bytes, uint8_t* out, int width, int height, int format, int flags) {
-  const int status = tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), out, width, 0, height, format,
-                                   flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+  const int status = tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), out, width, 0, height,
+                                   format, flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (status == 0 || (!(flags & TJFLAG_STOPONWARNING) && tjGetErrorCode(handle) == TJERR_WARNING)) return "";
   return tjGetErrorStr2(handle);
 }
 
 // Decodes; damage is an error, oddities that every viewer forgives are not.
-std::string decode_strictly(tjhandle handle, std::string_view bytes, const Markers& markers, uint8_t* out, int width, int height, int format) {
+std::string decode_strictly(tjhandle handle, std::string_view bytes, const Markers& markers, uint8_t* out, int width, int height,
+                            int format) {
   std::string problem = decode_pixels(handle, bytes, out, width, height, format, TJFLAG_STOPONWARNING);
   if (problem.find("Premature end of JPEG") != std::string::npos && !markers.progressive) {
     // Some cameras leave out the end marker. With one added, pixels that are really missing still give an error.
     problem = decode_pixels(handle, std::string(bytes) + "\xFF\xD9", out, width, height, format, TJFLAG_STOPONWARNING);
   }
-  const bool harmless = problem.find("extraneous bytes before marker") != std::string::npos || problem.find("Adobe color transform") != std::string::npos ||
-                        problem.find("JFIF") != std::string::npos || problem.find("Inconsistent progression") != std::string::npos;
+  const bool harmless = problem.find("extraneous bytes before marker") != std::string::npos ||
+                        problem.find("Adobe color transform") != std::string::npos || problem.find("JFIF") != std::string::npos ||
+                        problem.find("Inconsistent progression") != std::string::npos;
   const std::string_view tail = bytes.substr(bytes.size() - std::min<size_t>(bytes.size(), 4096));
   if (harmless && tail.find("\xFF\xD9") != std::string_view::npos) return decode_pixels(handle, bytes, out, width, height, format, 0);
   return problem;
@@ -84,7 +86,8 @@ RawImage decode_jpeg(std::string_view bytes, const std::string& origin, int64_t 
   const Handle handle(tjInitDecompress());
   check<Error>(handle != nullptr, origin, ": the JPEG decoder could not start: ", tjGetErrorStr2(nullptr));
   int width = -1, height = -1, subsampling = -1, colors = -1;
-  const int status = tjDecompressHeader3(handle.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), &width, &height, &subsampling, &colors);
+  const int status = tjDecompressHeader3(handle.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), &width, &height,
+                                         &subsampling, &colors);
   // Uncommon subsampling is called an error there, though the decoder takes it; the sizes are known by then.
   check<FormatError>(status == 0 || width > 0, origin, ": is a broken JPEG: ", tjGetErrorStr2(handle.get()));
   check_image_size(width, height, max_pixels, origin);
@@ -94,7 +97,8 @@ RawImage decode_jpeg(std::string_view bytes, const std::string& origin, int64_t 
   image.rgb.resize(pixels * 3);
   const bool cmyk = colors == TJCS_CMYK || colors == TJCS_YCCK;
   std::vector<uint8_t> inks(cmyk ? pixels * 4 : 0);
-  const std::string problem = decode_strictly(handle.get(), bytes, markers, cmyk ? inks.data() : image.rgb.data(), width, height, cmyk ? TJPF_CMYK : TJPF_RGB);
+  const std::string problem =
+      decode_strictly(handle.get(), bytes, markers, cmyk ? inks.data() : image.rgb.data(), width, height, cmyk ? TJPF_CMYK : TJPF_RGB);
   check<FormatError>(problem.empty(), origin, ": is a broken or truncated JPEG: ", problem);
   if (cmyk) cmyk_to_rgb(inks, image.rgb);
   return image;

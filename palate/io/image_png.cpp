@@ -86,10 +86,17 @@ void row_to_rgb(const Reader& r, const uint8_t* palette, const uint8_t* in, uint
       case PNG_COLOR_TYPE_GRAY:
         out[0] = out[1] = out[2] = r.depth < 16 ? in[x] : in[2 * x] == 0 ? in[2 * x + 1] : 255;
         break;
-      case PNG_COLOR_TYPE_GRAY_ALPHA: out[0] = out[1] = out[2] = in[2 * x]; break;
-      case PNG_COLOR_TYPE_PALETTE: std::memcpy(out, palette + 3 * in[x], 3); break;
-      case PNG_COLOR_TYPE_RGB_ALPHA: std::memcpy(out, in + 4 * x, 3); break;
-      default: std::memcpy(out, in + 3 * x, 3);
+      case PNG_COLOR_TYPE_GRAY_ALPHA:
+        out[0] = out[1] = out[2] = in[2 * x];
+        break;
+      case PNG_COLOR_TYPE_PALETTE:
+        std::memcpy(out, palette + 3 * in[x], 3);
+        break;
+      case PNG_COLOR_TYPE_RGB_ALPHA:
+        std::memcpy(out, in + 4 * x, 3);
+        break;
+      default:
+        std::memcpy(out, in + 3 * x, 3);
     }
   }
 }
@@ -164,7 +171,8 @@ struct Writer {
 
 void write_all_rows(void* argument) {
   auto& w = *static_cast<Writer*>(argument);
-  png_set_IHDR(w.png, w.info, w.width, w.height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(w.png, w.info, w.width, w.height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
   png_write_info(w.png, w.info);
   for (png_uint_32 y = 0; y < w.height; ++y) png_write_row(w.png, w.rgb + size_t{3} * w.width * y);
   png_write_end(w.png, nullptr);

@@ -8,11 +8,16 @@ namespace {
 
 const char* reason(VP8StatusCode status) {
   switch (status) {
-    case VP8_STATUS_NOT_ENOUGH_DATA: return "the data ends too early";
-    case VP8_STATUS_SUSPENDED: return "the data ends too early";
-    case VP8_STATUS_OUT_OF_MEMORY: return "not enough memory";
-    case VP8_STATUS_UNSUPPORTED_FEATURE: return "it uses a feature that the decoder does not know";
-    default: return "the data is damaged";
+    case VP8_STATUS_NOT_ENOUGH_DATA:
+      return "the data ends too early";
+    case VP8_STATUS_SUSPENDED:
+      return "the data ends too early";
+    case VP8_STATUS_OUT_OF_MEMORY:
+      return "not enough memory";
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+      return "it uses a feature that the decoder does not know";
+    default:
+      return "the data is damaged";
   }
 }
 

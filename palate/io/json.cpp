@@ -31,7 +31,8 @@ void check_depth(std::string_view text, const std::string& origin, int64_t line)
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > deepest) fail<FormatError>(origin, ":", place(text, i, line), ": JSON nested deeper than ", deepest, " levels is refused");
+      if (++depth > deepest)
+        fail<FormatError>(origin, ":", place(text, i, line), ": JSON nested deeper than ", deepest, " levels is refused");
     } else if (c == '}' || c == ']') {
       --depth;
     }

@@ -65,31 +65,48 @@ std::optional<std::string> bytes_at(const arrow::Array& array, int64_t i) {
   using arrow::Type;
   switch (array.type_id()) {
     case Type::STRING:
-    case Type::BINARY: return std::string(static_cast<const arrow::BinaryArray&>(array).GetView(i));
+    case Type::BINARY:
+      return std::string(static_cast<const arrow::BinaryArray&>(array).GetView(i));
     case Type::LARGE_STRING:
-    case Type::LARGE_BINARY: return std::string(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i));
+    case Type::LARGE_BINARY:
+      return std::string(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i));
     case Type::STRING_VIEW:
-    case Type::BINARY_VIEW: return std::string(static_cast<const arrow::BinaryViewArray&>(array).GetView(i));
-    case Type::FIXED_SIZE_BINARY: return std::string(static_cast<const arrow::FixedSizeBinaryArray&>(array).GetView(i));
-    default: return std::nullopt;
+    case Type::BINARY_VIEW:
+      return std::string(static_cast<const arrow::BinaryViewArray&>(array).GetView(i));
+    case Type::FIXED_SIZE_BINARY:
+      return std::string(static_cast<const arrow::FixedSizeBinaryArray&>(array).GetView(i));
+    default:
+      return std::nullopt;
   }
 }
 
 std::optional<double> number_at(const arrow::Array& array, int64_t i) {
   using arrow::Type;
   switch (array.type_id()) {
-    case Type::BOOL: return static_cast<const arrow::BooleanArray&>(array).Value(i) ? 1.0 : 0.0;
-    case Type::INT8: return static_cast<const arrow::Int8Array&>(array).Value(i);
-    case Type::UINT8: return static_cast<const arrow::UInt8Array&>(array).Value(i);
-    case Type::INT16: return static_cast<const arrow::Int16Array&>(array).Value(i);
-    case Type::UINT16: return static_cast<const arrow::UInt16Array&>(array).Value(i);
-    case Type::INT32: return static_cast<const arrow::Int32Array&>(array).Value(i);
-    case Type::UINT32: return static_cast<const arrow::UInt32Array&>(array).Value(i);
-    case Type::INT64: return static_cast<double>(static_cast<const arrow::Int64Array&>(array).Value(i));
-    case Type::UINT64: return static_cast<double>(static_cast<const arrow::UInt64Array&>(array).Value(i));
-    case Type::FLOAT: return static_cast<const arrow::FloatArray&>(array).Value(i);
-    case Type::DOUBLE: return static_cast<const arrow::DoubleArray&>(array).Value(i);
-    default: return std::nullopt;
+    case Type::BOOL:
+      return static_cast<const arrow::BooleanArray&>(array).Value(i) ? 1.0 : 0.0;
+    case Type::INT8:
+      return static_cast<const arrow::Int8Array&>(array).Value(i);
+    case Type::UINT8:
+      return static_cast<const arrow::UInt8Array&>(array).Value(i);
+    case Type::INT16:
+      return static_cast<const arrow::Int16Array&>(array).Value(i);
+    case Type::UINT16:
+      return static_cast<const arrow::UInt16Array&>(array).Value(i);
+    case Type::INT32:
+      return static_cast<const arrow::Int32Array&>(array).Value(i);
+    case Type::UINT32:
+      return static_cast<const arrow::UInt32Array&>(array).Value(i);
+    case Type::INT64:
+      return static_cast<double>(static_cast<const arrow::Int64Array&>(array).Value(i));
+    case Type::UINT64:
+      return static_cast<double>(static_cast<const arrow::UInt64Array&>(array).Value(i));
+    case Type::FLOAT:
+      return static_cast<const arrow::FloatArray&>(array).Value(i);
+    case Type::DOUBLE:
+      return static_cast<const arrow::DoubleArray&>(array).Value(i);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -133,12 +150,13 @@ struct ParquetTable::State {
     column.group = -1;
     column.values.reset();
     const auto table = guarded(at, [&] { return value_of(reader->ReadRowGroup(group, column.leaves), at); });
-    check<FormatError>(table->num_columns() == 1, at, ": is a broken parquet file: ", table->num_columns(), " columns came where one was asked for");
+    check<FormatError>(table->num_columns() == 1, at, ": is a broken parquet file: ", table->num_columns(),
+                       " columns came where one was asked for");
     const auto valid = guarded(at, [&] { return table->Validate(); });
     const auto& group_end = ends[static_cast<size_t>(group)];
     const int64_t expected = group_end - (group ? ends[static_cast<size_t>(group) - 1] : 0);
-    check<FormatError>(valid.ok() && table->num_rows() == expected, at, ": is a broken parquet file: row group ", group, " holds ", table->num_rows(),
-                       " rows, expected ", expected, " ", valid.message());
+    check<FormatError>(valid.ok() && table->num_rows() == expected, at, ": is a broken parquet file: row group ", group, " holds ",
+                       table->num_rows(), " rows, expected ", expected, " ", valid.message());
     column.values = table->column(0);
     column.group = group;
   }
@@ -186,7 +204,8 @@ ParquetTable::ParquetTable(const std::filesystem::path& path, std::vector<std::s
   const std::vector<std::string> names = names_of(*state_->reader);
   for (const auto& wanted : columns) {
     const auto found = std::find(names.begin(), names.end(), wanted);
-    check<DataError>(found != names.end(), path.string(), ": has no column '", wanted, "'", did_you_mean(wanted, names), "; its columns are ", one_of(names));
+    check<DataError>(found != names.end(), path.string(), ": has no column '", wanted, "'", did_you_mean(wanted, names),
+                     "; its columns are ", one_of(names));
     state_->columns[wanted] = locate(state_->reader->manifest().schema_fields[static_cast<size_t>(found - names.begin())]);
   }
   guarded(path.string(), [&] {
@@ -194,7 +213,8 @@ ParquetTable::ParquetTable(const std::filesystem::path& path, std::vector<std::s
     int64_t end = 0;
     for (int group = 0; group < metadata->num_row_groups(); ++group) {
       const int64_t rows = metadata->RowGroup(group)->num_rows();
-      check<FormatError>(rows >= 0 && !__builtin_add_overflow(end, rows, &end), path.string(), ": is a broken parquet file: row group ", group, " has ", rows, " rows");
+      check<FormatError>(rows >= 0 && !__builtin_add_overflow(end, rows, &end), path.string(), ": is a broken parquet file: row group ",
+                         group, " has ", rows, " rows");
       state_->ends.push_back(end);
     }
   });

@@ -45,11 +45,16 @@ class Sink : public arrow::io::OutputStream {
 
 std::shared_ptr<arrow::DataType> type_of(Kind kind) {
   switch (kind) {
-    case Kind::binary: return arrow::binary();
-    case Kind::text: return arrow::utf8();
-    case Kind::number: return arrow::float64();
-    case Kind::integer: return arrow::int64();
-    case Kind::boolean: break;
+    case Kind::binary:
+      return arrow::binary();
+    case Kind::text:
+      return arrow::utf8();
+    case Kind::number:
+      return arrow::float64();
+    case Kind::integer:
+      return arrow::int64();
+    case Kind::boolean:
+      break;
   }
   return arrow::boolean();
 }
@@ -119,7 +124,8 @@ struct ParquetWriter::State {
   }
 };
 
-ParquetWriter::ParquetWriter(const std::filesystem::path& path, std::vector<Column> columns, int64_t rows_per_group) : state_(std::make_unique<State>()) {
+ParquetWriter::ParquetWriter(const std::filesystem::path& path, std::vector<Column> columns, int64_t rows_per_group)
+    : state_(std::make_unique<State>()) {
   check(!columns.empty() && rows_per_group > 0, path.string(), ": a parquet file needs columns, and rows in a group");
   auto& s = *state_;
   s.path = path.string();
@@ -150,8 +156,8 @@ void ParquetWriter::text(size_t column, std::string_view value) {
   const Kind kind = s.columns[column].kind;
   check(kind == Kind::text || kind == Kind::binary, s.path, ": column '", s.columns[column].name, "' holds numbers, got text");
   const auto* data = reinterpret_cast<const uint8_t*>(value.data());
-  check<DataError>(kind == Kind::binary || arrow::util::ValidateUTF8(data, static_cast<int64_t>(value.size())), s.path, ": column '", s.columns[column].name, "', row ",
-                   s.rows, " of its group: the text is not UTF-8");
+  check<DataError>(kind == Kind::binary || arrow::util::ValidateUTF8(data, static_cast<int64_t>(value.size())), s.path, ": column '",
+                   s.columns[column].name, "', row ", s.rows, " of its group: the text is not UTF-8");
   s.must(static_cast<arrow::BinaryBuilder&>(*s.builders[column]).Append(value));
 }
 
@@ -160,12 +166,16 @@ void ParquetWriter::number(size_t column, double value) {
   s.take(column);
   auto& builder = *s.builders[column];
   switch (s.columns[column].kind) {
-    case Kind::number: return s.must(static_cast<arrow::DoubleBuilder&>(builder).Append(value));
+    case Kind::number:
+      return s.must(static_cast<arrow::DoubleBuilder&>(builder).Append(value));
     case Kind::integer:
-      check(value == std::floor(value) && std::abs(value) <= 9007199254740992.0, s.path, ": column '", s.columns[column].name, "' holds whole numbers, got ", value);
+      check(value == std::floor(value) && std::abs(value) <= 9007199254740992.0, s.path, ": column '", s.columns[column].name,
+            "' holds whole numbers, got ", value);
       return s.must(static_cast<arrow::Int64Builder&>(builder).Append(static_cast<int64_t>(value)));
-    case Kind::boolean: return s.must(static_cast<arrow::BooleanBuilder&>(builder).Append(value != 0));
-    default: fail(s.path, ": column '", s.columns[column].name, "' holds text, got a number");
+    case Kind::boolean:
+      return s.must(static_cast<arrow::BooleanBuilder&>(builder).Append(value != 0));
+    default:
+      fail(s.path, ": column '", s.columns[column].name, "' holds text, got a number");
   }
 }
 

@@ -39,9 +39,12 @@ struct Kernel {
 
 Kernel kernel_of(Filter filter) {
   switch (filter) {
-    case Filter::bilinear: return {bilinear, 1.0};
-    case Filter::bicubic: return {bicubic, 2.0};
-    case Filter::lanczos: break;
+    case Filter::bilinear:
+      return {bilinear, 1.0};
+    case Filter::bicubic:
+      return {bicubic, 2.0};
+    case Filter::lanczos:
+      break;
   }
   return {lanczos, 3.0};
 }
@@ -108,7 +111,8 @@ void down(const uint8_t* in, int64_t width, uint8_t* out, int64_t out_height, co
 
 }  // namespace
 
-void resize_plane(const uint8_t* in, int64_t in_height, int64_t in_width, uint8_t* out, int64_t out_height, int64_t out_width, Filter filter) {
+void resize_plane(const uint8_t* in, int64_t in_height, int64_t in_width, uint8_t* out, int64_t out_height, int64_t out_width,
+                  Filter filter) {
   const Kernel kernel = kernel_of(filter);
   std::vector<uint8_t> between;
   if (in_width != out_width) {

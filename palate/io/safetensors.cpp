@@ -35,21 +35,34 @@ std::shared_ptr<Mapping> map_file(const std::filesystem::path& path) {
   fstat(file, &info);
   auto mapping = std::make_shared<Mapping>();
   mapping->size = static_cast<size_t>(info.st_size);
-  void* data = mapping->size && S_ISREG(info.st_mode) ? mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0) : nullptr;
+  void* data =
+      mapping->size && S_ISREG(info.st_mode) ? mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0) : nullptr;
   const int saved = errno;
   close(file);
   check<IoError>(data != MAP_FAILED, path.string(), ": cannot be mapped: ", std::strerror(saved));
-  check<FormatError>(data != nullptr, path.string(), ": is too short for a safetensors file (", mapping->size, " bytes), or no regular file");
+  check<FormatError>(data != nullptr, path.string(), ": is too short for a safetensors file (", mapping->size,
+                     " bytes), or no regular file");
   mapping->data = static_cast<char*>(data);
   return mapping;
 }
 
 const std::vector<std::pair<std::string, torch::ScalarType>>& dtypes() {
-  static const std::vector<std::pair<std::string, torch::ScalarType>> table = {
-      {"BOOL", torch::kBool},        {"U8", torch::kUInt8},    {"I8", torch::kInt8},     {"F8_E5M2", torch::kFloat8_e5m2}, {"F8_E4M3", torch::kFloat8_e4m3fn},
-      {"I16", torch::kInt16},        {"U16", torch::kUInt16},  {"F16", torch::kHalf},    {"BF16", torch::kBFloat16},       {"I32", torch::kInt32},
-      {"U32", torch::kUInt32},       {"F32", torch::kFloat32}, {"C64", torch::kComplexFloat}, {"F64", torch::kFloat64},    {"I64", torch::kInt64},
-      {"U64", torch::kUInt64}};
+  static const std::vector<std::pair<std::string, torch::ScalarType>> table = {{"BOOL", torch::kBool},
+                                                                               {"U8", torch::kUInt8},
+                                                                               {"I8", torch::kInt8},
+                                                                               {"F8_E5M2", torch::kFloat8_e5m2},
+                                                                               {"F8_E4M3", torch::kFloat8_e4m3fn},
+                                                                               {"I16", torch::kInt16},
+                                                                               {"U16", torch::kUInt16},
+                                                                               {"F16", torch::kHalf},
+                                                                               {"BF16", torch::kBFloat16},
+                                                                               {"I32", torch::kInt32},
+                                                                               {"U32", torch::kUInt32},
+                                                                               {"F32", torch::kFloat32},
+                                                                               {"C64", torch::kComplexFloat},
+                                                                               {"F64", torch::kFloat64},
+                                                                               {"I64", torch::kInt64},
+                                                                               {"U64", torch::kUInt64}};
   return table;
 }
 
@@ -93,10 +106,12 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   const auto& entry = state_->entry(name);
   const auto& table = dtypes();
   const auto kind = std::find_if(table.begin(), table.end(), [&](const auto& line) { return line.first == entry.dtype; });
-  check<FormatError>(kind != table.end(), state_->path.string(), ": tensor '", name, "' has dtype ", entry.dtype, ", which libtorch has no type for");
+  check<FormatError>(kind != table.end(), state_->path.string(), ": tensor '", name, "' has dtype ", entry.dtype,
+                     ", which libtorch has no type for");
   char* data = state_->mapping->data + state_->header.data_start + entry.begin;
   const auto keep = state_->mapping;  // the mapping lives as long as any of its tensors
-  Tensor view = torch::from_blob(data, entry.shape, [keep](void*) {}, torch::TensorOptions().dtype(kind->second));
+  Tensor view = torch::from_blob(
+      data, entry.shape, [keep](void*) {}, torch::TensorOptions().dtype(kind->second));
   if (reinterpret_cast<uintptr_t>(data) % view.element_size() == 0) return view;
   Tensor aligned = torch::empty(entry.shape, view.options());  // files of other writers may lie at odd addresses
   std::memcpy(aligned.data_ptr(), data, aligned.nbytes());

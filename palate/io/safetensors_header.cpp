@@ -21,9 +21,9 @@ struct Kind {
 };
 // In the order of the reference's enum (safetensors/src/tensor.rs).
 constexpr std::array<Kind, 22> kinds = {
-    {{"BOOL", 8},    {"F4", 4},           {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8},
+    {{"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8},
      {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},
-     {"U32", 32},    {"F32", 32},         {"C64", 64},         {"F64", 64},    {"I64", 64}, {"U64", 64}}};
+     {"U32", 32},    {"F32", 32},        {"C64", 64},        {"F64", 64},    {"I64", 64}, {"U64", 64}}};
 
 // Reads the header as it comes, with no document in between: a hostile header of 100 MB must not become gigabytes.
 // The only shape is {NAME: {"dtype": text, "shape": [n...], "data_offsets": [a, b]}..., "__metadata__": {text: text...}}.
@@ -131,7 +131,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (overflow) complain(where, ": shape ", show_shape(current_.shape), " is larger than any file");
     if (total % 8 != 0) complain(where, ": ", current_.dtype, " ", show_shape(current_.shape), " does not fill whole bytes");
     if (current_.end < current_.begin || current_.end - current_.begin != total / 8) {
-      complain(where, ": ", current_.dtype, " ", show_shape(current_.shape), " needs ", total / 8, " bytes, its data_offsets are ", current_.begin, " to ", current_.end);
+      complain(where, ": ", current_.dtype, " ", show_shape(current_.shape), " needs ", total / 8, " bytes, its data_offsets are ",
+               current_.begin, " to ", current_.end);
     }
     header_.entries.push_back(std::move(current_));
   }
@@ -148,11 +149,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 void check_contiguous(const std::vector<SafetensorsEntry>& entries, uint64_t available, const std::string& origin) {
   uint64_t next = 0;
   for (const auto& entry : entries) {
-    check<FormatError>(entry.begin == next, origin, ": tensor '", entry.name, "' starts at byte ", entry.begin, " of the data, expected ", next,
-                       entry.begin < next ? " (tensors overlap)" : " (a hole)");
+    check<FormatError>(entry.begin == next, origin, ": tensor '", entry.name, "' starts at byte ", entry.begin, " of the data, expected ",
+                       next, entry.begin < next ? " (tensors overlap)" : " (a hole)");
     next = entry.end;
   }
-  check<FormatError>(next <= available, origin, ": the file is truncated: its header promises ", next, " bytes of data, ", available, " are there; fetch it again");
+  check<FormatError>(next <= available, origin, ": the file is truncated: its header promises ", next, " bytes of data, ", available,
+                     " are there; fetch it again");
   check<FormatError>(next == available, origin, ": ", available - next, " bytes follow the last tensor, expected none");
 }
 

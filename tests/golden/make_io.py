@@ -1,8 +1,9 @@
 """Goldens of palate/io: safetensors bytes, images with the pixels that Pillow decodes, Pillow's resizes, parquet files by pyarrow, and a
-TensorBoard event file. Small and seeded; run with a Python that has safetensors, torch, pillow, pyarrow and tensorboard."""
+TensorBoard event file. Small and seeded; `make_io.py FOLDER` instead checks unit_io's
+scratch folder (build/tmp/unit_io). Run with a Python that has safetensors, torch, pillow, pyarrow and tensorboard."""
 import io
-import json
 import pathlib
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -214,6 +215,21 @@ def events():
         shutil.copy(next(pathlib.Path(folder).glob("events*")), out / "events.tfevents")
 
 
+def check(folder):
+    """The other direction, by hand after unit_io has run: pyarrow and TensorBoard read what palate wrote into its scratch folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    rows = pq.read_table(folder / "parquet/pairs.parquet").to_pylist()
+    assert rows == [{"jpg_0": b"\0" * i + b"\xff", "caption": "a caption", "label_0": i / 4, "id": -i, "has_label": i % 2 == 1} for i in range(7)]
+    events = EventAccumulator(str(folder / "events")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("rewards/margins")] == [(3, -1.5)]
+    assert (events.Images("grid")[0].step, events.Images("grid")[0].height) == (300, 6)
+    print("pyarrow and TensorBoard read what palate wrote")
+
+
+if len(sys.argv) > 1:
+    check(pathlib.Path(sys.argv[1]))
+    sys.exit()
 safetensors()
 images()
 resizes()

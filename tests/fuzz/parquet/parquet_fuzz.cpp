@@ -14,7 +14,8 @@ namespace {
 class MemoryFile {
  public:
   explicit MemoryFile(std::string_view bytes) : file_(memfd_create("fuzz", MFD_CLOEXEC)) {
-    palate::fuzz::promise(file_ >= 0 && write(file_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()), "no memory for a file");
+    palate::fuzz::promise(file_ >= 0 && write(file_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()),
+                          "no memory for a file");
   }
   ~MemoryFile() { close(file_); }
   std::string path() const { return "/proc/self/fd/" + std::to_string(file_); }

@@ -70,8 +70,10 @@ std::vector<std::string> mistakes(const std::string& text, std::vector<std::stri
   } catch (const ConfigError& error) {
     std::vector<std::string> lines{""};
     for (const char c : std::string(error.what())) {
-      if (c == '\n') lines.emplace_back();
-      else lines.back() += c;
+      if (c == '\n')
+        lines.emplace_back();
+      else
+        lines.back() += c;
     }
     return lines;
   }
@@ -83,7 +85,8 @@ using Lines = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("config: values of a file, of each type") {
-  const Run run = load("output = \"o\"\nfull = true\nsizes = [3]\nweights = [1, 2.5]\nsteps = 7\n[optimizer]\nlr = 1\ntargets = [\"a\", \"b\"]\n");
+  const Run run =
+      load("output = \"o\"\nfull = true\nsizes = [3]\nweights = [1, 2.5]\nsteps = 7\n[optimizer]\nlr = 1\ntargets = [\"a\", \"b\"]\n");
   CHECK(run.output == "o");
   CHECK(run.full);
   CHECK(run.sizes == std::vector<int64_t>{3});
@@ -95,7 +98,8 @@ TEST_CASE("config: values of a file, of each type") {
 }
 
 TEST_CASE("config: overrides win over the file, later ones over earlier ones, aliases count as the key") {
-  const Run run = load("max_train_steps = 5\n[optimizer]\nlearning_rate = 0.5", {"steps=6", "max_train_steps=9", "optimizer.lr=0.25", "objective.loss=sft", "full=true"});
+  const Run run = load("max_train_steps = 5\n[optimizer]\nlearning_rate = 0.5",
+                       {"steps=6", "max_train_steps=9", "optimizer.lr=0.25", "objective.loss=sft", "full=true"});
   CHECK(run.steps == 9);
   CHECK(run.optimizer.lr == 0.25);
   CHECK(run.objective.loss == "sft");
@@ -103,7 +107,8 @@ TEST_CASE("config: overrides win over the file, later ones over earlier ones, al
 }
 
 TEST_CASE("config: override values are TOML, or bare text where text is meant") {
-  const Run run = load("", {"output=2024", "model=models/sd 15", "sizes=[4, 5]", "optimizer.targets=to_k", "optimizer={warmup = 3}", "weights=1.5"});
+  const Run run =
+      load("", {"output=2024", "model=models/sd 15", "sizes=[4, 5]", "optimizer.targets=to_k", "optimizer={warmup = 3}", "weights=1.5"});
   CHECK(run.output == "2024");
   CHECK(run.model == "models/sd 15");
   CHECK(run.sizes == std::vector<int64_t>{4, 5});
@@ -117,7 +122,8 @@ TEST_CASE("config: override values are TOML, or bare text where text is meant") 
 
 TEST_CASE("config: all mistakes at once, each with its line, the nearest name and what was found") {
   const Lines lines = mistakes(
-      "output = 3\nstep = 5\nsteps = 2000\n[optimizer]\nlr = \"fast\"\nwarm_up = 1\n[objektive]\nloss = \"x\"\nbeta = 1\n[objective]\nloss = \"dop\"\n",
+      "output = 3\nstep = 5\nsteps = 2000\n[optimizer]\nlr = \"fast\"\nwarm_up = 1\n[objektive]\nloss = \"x\"\nbeta = 1\n[objective]\nloss "
+      "= \"dop\"\n",
       {"optimiser.lr=1", "steps", "full=yes", "optimizer.beta=3"});
   const Lines expected = {
       "steps: expected key=value, for example train.steps=100",
@@ -142,7 +148,8 @@ TEST_CASE("config: the keys of a member are known only while it is chosen") {
 }
 
 TEST_CASE("config: a key and its alias in one file are a mistake") {
-  CHECK(mistakes("steps = 1\nmax_train_steps = 2") == Lines{"run.toml:2: 'max_train_steps' and 'steps' (run.toml:1) mean the same: keep one"});
+  CHECK(mistakes("steps = 1\nmax_train_steps = 2") ==
+        Lines{"run.toml:2: 'max_train_steps' and 'steps' (run.toml:1) mean the same: keep one"});
 }
 
 TEST_CASE("config: tables in the place of values and values in the place of tables") {
@@ -174,7 +181,8 @@ TEST_CASE("config: text that is not TOML, and keys without end") {
 
 TEST_CASE("config: text beyond ASCII belongs in quotes or comments; quotes inside long strings confuse no one") {
   CHECK(mistakes("steps = 1\n\xc2\xa7 = 2") == Lines{"run.toml:2: is not TOML: put text that is not plain ASCII in quotes"});
-  const Run run = load("# \xc2\xa7 \" '\noutput = \"\"\"say \"\xc3\xa9\"\"\"\"\nmodel = '\xc2\xa7\\'\nsteps = 3 # it's\n", {"optimizer.targets=['\xc2\xa7']"});
+  const Run run = load("# \xc2\xa7 \" '\noutput = \"\"\"say \"\xc3\xa9\"\"\"\"\nmodel = '\xc2\xa7\\'\nsteps = 3 # it's\n",
+                       {"optimizer.targets=['\xc2\xa7']"});
   CHECK(run.output == "say \"\xc3\xa9\"");
   CHECK(run.model == "\xc2\xa7\\");
   CHECK(run.steps == 3);

@@ -88,6 +88,4 @@ TEST_CASE("events: version and scalars equal the records of TensorBoard's writer
   CHECK(has(timeless(theirs[3]), std::string("\x08\x06\x10\x05\x18\x03\x22", 7)));
 }
 
-TEST_CASE("events: a missing folder is an IoError") {
-  CHECK_THROWS_AS(EventWriter(fresh_folder("none") / "not" / "there"), IoError);
-}
+TEST_CASE("events: a missing folder is an IoError") { CHECK_THROWS_AS(EventWriter(fresh_folder("none") / "not" / "there"), IoError); }

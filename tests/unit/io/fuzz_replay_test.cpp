@@ -30,11 +30,21 @@ std::string mutate(std::string bytes, Random& random, const std::vector<std::str
     case 1:
       if (at < bytes.size()) bytes[at] = static_cast<char>(std::array<int, 6>{0, 255, 127, 128, 1, 64}[below(random, 6)]);
       break;
-    case 2: bytes.resize(at); break;
-    case 3: bytes.erase(at, length); break;
-    case 4: bytes.insert(at, bytes.substr(below(random, bytes.size() + 1), length * 4)); break;
-    case 5: bytes.insert(at, words[below(random, words.size())]); break;
-    case 6: bytes.replace(at, std::min(length, bytes.size() - at), words[below(random, words.size())]); break;
+    case 2:
+      bytes.resize(at);
+      break;
+    case 3:
+      bytes.erase(at, length);
+      break;
+    case 4:
+      bytes.insert(at, bytes.substr(below(random, bytes.size() + 1), length * 4));
+      break;
+    case 5:
+      bytes.insert(at, words[below(random, words.size())]);
+      break;
+    case 6:
+      bytes.replace(at, std::min(length, bytes.size() - at), words[below(random, words.size())]);
+      break;
     default:
       for (size_t i = at; i < std::min(at + length, bytes.size()); ++i) bytes[i] = static_cast<char>(random());
   }
@@ -80,22 +90,41 @@ std::vector<std::string> image_seeds() {
   return seeds;
 }
 
-const std::vector<std::string> binary_words = {std::string(4, '\0'), std::string(4, '\xff'), std::string("\x7f\xff\xff\xff"), std::string("\xff\xd8"),
-                                               std::string("\xff\xc0"), std::string("\xff\xda"), "IDAT", "PLTE", "tRNS", "eXIf", "VP8L", "VP8X", "ALPH", "EXIF", "PAR1"};
+const std::vector<std::string> binary_words = {std::string(4, '\0'),
+                                               std::string(4, '\xff'),
+                                               std::string("\x7f\xff\xff\xff"),
+                                               std::string("\xff\xd8"),
+                                               std::string("\xff\xc0"),
+                                               std::string("\xff\xda"),
+                                               "IDAT",
+                                               "PLTE",
+                                               "tRNS",
+                                               "eXIf",
+                                               "VP8L",
+                                               "VP8X",
+                                               "ALPH",
+                                               "EXIF",
+                                               "PAR1"};
 
 }  // namespace
 
 TEST_CASE("fuzz: safetensors headers") {
-  const auto result = replay(fuzz::safetensors, {golden_bytes("mixed.safetensors"), golden_bytes("nothing.safetensors"), golden_bytes("metadata.safetensors")},
-                             {"\"dtype\":", "\"shape\":[", "[0,", "18446744073709551615", "-1", "1e3", "\"__metadata__\":{}", "\"", "{", "}", ",", "\\u0000", "\"F4\"", "null", "\xff"}, 8000);
+  const auto result = replay(fuzz::safetensors,
+                             {golden_bytes("mixed.safetensors"), golden_bytes("nothing.safetensors"), golden_bytes("metadata.safetensors")},
+                             {"\"dtype\":", "\"shape\":[", "[0,", "18446744073709551615", "-1", "1e3", "\"__metadata__\":{}", "\"", "{",
+                              "}", ",", "\\u0000", "\"F4\"", "null", "\xff"},
+                             8000);
   CHECK(result.accepted >= 3);
   CHECK(result.refused > 1000);
 }
 
 TEST_CASE("fuzz: JSON") {
-  const std::string config = R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, "none": null, "s": "\u00e9\ud83d\ude00"})";
-  const auto result = replay(fuzz::json, {config, "[]", "{\"weight_map\": {\"a.b\": \"model-00001-of-00002.safetensors\"}}"},
-                             {"[", "]", "{", "}", "\"", "\\", "\\ud800", "1e999", "-", "0123", "\xef\xbb\xbf", "\xff", "null", ":", ",", std::string(300, '[')}, 20000);
+  const std::string config =
+      R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, "none": null, "s": "\u00e9\ud83d\ude00"})";
+  const auto result = replay(
+      fuzz::json, {config, "[]", "{\"weight_map\": {\"a.b\": \"model-00001-of-00002.safetensors\"}}"},
+      {"[", "]", "{", "}", "\"", "\\", "\\ud800", "1e999", "-", "0123", "\xef\xbb\xbf", "\xff", "null", ":", ",", std::string(300, '[')},
+      20000);
   CHECK(result.accepted > 100);
   CHECK(result.refused > 1000);
 }
@@ -115,9 +144,13 @@ TEST_CASE("fuzz: parquet") {
 }
 
 TEST_CASE("fuzz: TOML and overrides") {
-  const std::string file = "steps=3\ntext = \"a\"\nflag = true\nsizes = [1, 2]\nweights = [0.5, inf]\n[table]\nrate = 1e-4\nnames = ['x', \"y\"]\nkind = \"y\"\n";
+  const std::string file =
+      "steps=3\ntext = \"a\"\nflag = true\nsizes = [1, 2]\nweights = [0.5, inf]\n[table]\nrate = 1e-4\nnames = ['x', \"y\"]\nkind = "
+      "\"y\"\n";
   const auto result = replay(fuzz::toml, {file, "table.lr=0.1\n", "\n[table]\nlr = 2\n"},
-                             {"[", "]]", "{", "}", "=", ".", "\"\"\"", "'", "#", "\n", "nan", "0x", "1979-05-27", "table.", "steps", "\xff", "\\u0000", std::string(600, '.'), "a = {a = {"}, 5000);
+                             {"[", "]]", "{", "}", "=", ".", "\"\"\"", "'", "#", "\n", "nan", "0x", "1979-05-27", "table.", "steps", "\xff",
+                              "\\u0000", std::string(600, '.'), "a = {a = {"},
+                             5000);
   CHECK(result.accepted > 100);
   CHECK(result.refused > 1000);
 }

@@ -39,7 +39,8 @@ TEST_CASE("images: every pixel equals Pillow's, for each codec, mode and orienta
 
 TEST_CASE("images: resizing equals Pillow's to the bit, up, down, and to odd sizes") {
   const auto tensors = load_golden("io/resize.safetensors");
-  const std::map<std::string, Filter> filters = {{"bilinear", Filter::bilinear}, {"bicubic", Filter::bicubic}, {"lanczos", Filter::lanczos}};
+  const std::map<std::string, Filter> filters = {
+      {"bilinear", Filter::bilinear}, {"bicubic", Filter::bicubic}, {"lanczos", Filter::lanczos}};
   for (int i = 0; i < 7; ++i) {
     const std::string prefix = std::to_string(i) + ".";
     for (const auto& [name, filter] : filters) {
@@ -52,7 +53,8 @@ TEST_CASE("images: resizing equals Pillow's to the bit, up, down, and to odd siz
 
 TEST_CASE("images: truncated at every length, each codec says FormatError and names its origin") {
   const auto tensors = load_golden("io/images.safetensors");
-  for (const char* name : {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgba.png", "png_palette4.png", "webp_lossy_alpha.webp", "webp_lossless.webp"}) {
+  for (const char* name :
+       {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgba.png", "png_palette4.png", "webp_lossy_alpha.webp", "webp_lossless.webp"}) {
     const std::string whole = bytes_of(tensors.at(std::string("file.") + name));
     for (size_t length = 0; length + 3 < whole.size(); length += 1 + whole.size() / 60) {
       INFO(name, " cut to ", length, " of ", whole.size());
@@ -66,10 +68,12 @@ TEST_CASE("images: a JPEG without its end marker is whole; what is no image, too
   const auto tensors = load_golden("io/images.safetensors");
   const std::string jpeg = bytes_of(tensors.at("file.jpeg_420.jpg"));
   CHECK(worst(decode_image(jpeg.substr(0, jpeg.size() - 2), "a"), tensors.at("pixels.jpeg_420.jpg")) == 0);
-  CHECK(has(message<FormatError>([] { decode_image("GIF89a", "row 7"); }), "row 7: expected a JPEG, PNG or WebP image, found something else"));
+  CHECK(has(message<FormatError>([] { decode_image("GIF89a", "row 7"); }),
+            "row 7: expected a JPEG, PNG or WebP image, found something else"));
   CHECK(has(message<FormatError>([] { decode_image("", "row 7"); }), "found no bytes"));
   for (const char* name : {"jpeg_420.jpg", "png_rgb.png", "webp_lossy.webp"}) {
-    CHECK(has(message<FormatError>([&] { decode_image(bytes_of(tensors.at(std::string("file.") + name)), "a", 53 * 37 - 1); }), "53 x 37 is refused"));
+    CHECK(has(message<FormatError>([&] { decode_image(bytes_of(tensors.at(std::string("file.") + name)), "a", 53 * 37 - 1); }),
+              "53 x 37 is refused"));
   }
   CHECK(has(message<FormatError>([&] { decode_image(bytes_of(tensors.at("file.webp_animated.webp")), "a"); }), "animated"));
 }

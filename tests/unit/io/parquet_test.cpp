@@ -47,7 +47,10 @@ TEST_CASE("parquet: a missing column is a DataError that names those that are th
 TEST_CASE("parquet: what is written is read again, over row groups") {
   const fs::path path = fresh_folder("parquet") / "pairs.parquet";
   using Kind = ParquetWriter::Kind;
-  ParquetWriter writer(path, {{"jpg_0", Kind::binary}, {"caption", Kind::text}, {"label_0", Kind::number}, {"id", Kind::integer}, {"has_label", Kind::boolean}}, 3);
+  ParquetWriter writer(
+      path,
+      {{"jpg_0", Kind::binary}, {"caption", Kind::text}, {"label_0", Kind::number}, {"id", Kind::integer}, {"has_label", Kind::boolean}},
+      3);
   for (int row = 0; row < 7; ++row) {
     writer.text(0, std::string(static_cast<size_t>(row), '\0') + "\xff");
     writer.text(1, "a caption");

@@ -72,7 +72,8 @@ TEST_CASE("safetensors: shapes whose product overflows, and sub-byte totals") {
   CHECK(has(refused(file_of("{" + tensor("a", "I32", "[2,18446744073709551614]", "[0,16]") + "}", 16)), "a side of"));
   CHECK(has(refused(file_of("{" + tensor("a", "I32", "[2,9223372036854775807]", "[0,16]") + "}", 16)), "larger than any file"));
   // No bytes, but strides that overflow.
-  CHECK(has(refused(file_of("{" + tensor("a", "I32", "[0,4611686018427387904,4611686018427387904]", "[0,0]") + "}", 0)), "larger than any file"));
+  CHECK(has(refused(file_of("{" + tensor("a", "I32", "[0,4611686018427387904,4611686018427387904]", "[0,0]") + "}", 0)),
+            "larger than any file"));
   CHECK(has(refused(file_of("{" + tensor("a", "F4", "[3]", "[0,1]") + "}", 1)), "whole bytes"));
   std::string ones = "[1";
   for (int i = 0; i < 100; ++i) ones += ",1";
