@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include "palate/nn/adapters_as.h"
 #include "palate/nn/layers.h"
 
 namespace palate {
@@ -13,6 +14,8 @@ thread_local bool adapters_enabled = true;
 
 AdaptersOff::AdaptersOff() : before_(adapters_enabled) { adapters_enabled = false; }
 AdaptersOff::~AdaptersOff() { adapters_enabled = before_; }
+AdaptersAs::AdaptersAs(bool on) : before_(adapters_enabled) { adapters_enabled = on; }
+AdaptersAs::~AdaptersAs() { adapters_enabled = before_; }
 bool adapters_on() { return adapters_enabled; }
 
 void for_each_adaptable(torch::nn::Module& model, const std::function<void(const std::string&, Adaptable&)>& use) {

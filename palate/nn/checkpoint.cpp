@@ -5,9 +5,9 @@
 #include <torch/types.h>
 
 #include <memory>
-#include <optional>
 
 #include "palate/nn/adaptable.h"
+#include "palate/nn/adapters_as.h"
 
 namespace palate {
 namespace {
@@ -20,7 +20,8 @@ struct Closure : torch::CustomClassHolder {
 };
 
 struct Checkpointed : torch::autograd::Function<Checkpointed> {
-  static Tensor forward(torch::autograd::AutogradContext* context, const Run* run, const Tensor& /*anchor*/, torch::autograd::variable_list inputs) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Run* run, const Tensor& /*anchor*/, at::TensorList given) {
+    const torch::autograd::variable_list inputs = given.vec();
     context->save_for_backward(inputs);
     auto closure = c10::make_intrusive<Closure>();
     closure->run = *run;
@@ -40,9 +41,9 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     }
     {
       const torch::AutoGradMode with_graph(true);
-      std::optional<AdaptersOff> off;
-      if (!closure->adapters) off.emplace();
-      torch::autograd::backward({closure->run(inputs)}, {gradients[0]});
+      const AdaptersAs adapters(closure->adapters);
+      const Tensor out = closure->run(inputs);
+      if (out.requires_grad()) torch::autograd::backward({out}, {gradients[0]});  // a frozen segment of frozen inputs has nothing to give
     }
     torch::autograd::variable_list result = {Tensor(), Tensor()};
     for (const auto& input : inputs) result.push_back(input.defined() && input.requires_grad() ? input.grad() : Tensor());
@@ -56,7 +57,7 @@ Tensor checkpointed(const Run& run, const std::vector<Tensor>& inputs) {
   if (!torch::GradMode::is_enabled()) return run(inputs);
   // The anchor makes the node part of the graph even where no input needs a gradient but a parameter inside does.
   const Tensor anchor = torch::zeros({}).set_requires_grad(true);
-  return Checkpointed::apply(&run, anchor, inputs);
+  return Checkpointed::apply(&run, anchor, at::TensorList(inputs));  // as a list: libtorch sees no variables in a vector
 }
 
 }  // namespace palate
