@@ -30,7 +30,7 @@ namespace {
 struct Flags {
   std::string base = PALATE_ASSETS "/base", config = PALATE_ASSETS "/demo.toml", out;
   std::vector<std::string> overrides;
-  int64_t prompts = 400, seed = 0, threads = 0;
+  int64_t prompts = 400, pairs = 900, seed = 0, threads = 0;
   bool json = false;
 };
 
@@ -61,8 +61,10 @@ RunConfig run_config(const Flags& flags, const fs::path& folder, const std::stri
   const auto quoted = [](const fs::path& path) { return "\"" + path.string() + "\""; };
   std::vector<std::string> overrides = {"model=" + quoted(flags.base), "output=" + quoted(folder / name), "data.pairs=[" + quoted(folder / "pairs.parquet") + "]",
                                         "data.cache=" + quoted(folder / "cache"), concat("seed=", flags.seed), concat("threads=", flags.threads)};
-  overrides.insert(overrides.end(), flags.overrides.begin(), flags.overrides.end());
   overrides.insert(overrides.end(), method.begin(), method.end());
+  for (const auto& given : flags.overrides) {
+    if (name == "dpo" || !given.starts_with("objective.")) overrides.push_back(given);  // SFT has no constants
+  }
   load_config(read_config_source(flags.config, overrides), [&](Fields& f) { config.visit(f); });
   return config;
 }
@@ -117,7 +119,7 @@ void run(const Flags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
-  const RunConfig dpo = run_config(flags, folder, "dpo", {});  // a mistake in the config shows before anything is made
+  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=2000", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
   Clock clock;
   Json seconds;
@@ -126,6 +128,9 @@ void run(const Flags& flags) {
   {
     Pipeline base(flags.base);
     world::PairOptions options;
+    options.prompts = flags.pairs;
+    options.guidance_scale = dpo.sample.guidance_scale;
+    options.steps = dpo.sample.steps;
     options.seed = static_cast<uint64_t>(flags.seed);
     write_json(folder / "pairs.json", world::make_pairs(base, options, folder / "pairs.parquet"));
   }
@@ -159,6 +164,7 @@ void add_demo(CLI::App& app) {
   app.add_option("--out", flags->out, "folder to write; must not exist (default: runs/demo-N)");
   app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")->capture_default_str();
   app.add_option("--prompts", flags->prompts, "held-out prompts of the comparison")->capture_default_str();
+  app.add_option("--pairs", flags->pairs, "training prompts; the best and the worst of four pictures of each make a pair")->capture_default_str();
   app.add_option("--base", flags->base, "base model folder (default: the shipped one)");
   app.add_option("--config", flags->config, "training config (default: the shipped one)");
   app.add_option("--set", flags->overrides, "key=value over the training config, repeatable");

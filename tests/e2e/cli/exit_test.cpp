@@ -10,7 +10,8 @@ namespace {
 // Wrong use: exit status 2, nothing on stdout, one short message that holds `expected`.
 void expect_wrong_use(const std::vector<std::string>& arguments, const std::string& expected) {
   const auto result = test::run_program(arguments);
-  INFO(arguments.empty() ? "" : arguments[0], ": ", result.err);
+  const std::string command = arguments.empty() ? "" : arguments[0];
+  INFO(command, ": ", result.err);
   CHECK(result.status == 2);
   CHECK(result.out.empty());
   CHECK(result.err.find(expected) != std::string::npos);
