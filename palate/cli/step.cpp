@@ -37,13 +37,16 @@ ObjectiveConfig named_objective(const Arguments& a) {
     overrides.push_back(text.starts_with(table) ? text : concat(table, text));
   };
   if (a.full) add("reference=frozen_copy");
-  const auto all = losses();
-  if (std::any_of(all.begin(), all.end(), [&](const auto& line) { return line.name == a.objective; })) {
-    add("loss=" + a.objective);
-  } else {
-    for (const auto& text : preset_overrides(a.objective)) {
-      if (text.starts_with("objective.")) add(text);
-    }
+  std::vector<std::string> names, from;
+  for (const auto& line : losses()) names.push_back(line.name);
+  if (std::find(names.begin(), names.end(), a.objective) != names.end()) from = {"objective.loss=" + a.objective};
+  for (const auto& line : presets()) {
+    names.push_back(line.name);
+    if (line.name == a.objective && from.empty()) from = preset_overrides(line.name);  // `sft` is both: the loss is meant
+  }
+  check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names), "; it is one of ", one_of(names));
+  for (const auto& text : from) {
+    if (text.starts_with("objective.")) add(text);
   }
   for (const auto& text : a.overrides) add(text);
   ObjectiveConfig config;
@@ -71,12 +74,9 @@ RunConfig resolve(const Arguments& a) {
 class BatchFile {
  public:
   BatchFile(const std::string& path, c10::Device device) : file_(path), device_(device) {}
-  Tensor optional(const std::string& name) const {
-    return file_.contains(name) ? file_.tensor(name).to(device_) : Tensor();
-  }
   Tensor required(const std::string& name) const {
-    check<UsageError>(file_.contains(name), file_.path().string(), ": step needs the tensor '", name, "', which is not in the file");
-    return optional(name);
+    check<UsageError>(contains(name), file_.path().string(), ": step needs the tensor '", name, "', which is not in the file");
+    return file_.tensor(name).to(device_);
   }
   // float32, and as many rows as the batch has.
   Tensor rows(const std::string& name, int64_t count) const {
@@ -127,16 +127,12 @@ Step read_batch(const BatchFile& file, const Loss& loss, c10::ScalarType dtype) 
 
 TensorMap outputs(const ObjectiveOutput& result) {
   TensorMap out;
-  const auto keep = [&](const char* name, const Tensor& value) {
+  const PairErrors& e = result.errors;
+  for (const auto& [name, value] : TensorMap{{"loss", result.loss}, {"losses", result.losses}, {"logits", result.terms.logits},
+                                             {"policy_win", e.policy_win}, {"policy_lose", e.policy_lose},
+                                             {"reference_win", e.reference_win}, {"reference_lose", e.reference_lose}}) {
     if (value.defined()) out[name] = value.detach().to(torch::kFloat32);
-  };
-  keep("loss", result.loss);
-  keep("losses", result.losses);
-  keep("logits", result.terms.logits);
-  keep("policy_win", result.errors.policy_win);
-  keep("policy_lose", result.errors.policy_lose);
-  keep("reference_win", result.errors.reference_win);
-  keep("reference_lose", result.errors.reference_lose);
+  }
   return out;
 }
 
