@@ -1,0 +1,79 @@
+// U-Nets against diffusers (tests/golden/make_unet.py): tiny models that differ in every structural option. The goldens are
+// computed in float64, so the bound measures our own float32 rounding.
+#include <doctest/doctest.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include "palate/models/registry.h"
+#include "tests/parity/models/gradients.h"
+#include "tests/support/expect_close.h"
+#include "tests/support/paths.h"
+
+namespace palate {
+namespace {
+
+using test::Golden;
+
+Condition condition_of(const Golden& golden) {
+  Condition condition{golden.at("encoder_hidden_states"), {}, {}};
+  if (golden.count("text_embeds")) condition.text_embeds = golden.at("text_embeds");
+  if (golden.count("time_ids")) condition.time_ids = golden.at("time_ids");
+  return condition;
+}
+
+const char* const names[] = {"unet_sd1", "unet_sd2", "unet_xl", "unet_uneven", "unet_no_mid", "unet_shift", "unet_deep", "unet_one_block"};
+
+}  // namespace
+
+TEST_CASE("unet: output, input gradient and every parameter's gradient equal diffusers'") {
+  for (const std::string name : names) {
+    SUBCASE(name.c_str()) {
+      const auto golden = test::load_golden(name + "/expected.safetensors");
+      const auto model = load_denoiser(test::golden(name));
+      test::require_gradients(model->module());
+      const Tensor sample = golden.at("sample").clone().set_requires_grad(true);
+      const Tensor out = model->predict(sample, golden.at("timestep"), condition_of(golden));
+      test::expect_close(name, out, golden.at("output"), 1e-5);
+      MESSAGE(name, ": output ", test::relative_error(out, golden.at("output")));
+      (out * golden.at("loss_weights")).sum().backward();
+      test::expect_close("the sample's gradient", sample.grad(), golden.at("input_grad"), 1e-5);
+      test::expect_gradients(model->module(), golden, 1e-5);
+    }
+  }
+}
+
+TEST_CASE("unet: with gradient checkpointing every gradient still equals diffusers'") {
+  // Not to the bit: a rerun segment sums the gradients of its inputs before it hands them on, so they are added in another order.
+  for (const std::string name : {"unet_sd1", "unet_xl"}) {
+    const auto golden = test::load_golden(name + "/expected.safetensors");
+    const auto model = load_denoiser(test::golden(name));
+    test::require_gradients(model->module());
+    model->set_gradient_checkpointing(true);
+    const Tensor sample = golden.at("sample").clone().set_requires_grad(true);
+    (model->predict(sample, golden.at("timestep"), condition_of(golden)) * golden.at("loss_weights")).sum().backward();
+    test::expect_close("the sample's gradient", sample.grad(), golden.at("input_grad"), 1e-5);
+    test::expect_gradients(model->module(), golden, 1e-5);
+  }
+}
+
+TEST_CASE("unet: from bf16 weights and a bf16 input the output is bf16 and keeps bf16's digits") {
+  const auto golden = test::load_golden("unet_sd2/expected.safetensors");
+  const auto held = load_denoiser(test::golden("unet_sd2"), {.dtype = torch::kBFloat16, .device = torch::kCPU, .variant = ""});
+  const Tensor out = held->predict(golden.at("sample").to(torch::kBFloat16), golden.at("timestep"), condition_of(golden));
+  CHECK((out.scalar_type() == torch::kBFloat16));
+  test::expect_close("bf16 weights", out, golden.at("output"), 0.03);
+}
+
+TEST_CASE("unet: a batch is its samples one by one, and one timestep serves all") {
+  const auto golden = test::load_golden("unet_xl/expected.safetensors");
+  const auto model = load_denoiser(test::golden("unet_xl"));
+  const Condition all = condition_of(golden);
+  const Tensor both = model->predict(golden.at("sample"), torch::tensor({7}), all);
+  const Condition second{all.text.narrow(0, 1, 1), all.text_embeds.narrow(0, 1, 1), all.time_ids.narrow(0, 1, 1)};
+  test::expect_close("row 1", model->predict(golden.at("sample").narrow(0, 1, 1), torch::tensor(7), second), both.narrow(0, 1, 1), 1e-5);
+  const Condition joined = concat_conditions(all, second);
+  CHECK(joined.text.size(0) == 3);
+  CHECK(joined.time_ids.size(0) == 3);
+}
+
+}  // namespace palate

@@ -1,0 +1,136 @@
+// Model folders: what a config may say, what fresh weights are, and that saving and loading lose nothing.
+#include "palate/models/registry.h"
+
+#include <ATen/Parallel.h>
+#include <doctest/doctest.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+
+#include "palate/core/error.h"
+#include "palate/models/unet/unet_2d_condition.h"
+#include "tests/support/expect_close.h"
+#include "tests/support/paths.h"
+
+namespace palate {
+namespace {
+
+// Tensors of a few hundred numbers: a second thread only waits.
+[[maybe_unused]] const bool one_thread = (at::set_num_threads(1), true);
+
+int64_t parameter_count(torch::nn::Module& model) {
+  int64_t count = 0;
+  for (const auto& parameter : model.parameters()) count += parameter.numel();
+  return count;
+}
+
+void expect_same_weights(torch::nn::Module& a, torch::nn::Module& b) {
+  const auto left = a.named_parameters(), right = b.named_parameters();
+  REQUIRE(left.size() == right.size());
+  for (const auto& item : left) test::expect_equal(item.key(), item.value(), right[item.key()]);
+}
+
+Json golden_config(const std::string& name) { return read_json(test::golden(name) / "config.json"); }
+
+void expect_refused(const std::string& key, const Json& value, const std::string& text) {
+  Json config = golden_config("unet_sd1");
+  config[key] = value;
+  CAPTURE(key);
+  CHECK_THROWS_WITH_AS(make_denoiser(config, 1), doctest::Contains(text.c_str()), Error);
+}
+
+}  // namespace
+
+TEST_CASE("registry: fresh models depend on the seed alone, save, and load to the same bits") {
+  const auto folder = test::fresh_folder("registry");
+  const auto unet = make_denoiser(golden_config("unet_xl"), 3), again = make_denoiser(golden_config("unet_xl"), 3);
+  expect_same_weights(unet->module(), again->module());
+  save_denoiser(*unet, folder / "unet");
+  const auto loaded = load_denoiser(folder / "unet");
+  expect_same_weights(loaded->module(), unet->module());
+  CHECK(loaded->config() == unet->config());
+
+  const auto vae = make_autoencoder(golden_config("vae_sd"), 3);
+  save_autoencoder(*vae, folder / "vae");
+  expect_same_weights(load_autoencoder(folder / "vae")->module(), vae->module());
+
+  const auto text = make_text_encoder(golden_config("clip_projection"), 3);
+  save_text_encoder(*text, folder / "text");
+  expect_same_weights(load_text_encoder(folder / "text")->module(), text->module());
+}
+
+TEST_CASE("registry: weights are frozen and in the asked dtype") {
+  const auto model = load_denoiser(test::golden("unet_sd1"), {.dtype = torch::kBFloat16, .device = torch::kCPU, .variant = ""});
+  for (const auto& item : model->module().named_parameters()) {
+    CAPTURE(item.key());
+    CHECK_FALSE(item.value().requires_grad());
+    CHECK((item.value().scalar_type() == torch::kBFloat16));
+  }
+}
+
+TEST_CASE("registry: full-size configs have the parameters of the published models") {
+  // Built without touching the memory of their weights. Counts: sum of numel in diffusers.
+  const std::pair<const char*, int64_t> models[] = {{"sd15", 859520964}, {"sd21", 865910724}, {"sdxl-base-1.0", 2567463684}};
+  for (const auto& [name, count] : models) {
+    const auto path = test::shared_data(std::string("model_configs/") + name + "/unet/config.json");
+    if (path.empty()) return;
+    CAPTURE(name);
+    CHECK(parameter_count(make_unet_2d_condition(read_json(path), path.string())->module()) == count);
+  }
+}
+
+TEST_CASE("registry: the prototype's U-Net and text encoder load and run") {
+  const auto folder = test::shared_data("prototype_base");
+  if (folder.empty()) return;
+  at::NoGradGuard no_grad;
+  const auto text = load_text_encoder(folder / "text_encoder");
+  const TextStates states = text->encode(torch::full({1, 16}, 30));
+  const auto unet = load_denoiser(folder / "unet");
+  CHECK(unet->latent_channels() == 12);
+  const Tensor out = unet->predict(torch::zeros({1, 12, 16, 16}), torch::tensor({500}), {states.last_hidden_state, {}, {}});
+  CHECK(out.isfinite().all().item<bool>());
+}
+
+TEST_CASE("registry: missing keys take the class defaults, null and unknown keys are tolerated") {
+  Json config = golden_config("unet_sd1");
+  config["a_key_of_next_year"] = {1, 2};
+  config["upcast_attention"] = nullptr;
+  config["class_embed_type"] = nullptr;
+  config.erase("_class_name");
+  CHECK(make_denoiser(config, 1)->sample_size() == 8);
+  // diffusers' AutoencoderKL with no options at all: one block of 64, one layer.
+  CHECK(make_autoencoder(Json{{"_class_name", "AutoencoderKL"}}, 1)->factor() == 1);
+}
+
+TEST_CASE("registry: an option that is not implemented is named with its value") {
+  expect_refused("class_embed_type", "timestep", "'class_embed_type' = \"timestep\" is not supported");
+  expect_refused("dual_cross_attention", true, "'dual_cross_attention' = true");
+  expect_refused("addition_embed_type", "image", "'addition_embed_type' = \"image\"");
+  expect_refused("resnet_time_scale_shift", "spatial", "'resnet_time_scale_shift' = \"spatial\"");
+  expect_refused("down_block_types", {"AttnDownBlock2D", "DownBlock2D"}, "'AttnDownBlock2D' is not supported");
+  expect_refused("mid_block_type", "UNetMidBlock2DSimpleCrossAttn", "UNetMidBlock2DSimpleCrossAttn");
+  expect_refused("_class_name", "FluxTransformer2DModel", "'FluxTransformer2DModel'");
+}
+
+TEST_CASE("registry: an impossible value is refused by key, with what was expected and found") {
+  expect_refused("layers_per_block", {1, 2, 3}, "'layers_per_block' must have one number for each of 2 blocks, found 3");
+  expect_refused("block_out_channels", {8, 10}, "10 channels cannot be divided into 4 groups");
+  expect_refused("in_channels", "four", "'in_channels' must be a whole number, found \"four\"");
+  expect_refused("addition_embed_type", "text_time", "addition_time_embed_dim");
+  CHECK_THROWS_WITH_AS(make_denoiser(Json::array(), 1), doctest::Contains("expected a JSON object"), FormatError);
+}
+
+TEST_CASE("registry: inputs of the wrong shape are refused with the expected one") {
+  const auto unet = load_denoiser(test::golden("unet_xl"));
+  const Tensor x = torch::zeros({2, 4, 8, 8}), t = torch::zeros({2}), text = torch::zeros({2, 5, 12});
+  const Condition full{text, torch::zeros({2, 10}), torch::zeros({2, 6})};
+  CHECK_THROWS_WITH_AS(unet->predict(torch::zeros({2, 3, 8, 8}), t, full), doctest::Contains("expected a sample of [B, 4, H, W], got [2, 3, 8, 8]"), Error);
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, {torch::zeros({2, 5, 9}), full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12]"), Error);
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, {text, {}, {}}), doctest::Contains("text_embeds and time_ids"), Error);
+  const auto clip = load_text_encoder(test::golden("clip_legacy"));
+  CHECK_THROWS_WITH_AS(clip->encode(torch::full({1, 4}, 40)), doctest::Contains("expected ids from 0 to 39, found 40"), Error);
+  CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 10}, torch::kLong)), doctest::Contains("at most 9"), Error);
+}
+
+}  // namespace palate
