@@ -73,6 +73,10 @@ RunConfig run_config(const Flags& flags, const fs::path& folder, const std::stri
 // a step of SFT runs and goes backward through the winner alone (1 + 2). Equal compute is 8/3 as many steps.
 int64_t equal_compute_steps(int64_t dpo_steps) { return dpo_steps * 8 / 3; }
 
+void require_whole(const TrainResult& result) {
+  check(!result.interrupted, "the demo was stopped; what was made stays in ", result.folder.parent_path().string());
+}
+
 Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vector<std::string>& runs, const GenerateOptions& sampling) {
   world::OracleJudge judge;
   Evaluation evaluation;
@@ -119,7 +123,7 @@ void run(const Flags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
-  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=2000", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
+  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=100", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
   Clock clock;
   Json seconds;
@@ -137,13 +141,13 @@ void run(const Flags& flags) {
   seconds["pairs"] = clock.lap();
 
   log("2/4 DPO on these pairs (", dpo.train.steps, " steps)");
-  if (train(dpo).interrupted) return;
+  require_whole(train(dpo));
   seconds["dpo"] = clock.lap();
 
   const RunConfig sft = run_config(flags, folder, "sft",
                                    {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
   log("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
-  if (train(sft).interrupted) return;
+  require_whole(train(sft));
   seconds["sft"] = clock.lap();
 
   log("4/4 ", flags.prompts, " held-out prompts, the same noise for every model");

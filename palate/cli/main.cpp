@@ -30,6 +30,7 @@ constexpr Command commands[] = {
     {"step", "evaluate one objective on given tensors: loss, errors, gradients", palate::add_step},
     {"inspect", "say what a model folder, a weights file or a run holds", palate::add_inspect},
     {"list", "names of losses, error spaces, presets, models, samplers", palate::add_list},
+    {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},
     {"env", "versions, processor, memory, devices", palate::add_env},
 };
 

@@ -77,7 +77,7 @@ struct SafetensorsFile::State {
 
   const SafetensorsEntry& entry(const std::string& name) const {
     const auto found = index.find(name);
-    check<FormatError>(found != index.end(), path.string(), ": holds no tensor '", name, "'", did_you_mean(name, names));
+    if (found == index.end()) fail<FormatError>(path.string(), ": holds no tensor '", name, "'", did_you_mean(name, names));
     return header.entries[found->second];
   }
 };

@@ -124,6 +124,7 @@ class UNet2DConditionModel : public torch::nn::Module {
  public:
   UNet2DConditionModel(const UnetOptions& o, const std::string& origin);
   Tensor forward(const Tensor& sample, const Tensor& t, const Condition& condition);
+  c10::ScalarType compute_dtype() const { return conv_in_->weight.scalar_type(); }
   bool checkpointing = false;
 
  private:
@@ -208,7 +209,9 @@ class UnetDenoiser : public Denoiser {
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
     check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels, ", H, W], got ", show_shape(x_t.sizes()));
     check<UsageError>(condition.text.dim() == 3 && condition.text.size(2) == options_.context, "[unet] expected text states of [B, L, ", options_.context, "], got ", show_shape(condition.text.sizes()));
-    return model_->forward(x_t, t, condition);
+    // Weights that are held in half precision say what the model computes in, whatever the caller's sample is.
+    const auto held = model_->compute_dtype();
+    return model_->forward(held == torch::kFloat32 ? x_t : x_t.to(held), t, condition);
   }
   torch::nn::Module& module() override { return *model_; }
   const Json& config() const override { return config_; }

@@ -1,0 +1,207 @@
+// palate bench: how long a training step, encoding or sampling takes here, as one JSON object. bench/run puts the Python
+// peer beside it. (size budget: three small benchmarks that share their arguments and their report)
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "palate/cli/bench_models.h"
+#include "palate/cli/bench_reference.h"
+#include "palate/cli/command.h"
+#include "palate/core/device.h"
+#include "palate/core/generator.h"
+#include "palate/diffusion/sampler.h"
+#include "palate/objective/make_reference.h"
+#include "palate/train/optimizer.h"
+#include "palate/train/trainable.h"
+
+namespace palate {
+namespace {
+
+struct Arguments {
+  std::string kind, model, dtype, reference = "computed", work = "cached";
+  int64_t latent = 0, pairs = 0, rank = 0, steps = 3, threads = 0;
+  bool checkpointing = false, json = false;
+};
+
+// Each kind's own sizes, where none are given.
+void fill_in(Arguments& a) {
+  const bool embedded = a.kind == "embedded";
+  if (a.model.empty()) a.model = embedded ? PALATE_ASSETS "/base" : "sd15";
+  if (a.dtype.empty()) a.dtype = embedded ? "float32" : "bf16";
+  if (a.latent == 0) a.latent = embedded ? 16 : 64;
+  if (a.pairs == 0) a.pairs = embedded ? 16 : 1;
+  if (a.rank == 0) a.rank = embedded ? 16 : 8;
+}
+
+using Parts = std::map<std::string, double>;
+Tensor noise(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({.seed = 0, .sample = sample, .draw = 0, .purpose = Purpose::noise}).normal(sizes); }
+
+// One DPO step of a LoRA through the trainer's own parts.
+class StepBench {
+ public:
+  explicit StepBench(const Arguments& a) : a_(a), dtype_(parse_dtype(a.dtype)), denoiser_(bench_denoiser(a.model, dtype_)), trainable_(Trainable::adapters(*denoiser_, lora(), 0)),
+                                           optimizer_(OptimizerConfig(), trainable_.names(), trainable_.values()), schedule_(bench_scheduler(a.model)) {
+    denoiser_->set_gradient_checkpointing(a.checkpointing);
+    trainable_.set_training(true);
+    ObjectiveConfig config;
+    config.reference = a.reference == "cached" ? "cached" : "adapters_off";
+    ReferenceSetup setup;
+    setup.policy = denoiser_.get();
+    objective_ = make_objective(config, schedule_, std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds_));
+    make_batch();
+    if (a.work == "cached") return;
+    autoencoder_ = bench_autoencoder(a.model, dtype_);
+    text_encoder_ = bench_text_encoder(a.model, dtype_);
+    pixels_ = noise({1, 3, a.latent * autoencoder_->factor(), a.latent * autoencoder_->factor()}, 7).to(dtype_);
+  }
+
+  Parts step() {
+    const auto begin = Clock::now();
+    if (autoencoder_) encode();
+    const double encoded = since(begin);
+    const std::vector<uint64_t> draws(batch_.ids.size(), step_++);
+    const Draw draw = objective_->draw(batch_, draws, 0);
+    const ObjectiveOutput output = objective_->evaluate(*denoiser_, batch_, draw, draws);
+    const double evaluated = since(begin);
+    output.loss.backward();
+    trainable_.collect();
+    const double backward = since(begin);
+    const auto gradients = trainable_.gradients();
+    clip_gradients(gradients, 1.0);
+    optimizer_.step(gradients, 1e-5);
+    trainable_.publish();
+    trainable_.clear_gradients();
+    const double total = since(begin);
+    return {{"encode", encoded}, {"policy", evaluated - encoded - reference_seconds_}, {"reference", reference_seconds_}, {"backward", backward - evaluated}, {"optimizer", total - backward}, {"total", total}};
+  }
+
+ private:
+  LoraConfig lora() const {
+    LoraConfig config;
+    config.rank = a_.rank;
+    if (a_.kind == "embedded") config.targets.insert(config.targets.end(), {"conv1", "conv2"});
+    return config;
+  }
+
+  void make_batch() {
+    const std::vector<int64_t> size = {a_.pairs, denoiser_->latent_channels(), a_.latent, a_.latent};
+    for (int64_t i = 0; i < a_.pairs; ++i) {
+      batch_.ids.push_back(static_cast<uint64_t>(i));
+      batch_.rows.push_back(i);
+    }
+    batch_.latents_win = noise(size, 1);
+    batch_.latents_lose = noise(size, 2);
+    batch_.condition.text = noise({a_.pairs, bench_text_length(a_.model), denoiser_->text_width()}, 3).to(dtype_);
+    batch_.preference = torch::ones({a_.pairs});
+  }
+
+  // What a trainer without a cache does at every step.
+  void encode() {
+    const torch::NoGradGuard no_grad;
+    for (Tensor* latents : {&batch_.latents_win, &batch_.latents_lose}) {
+      std::vector<Tensor> rows;
+      for (int64_t i = 0; i < a_.pairs; ++i) rows.push_back(autoencoder_->encode(pixels_).mean * autoencoder_->scaling_factor());
+      *latents = torch::cat(rows).to(torch::kFloat32);
+    }
+    batch_.condition.text = text_encoder_->encode(torch::full({a_.pairs, text_encoder_->max_length()}, 7, torch::kInt64)).last_hidden_state.to(dtype_);
+  }
+
+  const Arguments& a_;
+  c10::ScalarType dtype_;
+  std::unique_ptr<Denoiser> denoiser_;
+  Trainable trainable_;
+  AdamW optimizer_;
+  NoiseSchedule schedule_;
+  std::unique_ptr<Objective> objective_;
+  double reference_seconds_ = 0;
+  PairBatch batch_;
+  uint64_t step_ = 0;
+  std::unique_ptr<Autoencoder> autoencoder_;
+  std::unique_ptr<TextEncoder> text_encoder_;
+  Tensor pixels_;
+};
+
+// Each gives a function that does the work once.
+std::function<Parts()> step_work(const Arguments& a) {
+  return [bench = std::make_shared<StepBench>(a)] { return bench->step(); };
+}
+
+std::function<Parts()> vae_work(const Arguments& a) {
+  std::shared_ptr<Autoencoder> autoencoder = bench_autoencoder(a.model, parse_dtype(a.dtype));
+  const int64_t side = a.latent * autoencoder->factor();
+  return [autoencoder, pixels = noise({1, 3, side, side}, 1)] {
+    const torch::NoGradGuard no_grad;
+    const auto begin = Clock::now();
+    autoencoder->encode(pixels);
+    return Parts{{"encode", since(begin)}, {"total", since(begin)}};
+  };
+}
+
+std::function<Parts()> sample_work(const Arguments& a) {
+  std::shared_ptr<Denoiser> denoiser = bench_denoiser(a.model, parse_dtype(a.dtype));
+  std::shared_ptr<Sampler> sampler = make_sampler("ddim", bench_scheduler(a.model));
+  const Tensor start = noise({a.pairs, denoiser->latent_channels(), a.latent, a.latent}, 1);
+  Condition text;
+  text.text = noise({a.pairs, bench_text_length(a.model), denoiser->text_width()}, 2).to(parse_dtype(a.dtype));
+  return [=] {
+    constexpr int64_t evaluations = 2;  // with guidance; each takes as long as any other
+    sampler->set_timesteps(evaluations);
+    const auto begin = Clock::now();
+    sample_latents(*denoiser, *sampler, start, text, text, SampleOptions());
+    return Parts{{"sampler_step", since(begin) / evaluations}, {"total", since(begin)}};
+  };
+}
+
+void bench(Arguments& a) {
+  fill_in(a);
+  set_threads(a.threads);
+  const auto work = a.kind == "vae" ? vae_work(a) : a.kind == "sample" ? sample_work(a) : step_work(a);
+  work();  // the first run also sets up what later ones find
+  Parts least;
+  std::vector<double> totals;
+  for (int64_t i = 0; i < a.steps; ++i) {
+    const Parts parts = work();
+    for (const auto& [name, seconds] : parts) least[name] = least.contains(name) ? std::min(least[name], seconds) : seconds;
+    totals.push_back(parts.at("total"));
+  }
+  std::sort(totals.begin(), totals.end());
+  const size_t middle = totals.size() / 2;
+  const double median = totals.size() % 2 ? totals[middle] : (totals[middle - 1] + totals[middle]) / 2;
+  const Json result = {{"palate", PALATE_VERSION}, {"kind", a.kind}, {"model", a.model}, {"latent", a.latent}, {"pairs", a.pairs}, {"rank", a.rank}, {"dtype", a.dtype}, {"steps", a.steps},
+                       {"threads", at::get_num_threads()}, {"reference", a.reference}, {"work", a.work}, {"checkpointing", a.checkpointing}, {"step_min_s", totals.front()},
+                       {"step_median_s", median}, {"pairs_per_s", static_cast<double>(a.pairs) / median}, {"parts", least}, {"peak_gb", static_cast<double>(peak_resident_bytes()) / 1e9}};
+  if (a.json) return void(std::printf("%s\n", result.dump().c_str()));
+  for (const auto& [key, value] : result.items()) std::printf("%-14s %s\n", key.c_str(), value.dump().c_str());
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  app.add_option("kind", a->kind, "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps with guidance")
+      ->required()->check(CLI::IsMember({"step", "embedded", "vae", "sample"}))->type_name("KIND");
+  app.add_flag("--json", a->json, "one JSON object instead of lines");
+  app.add_option("--model", a->model, "sd15 (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")->type_name("sd15|DIR");
+  app.add_option("--latent", a->latent, "side of the latents; default 64, embedded 16")->check(CLI::Range(1, 1024))->type_name("N");
+  app.add_option("--pairs", a->pairs, "pairs a step, or pictures at once; default 1, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
+  app.add_option("--rank", a->rank, "of the LoRA; default 8, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
+  app.add_option("--dtype", a->dtype, "bf16 | float32; default bf16, embedded float32")->type_name("NAME");
+  app.add_option("--steps", a->steps, "how often it is timed, after once without")->check(CLI::Range(1, 100000))->capture_default_str()->type_name("N");
+  app.add_option("--threads", a->threads, "0: as many as libtorch takes")->capture_default_str()->type_name("N");
+  app.add_option("--reference", a->reference, "computed: adapters off; cached: given")->check(CLI::IsMember({"computed", "cached"}))->capture_default_str()->type_name("NAME");
+  app.add_option("--work", a->work, "cached: latents and text states are given; script: encoded at every step")->check(CLI::IsMember({"cached", "script"}))->capture_default_str()->type_name("NAME");
+  app.add_flag("--checkpointing", a->checkpointing, "gradient checkpointing");
+  app.footer("Times are of this machine at this moment: compare within one run of bench/run, on a machine that does nothing else.\n"
+      "Example:\n  palate bench step --json --threads 2");
+  app.callback([a] { bench(*a); });
+}
+
+}  // namespace palate

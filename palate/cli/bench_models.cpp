@@ -1,0 +1,97 @@
+#include "palate/cli/bench_models.h"
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "palate/core/generator.h"
+#include "palate/models/clip/clip_text.h"
+#include "palate/models/registry.h"
+#include "palate/models/unet/unet_2d_condition.h"
+#include "palate/models/vae/autoencoder_kl.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The configs of Stable Diffusion 1.5; what is not named takes the class default.
+const Json& sd15_unet() {
+  static const Json config = {{"sample_size", 64}, {"cross_attention_dim", 768}, {"attention_head_dim", 8}};
+  return config;
+}
+const Json& sd15_vae() {
+  static const Json config = {{"block_out_channels", {128, 256, 512, 512}},
+                              {"down_block_types", std::vector<std::string>(4, "DownEncoderBlock2D")},
+                              {"up_block_types", std::vector<std::string>(4, "UpDecoderBlock2D")},
+                              {"layers_per_block", 2},
+                              {"latent_channels", 4},
+                              {"sample_size", 512}};
+  return config;
+}
+const Json& sd15_text() {
+  static const Json config = {{"hidden_size", 768}, {"intermediate_size", 3072}, {"num_hidden_layers", 12}, {"num_attention_heads", 12}, {"projection_dim", 768}};
+  return config;
+}
+
+// A model is built with memory that nobody touched; each parameter is replaced before the next is, so that the float32
+// weights never take a page.
+void fill(torch::nn::Module& model, c10::ScalarType dtype) {
+  const torch::NoGradGuard no_grad;
+  constexpr int64_t period = 65537;  // prime: rows of a matrix differ
+  const Tensor pattern = Generator({.seed = 0, .sample = 0, .draw = 0, .purpose = Purpose::init}).uniform({period}).mul_(2).sub_(1).to(dtype);
+  for (auto& item : model.named_parameters()) {
+    Tensor& parameter = item.value();
+    Tensor value = torch::empty(parameter.sizes(), torch::TensorOptions().dtype(dtype));
+    if (value.dim() == 1) {
+      value.fill_(item.key().ends_with(".weight") ? 1 : 0);
+    } else {
+      Tensor flat = value.view(-1);
+      const double bound = 1 / std::sqrt(static_cast<double>(value.numel() / value.size(0)));
+      for (int64_t at = 0; at < flat.numel(); at += period) {
+        const int64_t count = std::min(period, flat.numel() - at);
+        flat.narrow(0, at, count).copy_(pattern.narrow(0, 0, count)).mul_(bound);
+      }
+    }
+    parameter.set_data(value);
+    parameter.set_requires_grad(false);
+  }
+}
+
+template <class Model>
+std::unique_ptr<Model> filled(std::unique_ptr<Model> model, c10::ScalarType dtype) {
+  fill(model->module(), dtype);
+  return model;
+}
+
+LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::Device(c10::kCPU), .variant = ""}; }
+
+}  // namespace
+
+std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype) {
+  return model == "sd15" ? filled(make_unet_2d_condition(sd15_unet(), "sd15"), dtype) : load_denoiser(fs::path(model) / "unet", in(dtype));
+}
+
+std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype) {
+  return model == "sd15" ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype) : load_autoencoder(fs::path(model) / "vae", in(dtype));
+}
+
+std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype) {
+  return model == "sd15" ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(fs::path(model) / "text_encoder", in(dtype));
+}
+
+Json bench_scheduler(const std::string& model) {
+  if (model == "sd15") return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
+  return read_json(fs::path(model) / "scheduler" / "scheduler_config.json");
+}
+
+int64_t bench_text_length(const std::string& model) {
+  if (model == "sd15") return 77;
+  return read_json(fs::path(model) / "text_encoder" / "config.json").value("max_position_embeddings", 77);
+}
+
+}  // namespace palate
