@@ -38,7 +38,7 @@ std::vector<std::string> read_prompts(const Flags& flags) {
 
 Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests, const Flags& flags,
           Judge& judge, std::map<std::string, std::string>& hashes) {
-  Pipeline pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device)});
+  Pipeline pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
   std::optional<Lora> adapter;
   if (!lora.empty()) adapter.emplace(Lora::load(pipeline.denoiser().module(), lora));
   hashes[name + " unet"] = pipeline.weights_hash("unet");

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <algorithm>
 #include <exception>
 #include <new>
 
@@ -39,6 +40,16 @@ int failed(const std::string& message, int status) {
   return status;
 }
 
+// CLI11 would only say that a subcommand is required.
+void refuse_unknown_command(int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> known;
+  for (const auto& command : commands) known.push_back(command.name);
+  const std::string given = argv[1];
+  palate::check<palate::UsageError>(std::find(known.begin(), known.end(), given) != known.end(), "unknown command '", given, "'", palate::did_you_mean(given, known),
+                                    "; palate --help lists them");
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Teach a diffusion model taste: preferences in, an aligned model out, with the evidence.", "palate");
   app.require_subcommand(1);
@@ -50,6 +61,7 @@ int run(int argc, char** argv) {
     sub->add_flag_callback("-v,--verbose", [] { palate::set_log_level(palate::LogLevel::verbose); }, "details too");
     command.add(*sub);
   }
+  refuse_unknown_command(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -267,6 +267,7 @@ ConfigSource read_config_source(const std::filesystem::path& file, std::vector<s
   ConfigSource source;
   source.overrides = std::move(overrides);
   if (file.empty()) return source;
+  check<UsageError>(std::filesystem::exists(file), file.string(), ": there is no such config file");
   source.file_name = file.string();
   source.file_text = read_file(file);
   return source;

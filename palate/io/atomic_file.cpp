@@ -125,6 +125,13 @@ void AtomicFolder::commit() {
   sync_path(parent_of(path_));
 }
 
+void remove_folder(const fs::path& path) {
+  std::error_code ignored;
+  const fs::path going = temporary_name(path);
+  fs::rename(path, going, ignored);
+  fs::remove_all(ignored ? path : going, ignored);
+}
+
 LineWriter::LineWriter(const fs::path& path, bool append) : path_(path) {
   file_ = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC), 0644);
   if (file_ < 0) fail_io(path, "cannot be opened for writing");

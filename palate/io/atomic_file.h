@@ -37,6 +37,10 @@ class AtomicFolder {
   std::filesystem::path path_, work_;
 };
 
+// Removes a folder so that it is there whole or not at all even when the program is killed meanwhile: it gets a temporary
+// name first. What cannot be removed stays, without an error.
+void remove_folder(const std::filesystem::path& path);
+
 // Appends one line and flushes it to the operating system. For logs: a crash loses at most the line being written.
 class LineWriter {
  public:

@@ -128,8 +128,7 @@ void prune_checkpoints(const fs::path& run, int64_t keep) {
   const auto steps = checkpoint_steps(run);
   if (keep <= 0) return;
   for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
-    std::error_code ignored;  // one that cannot be removed does no harm
-    fs::remove_all(checkpoint_path(run, steps[i]), ignored);
+    remove_folder(checkpoint_path(run, steps[i]));
   }
 }
 

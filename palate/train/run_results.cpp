@@ -66,8 +66,7 @@ void Run::save() {
 
 void Run::save_best() {
   const fs::path folder = best_path(folder_->path(), state_.step);
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);  // of a run that came to this step before it was killed
+  remove_folder(folder);  // of a run that came to this step before it was killed
   TensorMap tensors;
   for (size_t i = 0; i < trainable_->names().size(); ++i) tensors[trainable_->names()[i]] = trainable_->values()[i].detach();
   AtomicFolder atomic(folder);
@@ -81,8 +80,7 @@ void Run::prune_best() const {
   for (const auto& entry : fs::directory_iterator(folder_->path())) {
     if (entry.path().filename().string().rfind("best-", 0) == 0 && entry.path() != best_path(folder_->path(), state_.best_step)) old.push_back(entry.path());
   }
-  std::error_code ignored;
-  for (const auto& path : old) fs::remove_all(path, ignored);
+  for (const auto& path : old) remove_folder(path);
 }
 
 void Run::take_best() {
