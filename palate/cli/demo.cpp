@@ -88,7 +88,7 @@ Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vecto
   evaluation.seed = static_cast<uint64_t>(flags.seed);
   evaluation.sampling = sampling;
   evaluation.sampling.seed = mix(stable_hash("demo evaluation"), evaluation.seed);
-  evaluation.requests = paired_requests(world::held_out_prompts(flags.prompts, evaluation.seed));
+  evaluation.requests = paired_requests(world::held_out_prompts(flags.prompts, evaluation.sampling.seed));
   Pipeline pipeline(flags.base);
   evaluation.hashes["base unet"] = pipeline.weights_hash("unet");
   evaluation.hashes["pairs.parquet"] = sha256_file(folder / "pairs.parquet");
@@ -123,7 +123,7 @@ void run(const Flags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
-  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=100", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
+  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=300", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
   Clock clock;
   Json seconds;
