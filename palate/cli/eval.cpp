@@ -9,6 +9,7 @@
 #include "palate/cli/command.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/core/hash.h"
 #include "palate/eval/evaluation.h"
 #include "palate/io/atomic_file.h"
 #include "palate/report/report.h"
@@ -42,7 +43,7 @@ Side side(const std::string& name, const std::string& model, const std::string& 
   std::optional<Lora> adapter;
   if (!lora.empty()) adapter.emplace(Lora::load(pipeline.denoiser().module(), lora));
   hashes[name + " unet"] = pipeline.weights_hash("unet");
-  if (!lora.empty()) hashes[name + " lora"] = lora;
+  if (!lora.empty()) hashes[name + " lora"] = sha256_file(lora);
   GenerateOptions sampling = flags.sampling;
   sampling.title = "sampling " + name;
   return make_side(name, pipeline, requests, sampling, judge);
