@@ -20,14 +20,17 @@ namespace palate {
 namespace {
 
 struct Flags {
-  std::string model, base, lora, prompts, out, device = "cpu", dtype = "float32";
+  std::string model, base, lora, prompts, out, split = "test", device = "cpu", dtype = "float32";
   int64_t count = 400, repeats = 1, seed = 0, threads = 0;
   GenerateOptions sampling;
   bool json = false;
 };
 
 std::vector<std::string> read_prompts(const Flags& flags) {
-  if (flags.prompts.empty()) return world::held_out_prompts(flags.count, static_cast<uint64_t>(flags.seed));
+  if (flags.prompts.empty()) {
+    const auto split = flags.split == "test" ? world::Split::test : world::Split::development;
+    return world::prompts(split, world::Kind::mixed, flags.count, static_cast<uint64_t>(flags.seed));
+  }
   std::vector<std::string> prompts;
   std::istringstream lines(read_file(flags.prompts));
   for (std::string line; std::getline(lines, line);) {
@@ -82,6 +85,9 @@ void add_eval(CLI::App& app) {
   app.add_option("--lora", flags->lora, "LoRA on it: the side that is judged");
   app.add_option("--base", flags->base, "model folder to compare with (default: --model without the LoRA)");
   app.add_option("--prompts", flags->prompts, "file with one prompt a line (default: held-out prompts of the embedded world)");
+  app.add_option("--split", flags->split, "which held-out prompts of the embedded world: tune on development, report on test")
+      ->check(CLI::IsMember({"test", "development"}))
+      ->capture_default_str();
   app.add_option("--count", flags->count, "how many held-out prompts")->capture_default_str();
   app.add_option("--repeats", flags->repeats, "pictures for each prompt")->capture_default_str();
   app.add_option("--steps", flags->sampling.steps, "sampling steps")->capture_default_str();

@@ -125,12 +125,14 @@ void EvaluationConfig::visit(Fields& f) {
   f("two", two, "development prompts with two objects", {.min = 1});
   f("steps", steps, "sampling steps", {.min = 1});
   f("guidance_scale", guidance_scale, "classifier-free guidance");
+  f("pictures", pictures, "pictures of each prompt, from different noise", {.min = 1});
   f("reconstructions", reconstructions, "clean pictures that the autoencoder is measured on", {.min = 1});
   f("every_minutes", every_minutes, "minutes between evaluations, which happen at checkpoints only", {.min = 0});
 }
 
 void PretrainConfig::visit(Fields& f) {
   f("output", output, "run folder; the model ends in its folder base/");
+  f("init", init, "model folder whose denoiser and text encoder the training starts from; empty: fresh weights");
   f("seed", seed, "names every draw of the run", {.min = 0});
   f("threads", threads, "processor threads; 0: what the machine has", {.min = 0, .max = 4096});
   f("caption_dropout", caption_dropout, "share of examples with the empty caption", {.min = 0, .max = 1});

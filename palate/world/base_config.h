@@ -59,17 +59,19 @@ struct TextConfig {
 };
 
 struct EvaluationConfig {
-  int64_t single = 96, two = 48;  // development prompts
+  int64_t single = 35, two = 70;  // development prompts
   int64_t steps = 20;
   double guidance_scale = 3;
   double every_minutes = 10;      // between evaluations; they happen at checkpoints only
   int64_t reconstructions = 400;  // clean pictures that the autoencoder is measured on
+  int64_t pictures = 4;           // of each prompt, from different noise
 
   void visit(Fields& f);
 };
 
 struct PretrainConfig {
   std::string output;
+  std::string init;  // a model folder of this config's shapes whose U-Net and text encoder are trained on; "": from nothing
   int64_t seed = 0;
   int64_t threads = 0;
   double caption_dropout = 0.1;

@@ -1,6 +1,7 @@
 // A base model as a folder in diffusers' layout, and what the oracle says of such a folder's pictures.
 #include <torch/types.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/generator.h"
@@ -30,9 +31,14 @@ Json model_index() {
 
 void evaluate_kind(Pipeline& pipeline, const std::string& name, Kind kind, int64_t count, const EvaluationConfig& config, uint64_t seed,
                    std::map<std::string, double>& into) {
-  const auto asked = prompts(Split::development, kind, count, seed);
   std::vector<GenerateRequest> requests;
-  for (const auto& prompt : asked) requests.push_back({prompt, stable_hash(prompt)});
+  std::vector<std::string> asked;
+  for (const auto& prompt : prompts(Split::development, kind, count, seed)) {
+    for (int64_t k = 0; k < config.pictures; ++k) {
+      requests.push_back({prompt, mix(stable_hash(prompt), static_cast<uint64_t>(k))});
+      asked.push_back(prompt);
+    }
+  }
   GenerateOptions options;
   options.steps = config.steps;
   options.guidance_scale = config.guidance_scale;
@@ -40,7 +46,10 @@ void evaluate_kind(Pipeline& pipeline, const std::string& name, Kind kind, int64
   options.batch = 48;
   const Scores scores = OracleJudge().score(pipeline.generate(requests, options), asked);
   into[name + "/reward"] = scores.total.mean().item<double>();
-  for (const char* part : {"strict", "acc", "appeal", "iou", "shape", "colour"}) into[name + "/" + part] = scores.parts.at(part).mean().item<double>();
+  for (const auto& [part, values] : scores.parts) {
+    const double mean = values.nanmean().item<double>();
+    if (std::isfinite(mean)) into[name + "/" + part] = mean;  // a relation is asked of two objects only
+  }
 }
 
 }  // namespace

@@ -72,7 +72,6 @@ Object read_object(Reader& reader) {
 std::string caption(const Scene& scene) {
   std::string text = object_text(scene.objects[0]);
   if (scene.objects.size() == 2) text += concat(" ", relations[static_cast<size_t>(scene.relation)], " ", object_text(scene.objects[1]));
-  if (scene.position >= 0) text += concat(" in the ", positions[static_cast<size_t>(scene.position)]);
   return text + concat(" on a ", backgrounds[static_cast<size_t>(scene.background)], " background");
 }
 
@@ -80,11 +79,7 @@ Scene parse_caption(std::string_view text) {
   Reader reader(text);
   Scene scene;
   scene.objects.push_back(read_object(reader));
-  if (reader.peek() == "in") {
-    reader.expect("in");
-    reader.expect("the");
-    scene.position = reader.read(positions);
-  } else if (reader.peek() != "on") {
+  if (reader.peek() != "on") {
     scene.relation = reader.read(relations);
     scene.objects.push_back(read_object(reader));
   }
@@ -105,7 +100,6 @@ Scene misremember(const Scene& scene, Generator& generator) {
     case 2: object.size = 1 - object.size; break;
     default:
       if (wrong.relation >= 0) wrong.relation = static_cast<int>(generator.below(4));
-      if (wrong.position >= 0) wrong.position = static_cast<int>(generator.below(4));
   }
   return wrong;
 }

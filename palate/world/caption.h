@@ -1,5 +1,5 @@
 // Scenes as text and back:
-//   a {size} {colour} {shape} [{relation} a {size} {colour} {shape} | in the {position}] on a {background} background
+//   a {size} {colour} {shape} [{relation} a {size} {colour} {shape}] on a {background} background
 // At most 14 words, so 16 tokens with start and end.
 #pragma once
 
@@ -15,7 +15,7 @@ std::string caption(const Scene& scene);
 // The scene that a caption asks for. DataError names the word that does not fit.
 Scene parse_caption(std::string_view text);
 
-// The scene with one attribute drawn anew (shape, colour, size, or relation or position): what a careless caption says.
+// The scene with one attribute drawn anew (shape, colour, size, or relation): what a careless caption says.
 Scene misremember(const Scene& scene, Generator& generator);
 
 }  // namespace palate::world

@@ -167,10 +167,6 @@ bool relation_holds(int relation, const Patch& a, const Patch& b) {
   }
 }
 
-bool position_holds(int position, const Patch& patch) {
-  return (patch.x > 15.5) == (position % 2 == 1) && (patch.y > 15.5) == (position / 2 == 1);
-}
-
 // The checks of the objects under one matching; nullptr: no patch for this object.
 struct Match {
   int colour = 0, shape = 0, size = 0, place = 0;  // how many hold
@@ -189,7 +185,6 @@ Match match(const Scene& scene, const std::array<const Patch*, 2>& chosen) {
     m.iou += chosen[k]->iou;
   }
   if (scene.relation >= 0) m.place = chosen[0] != nullptr && chosen[1] != nullptr && relation_holds(scene.relation, *chosen[0], *chosen[1]);
-  if (scene.position >= 0) m.place = chosen[0] != nullptr && position_holds(scene.position, *chosen[0]);
   return m;
 }
 
@@ -234,7 +229,6 @@ Seen look(const Tensor& picture) {
 Verdict verdict(const Scene& scene, const Seen& seen) {
   const Match best = best_match(scene, seen.patches);
   const auto objects = static_cast<double>(scene.objects.size());
-  const bool place_asked = scene.relation >= 0 || scene.position >= 0;
   constexpr double not_asked = std::numeric_limits<double>::quiet_NaN();
   Verdict v;
   v.background = seen.background == scene.background;
@@ -243,10 +237,9 @@ Verdict verdict(const Scene& scene, const Seen& seen) {
   v.shape = best.shape / objects;
   v.size = best.size / objects;
   v.relation = scene.relation >= 0 ? best.place : not_asked;
-  v.position = scene.position >= 0 ? best.place : not_asked;
   v.appeal = seen.appeal;
   v.iou = best.iou / objects;
-  v.acc = (v.background + v.count + best.total()) / (2 + 3 * objects + (place_asked ? 1 : 0));
+  v.acc = (v.background + v.count + best.total()) / (2 + 3 * objects + (scene.relation >= 0 ? 1 : 0));
   v.strict = v.acc == 1;
   v.reward = 5 * v.acc + 3 * v.appeal + v.iou;
   return v;

@@ -32,7 +32,7 @@ Seen look(const Tensor& picture);
 // are means over both. Patches are matched to the caption's objects so that most checks hold, and then for the best iou.
 struct Verdict {
   double reward = 0, acc = 0, strict = 0, appeal = 0, iou = 0;
-  double background = 0, colour = 0, shape = 0, size = 0, relation = 0, position = 0, count = 0;
+  double background = 0, colour = 0, shape = 0, size = 0, relation = 0, count = 0;
 };
 Verdict verdict(const Scene& scene, const Seen& seen);
 Verdict verdict(const Scene& scene, const Tensor& picture);

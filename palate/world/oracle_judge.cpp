@@ -10,7 +10,7 @@ namespace palate::world {
 
 std::vector<std::pair<std::string, double>> parts(const Verdict& v) {
   return {{"acc", v.acc},     {"strict", v.strict}, {"appeal", v.appeal},     {"iou", v.iou},           {"background", v.background}, {"colour", v.colour},
-          {"shape", v.shape}, {"size", v.size},     {"relation", v.relation}, {"position", v.position}, {"count", v.count}};
+          {"shape", v.shape}, {"size", v.size},     {"relation", v.relation}, {"count", v.count}};
 }
 
 Scores OracleJudge::score(const Tensor& images, const std::vector<std::string>& prompts) {

@@ -6,7 +6,7 @@
 
 namespace palate::world {
 
-// total: the reward. Parts: acc, strict, appeal, iou, background, colour, shape, size, relation, position, count.
+// total: the reward. Parts: acc, strict, appeal, iou, background, colour, shape, size, relation, count.
 class OracleJudge : public Judge {
  public:
   std::string name() const override { return "the embedded world's oracle"; }

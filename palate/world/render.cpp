@@ -23,15 +23,8 @@ double gamma2(Generator& generator) { return -std::log1p(-generator.uniform()) -
 
 Placement place_single(const Scene& scene, Generator& generator) {
   const double radius = sample_radius(scene.objects[0], generator);
-  const double margin = radius + 1;
-  if (scene.position < 0) {
-    const double x = generator.uniform(margin, last - margin);
-    return {x, generator.uniform(margin, last - margin), radius};
-  }
-  // The centre is at least 3 pixels from the middle lines.
-  const auto coordinate = [&](bool far) { return far ? generator.uniform(middle + 3, last - margin) : generator.uniform(margin, middle - 3); };
-  const double x = coordinate(scene.position % 2 == 1);
-  return {x, coordinate(scene.position / 2 == 1), radius};
+  const double margin = radius + 1, x = generator.uniform(margin, last - margin);
+  return {x, generator.uniform(margin, last - margin), radius};
 }
 
 void crop(std::vector<Placement>& places, Generator& generator) {
@@ -125,20 +118,20 @@ Tensor blurred(const Tensor& picture, double sigma) {
   return pass(pass(picture, 1), 2).clamp_(0, 1);
 }
 
-Tensor noisy(const Tensor& picture, double sigma, Generator& generator) {
+Tensor grainy(const Tensor& picture, double sigma, Generator& generator) {
   return (picture + generator.normal(picture.sizes().vec()) * sigma).clamp_(0, 1);
 }
 
-Tensor washed_out(const Tensor& picture, double amount) { return (picture * (1 - amount) + amount * 0.5).clamp_(0, 1); }
+Tensor hazy(const Tensor& picture, double amount) { return (picture * (1 - amount) + amount * 0.5).clamp_(0, 1); }
 
 Tensor flawed(const Tensor& picture, Generator& generator) {
   switch (generator.below(3)) {
-    case 0: return blurred(picture, generator.uniform(0.8, 1.5));
+    case 0: return blurred(picture, generator.uniform(0.6, 1.0));
     case 1: {
-      const double sigma = generator.uniform(0.06, 0.15);
-      return noisy(picture, sigma, generator);
+      const double sigma = generator.uniform(0.05, 0.1);
+      return grainy(picture, sigma, generator);
     }
-    default: return washed_out(picture, generator.uniform(0.3, 0.55));
+    default: return hazy(picture, generator.uniform(0.2, 0.4));
   }
 }
 

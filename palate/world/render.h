@@ -17,16 +17,16 @@ struct Placement {
 // Signed distance (negative inside) of the point (x, y), relative to the object's centre.
 float signed_distance(int shape, float x, float y, float radius);
 
-// Places that agree with the scene's relation or position, all inside the picture: small objects have radius 4.5 to 5.1,
+// Places that agree with the scene's relation, all inside the picture: small objects have radius 4.5 to 5.1,
 // big ones 6.9 to 7.5.
 std::vector<Placement> place(const Scene& scene, Generator& generator);
 
 Tensor render(const Scene& scene, const std::vector<Placement>& places);
 
 // Flaws of pictures found on the web.
-Tensor blurred(const Tensor& picture, double sigma);                     // Gaussian, 7 taps, edges repeated
-Tensor noisy(const Tensor& picture, double sigma, Generator& generator); // white noise, clipped to [0, 1]
-Tensor washed_out(const Tensor& picture, double amount);                 // towards mid-grey
+Tensor blurred(const Tensor& picture, double sigma);                      // Gaussian, 7 taps, edges repeated
+Tensor grainy(const Tensor& picture, double sigma, Generator& generator); // white noise, clipped to [0, 1]
+Tensor hazy(const Tensor& picture, double amount);                        // towards mid-grey
 Tensor flawed(const Tensor& picture, Generator& generator);              // one of them, of random strength
 
 // One training example: a picture as the web would have it.

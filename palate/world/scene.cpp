@@ -33,8 +33,7 @@ std::vector<Object> all_objects() {
 void Odds::visit(Fields& f) {
   const Limits share{.min = 0, .max = 1};
   f("two", two, "share of scenes with two objects", share);
-  f("position", position, "share of single objects whose quadrant is named", share);
-  f("flaw", flaw, "share of pictures that are blurred, noisy or washed out", share);
+  f("flaw", flaw, "share of pictures that are blurred, grainy or hazy", share);
   f("wrong_caption", wrong_caption, "share of captions with one wrong attribute", share);
   f("crop", crop, "share of pictures in which an object runs over the edge", share);
 }
@@ -48,8 +47,6 @@ Scene sample_scene(const Odds& odds, Generator& generator) {
     while (second.colour == scene.objects[0].colour) second = sample_object(generator);
     scene.objects.push_back(second);
     scene.relation = pick(relations, generator);
-  } else if (generator.uniform() < odds.position) {
-    scene.position = pick(positions, generator);
   }
   scene.background = pick(backgrounds, generator);
   return scene;
@@ -58,9 +55,7 @@ Scene sample_scene(const Odds& odds, Generator& generator) {
 std::vector<Scene> single_scenes() {
   std::vector<Scene> all;
   for (const Object& object : all_objects()) {
-    for (int background = 0; background < 3; ++background) {
-      for (int position = -1; position < 4; ++position) all.push_back({{object}, -1, position, background});
-    }
+    for (int background = 0; background < 3; ++background) all.push_back({{object}, -1, background});
   }
   return all;
 }
@@ -71,7 +66,7 @@ std::vector<Scene> double_scenes() {
     for (const Object& second : all_objects()) {
       if (first.colour == second.colour) continue;
       for (int relation = 0; relation < 4; ++relation) {
-        for (int background = 0; background < 3; ++background) all.push_back({{first, second}, relation, -1, background});
+        for (int background = 0; background < 3; ++background) all.push_back({{first, second}, relation, background});
       }
     }
   }

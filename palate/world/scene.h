@@ -19,7 +19,6 @@ inline constexpr std::array<const char*, 6> colours = {"red", "orange", "yellow"
 inline constexpr std::array<const char*, 2> sizes = {"small", "big"};
 inline constexpr std::array<const char*, 3> backgrounds = {"black", "grey", "white"};
 inline constexpr std::array<const char*, 4> relations = {"left of", "right of", "above", "below"};
-inline constexpr std::array<const char*, 4> positions = {"upper left", "upper right", "lower left", "lower right"};
 
 // The palette, in [0, 1]: six colours, then three backgrounds.
 inline constexpr std::array<std::array<float, 3>, 9> palette = {{{220 / 255.f, 40 / 255.f, 40 / 255.f},
@@ -41,17 +40,15 @@ struct Object {
 struct Scene {
   std::vector<Object> objects;  // one or two
   int relation = -1;            // of the first to the second; -1 with one object
-  int position = -1;            // the quadrant of a single object; -1: anywhere
   int background = 0;
   bool operator==(const Scene&) const = default;
 };
 
 // How often training data shows what.
 struct Odds {
-  double two = 0.4;             // two objects
-  double position = 0.5;        // a single object has its quadrant named
-  double flaw = 0.25;           // blurred, noisy or washed out
-  double wrong_caption = 0.06;  // one attribute of the caption is wrong
+  double two = 0.5;             // two objects
+  double flaw = 0.5;            // blurred, grainy or hazy
+  double wrong_caption = 0.05;  // one attribute of the caption is wrong
   double crop = 0.03;           // an object runs over the edge
 
   void visit(Fields& f);
@@ -60,7 +57,7 @@ struct Odds {
 // The two objects of a scene differ in colour.
 Scene sample_scene(const Odds& odds, Generator& generator);
 
-// Every scene that can be asked for: 900 with one object, 36000 with two.
+// Every scene that can be asked for: 180 with one object, 36000 with two.
 std::vector<Scene> single_scenes();
 std::vector<Scene> double_scenes();
 

@@ -78,7 +78,7 @@ const std::vector<std::string>& vocabulary_words() {
     all.insert(all.end(), colours.begin(), colours.end());
     all.insert(all.end(), backgrounds.begin(), backgrounds.end());
     all.insert(all.end(), shapes.begin(), shapes.end());
-    for (const char* word : {"left", "right", "of", "above", "below", "on", "background", "sks", "zwx", "style", "with", "two", "in", "the", "upper", "lower"}) {
+    for (const char* word : {"left", "right", "of", "above", "below", "on", "background", "sks", "zwx", "style", "with", "two"}) {
       all.emplace_back(word);
     }
     return all;

@@ -27,6 +27,18 @@ void spread_embeddings(torch::nn::Module& text, uint64_t seed) {
   }
 }
 
+// Weights of the same names and shapes.
+void copy_weights(torch::nn::Module& to, torch::nn::Module& from, const fs::path& where) {
+  const torch::NoGradGuard no_grad;
+  const auto values = from.named_parameters();
+  for (const auto& entry : to.named_parameters()) {
+    const Tensor* value = values.find(entry.key());
+    check<DataError>(value != nullptr && value->sizes() == entry.value().sizes(), where.string(), ": expected '", entry.key(), "' of shape ",
+                     show_shape(entry.value().sizes()), " as this config has it, found ", value == nullptr ? "none" : show_shape(value->sizes()));
+    entry.value().copy_(*value);
+  }
+}
+
 // The latents and ids of the training data.
 class Codec {
  public:
@@ -86,6 +98,11 @@ FitResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
   const auto denoiser = make_denoiser(config.unet.model(config.autoencoder, codec.latent_channels(), config.text.width), mix(seed, 4));
   const auto text = make_text_encoder(config.text.model(), mix(seed, 5));
   spread_embeddings(text->module(), mix(seed, 6));
+  if (!config.init.empty()) {
+    const fs::path from = config.init;
+    copy_weights(denoiser->module(), load_denoiser(from / "unet")->module(), from / "unet");
+    copy_weights(text->module(), load_text_encoder(from / "text_encoder")->module(), from / "text_encoder");
+  }
   const NoiseSchedule schedule(scheduler_config());
   const Tensor empty = codec.ids({""});
   ExampleStream stream(config.odds, mix(seed, 7), codec.functions());

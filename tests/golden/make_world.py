@@ -19,7 +19,6 @@ SHAPES = ["circle", "square", "triangle", "cross", "ring"]
 COLOURS = {"red": (220, 40, 40), "orange": (245, 140, 25), "yellow": (240, 225, 50), "green": (50, 170, 70), "blue": (45, 90, 225), "purple": (155, 60, 195)}
 GROUNDS = {"black": (20, 20, 24), "grey": (128, 128, 128), "white": (240, 240, 240)}
 RELATIONS = ["left of", "right of", "above", "below"]
-POSITIONS = ["upper left", "upper right", "lower left", "lower right"]
 PALETTE = np.array(list(COLOURS.values()) + list(GROUNDS.values()), np.float32) / 255
 YY, XX = np.mgrid[0:S, 0:S].astype(np.float32)
 
@@ -48,16 +47,13 @@ def render(scene, places):
 def sample_scene(rng):
     def thing():
         return int(rng.integers(5)), int(rng.integers(6)), int(rng.integers(2))
-    scene = dict(objects=[thing()], relation=None, position=None, ground=int(rng.integers(3)))
-    kind = rng.integers(3)
-    if kind == 0:
+    scene = dict(objects=[thing()], relation=None, ground=int(rng.integers(3)))
+    if rng.integers(2) == 0:
         second = thing()
         while second[1] == scene["objects"][0][1]:
             second = thing()
         scene["objects"].append(second)
         scene["relation"] = int(rng.integers(4))
-    elif kind == 1:
-        scene["position"] = int(rng.integers(4))
     return scene
 
 
@@ -65,10 +61,7 @@ def place(scene, rng):
     radius = [(4.8 if o[2] == 0 else 7.2) + rng.uniform(-0.3, 0.3) for o in scene["objects"]]
     if len(radius) == 1:
         low = radius[0] + 1
-        if scene["position"] is None:
-            return [(rng.uniform(low, 31 - low), rng.uniform(low, 31 - low), radius[0])]
-        side = [scene["position"] % 2, scene["position"] // 2]
-        return [tuple(rng.uniform(18.5, 31 - low) if far else rng.uniform(low, 12.5) for far in side) + (radius[0],)]
+        return [(rng.uniform(low, 31 - low), rng.uniform(low, 31 - low), radius[0])]
     first = 0 if scene["relation"] in (0, 2) else 1
     second = 1 - first
     gaps = rng.dirichlet([2, 2, 2]) * (31 - 2 * sum(radius))
@@ -85,8 +78,6 @@ def caption(scene):
     text = words(scene["objects"][0])
     if scene["relation"] is not None:
         text += f" {RELATIONS[scene['relation']]} {words(scene['objects'][1])}"
-    if scene["position"] is not None:
-        text += f" in the {POSITIONS[scene['position']]}"
     return text + f" on a {list(GROUNDS)[scene['ground']]} background"
 
 
@@ -141,9 +132,6 @@ def verdict(image, scene):
                 dx, dy = got[1][3] - got[0][3], got[1][4] - got[0][4]
                 ok = [dx > 3 and abs(dx) > abs(dy), dx < -3 and abs(dx) > abs(dy), dy > 3 and abs(dy) > abs(dx), dy < -3 and abs(dy) > abs(dx)][scene["relation"]]
             checks.append(ok)
-        if scene["position"] is not None:
-            g = got[0]
-            checks.append(g is not None and (g[3] > 15.5) == (scene["position"] % 2 == 1) and (g[4] > 15.5) == (scene["position"] // 2 == 1))
         iou = float(np.mean([0 if g is None else g[5] for g in got]))
         if best is None or (sum(checks), iou) > best[:2]:
             best = (sum(checks), iou, len(checks))

@@ -40,19 +40,15 @@ TEST_CASE("places: objects keep inside and stand as the caption says") {
       case 3: CHECK(places[1].y + places[1].radius <= places[0].y - places[0].radius + 1e-9); break;
       default: CHECK(places.size() == 1);
     }
-    if (scene.position >= 0) {
-      CHECK((places[0].x > 15.5) == (scene.position % 2 == 1));
-      CHECK((places[0].y > 15.5) == (scene.position / 2 == 1));
-    }
   }
 }
 
-TEST_CASE("flaws: blur keeps the mean of a flat picture, wash-out goes to grey, noise has the width that was asked for") {
+TEST_CASE("flaws: blur keeps the mean of a flat picture, haze goes to grey, grain has the width that was asked for") {
   const Tensor flat = torch::full({3, side, side}, 0.25f);
   CHECK(blurred(flat, 1).allclose(flat));
-  CHECK(washed_out(flat, 1).allclose(torch::full({3, side, side}, 0.5f)));
+  CHECK(hazy(flat, 1).allclose(torch::full({3, side, side}, 0.5f)));
   Generator generator({22, 0, 0, Purpose::test});
-  const Tensor noise = noisy(torch::full({3, side, side}, 0.5f), 0.1, generator) - 0.5;
+  const Tensor noise = grainy(torch::full({3, side, side}, 0.5f), 0.1, generator) - 0.5;
   CHECK(noise.std().item<double>() == doctest::Approx(0.1).epsilon(0.05));
 }
 
@@ -63,8 +59,6 @@ TEST_CASE("web pictures: the same for the same key; flaws and wrong captions at 
   };
   CHECK(at(Odds(), 4).picture.equal(at(Odds(), 4).picture));
   CHECK(at(Odds(), 4).caption == at(Odds(), 4).caption);
-  Odds clean;
-  clean.flaw = 0;
   int spoiled = 0;
   for (uint64_t i = 0; i < 400; ++i) {
     // Without flaws a pixel far from every edge has a palette colour; the corners are such pixels but for cropped objects.
@@ -77,6 +71,7 @@ TEST_CASE("web pictures: the same for the same key; flaws and wrong captions at 
     }
     spoiled += !pure;
   }
-  CHECK(spoiled > 40);  // noise and wash-out: two thirds of 25%
-  CHECK(spoiled < 100);
+  // Half of the pictures have a flaw, a third of them each: grain shows at once (67 of 400), haze on black and white (44) but not on grey.
+  CHECK(spoiled > 80);
+  CHECK(spoiled < 150);
 }

@@ -25,7 +25,7 @@ inline world::PretrainConfig tiny_config(const std::filesystem::path& output) {
   config.fit.batch = 4;
   config.fit.log_every = 2;
   config.fit.warmup_steps = 2;
-  config.evaluation = {4, 4, 2, 2, 10, 20};
+  config.evaluation = {4, 4, 2, 2, 10, 20, 1};
   set_threads(1);  // the models are too small for more
   return config;
 }
