@@ -37,6 +37,10 @@ class Inputs {
     return tensor;
   }
   // In the compute dtype.
+  Tensor optional_values(const std::string& name) const {
+    const Tensor tensor = optional(name);
+    return tensor.defined() ? tensor.to(options_.dtype) : tensor;
+  }
   Tensor values(const std::string& name, int64_t dimensions) const { return required(name, dimensions).to(options_.dtype); }
 
  private:
@@ -51,6 +55,18 @@ fs::path component_folder(const fs::path& model, const std::string& name) {
   return model;
 }
 
+Condition read_condition(const Inputs& in, bool with_text) {
+  Condition condition;
+  if (with_text) condition.text = in.values("encoder_hidden_states", 3);
+  condition.text_embeds = in.optional_values("text_embeds");
+  condition.time_ids = in.optional_values("time_ids");
+  condition.class_labels = in.optional("class_labels");
+  condition.timestep_cond = in.optional_values("timestep_cond");
+  condition.attention_mask = in.optional("attention_mask");
+  condition.encoder_attention_mask = in.optional("encoder_attention_mask");
+  return condition;
+}
+
 TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_denoiser(component_folder(flags.model, "unet"), options);
   const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
@@ -60,11 +76,7 @@ TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& opti
   timestep = timestep.flatten();
   const int64_t batch = sample.size(0);
   check<UsageError>(timestep.numel() == 1 || timestep.numel() == batch, flags.in, ": timestep has ", timestep.numel(), " values, expected one or ", batch);
-  Condition condition;
-  condition.text = in.values("encoder_hidden_states", 3);
-  if (const Tensor pooled = in.optional("text_embeds"); pooled.defined()) condition.text_embeds = pooled.to(options.dtype);
-  if (const Tensor ids = in.optional("time_ids"); ids.defined()) condition.time_ids = ids.to(options.dtype);
-  return {{"sample", model->predict(sample, timestep.expand({batch}), condition)}};
+  return {{"sample", model->predict(sample, timestep.expand({batch}), read_condition(in, model->text_width() > 0))}};
 }
 
 TensorMap run_vae(const Flags& flags, const Inputs& in, const LoadOptions& options) {
@@ -77,7 +89,7 @@ TensorMap run_vae(const Flags& flags, const Inputs& in, const LoadOptions& optio
 TensorMap run_text(const Flags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_text_encoder(component_folder(flags.model, flags.component == "text2" ? "text_encoder_2" : "text_encoder"), options);
   const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
-  const TextStates states = model->encode(in.required("input_ids", 2).to(torch::kInt64));
+  const TextStates states = model->encode(in.required("input_ids", 2).to(torch::kInt64), in.optional("attention_mask"));
   TensorMap out = {{"last_hidden_state", states.last_hidden_state}, {"pooler_output", states.pooler_output}};
   if (states.text_embeds.defined()) out["text_embeds"] = states.text_embeds;
   for (size_t i = 0; i < states.hidden_states.size(); ++i) out["hidden_states." + std::to_string(i)] = states.hidden_states[i];
@@ -125,10 +137,12 @@ void add_forward(CLI::App& app) {
   app.footer(
       "Tensors, named as in diffusers:\n"
       "  unet        in: sample [B,C,H,W], timestep [B] or one value, encoder_hidden_states [B,L,D];\n"
-      "              SDXL also text_embeds [B,P], time_ids [B,6]. out: sample\n"
+      "              SDXL also text_embeds [B,P], time_ids [B,6]; where the model has them class_labels [B]\n"
+      "              or [B,P], timestep_cond [B,C]; if wanted attention_mask [B,HW],\n"
+      "              encoder_attention_mask [B,L] (1 keep, 0 discard). out: sample\n"
       "  vae-encode  in: pixels [B,3,H,W] in [-1,1]. out: mean, logvar\n"
       "  vae-decode  in: latents, already divided by the scaling factor. out: pixels\n"
-      "  text, text2 in: input_ids [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., text_embeds\n"
+      "  text, text2 in: input_ids [B,L], if wanted attention_mask [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., text_embeds\n"
       "  tokenize    prints the padded ids of --text as JSON\n"
       "Example:\n  palate forward --model sd15 --component unet --in in.safetensors --out out.safetensors");
   app.callback([flags] { forward(*flags); });

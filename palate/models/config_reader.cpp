@@ -1,5 +1,7 @@
 #include "palate/models/config_reader.h"
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -82,13 +84,44 @@ std::vector<int64_t> ConfigReader::per_block(const char* key, int64_t missing, s
   return list;
 }
 
+std::vector<bool> ConfigReader::flags_per_block(const char* key, bool missing, size_t count) const {
+  const Json* value = find(key);
+  if (!value) return std::vector<bool>(count, missing);
+  if (value->is_boolean()) return std::vector<bool>(count, value->get<bool>());
+  if (!value->is_array()) wrong(key, "true or false, or a list of them");
+  std::vector<bool> list;
+  for (const auto& item : *value) {
+    if (!item.is_boolean()) wrong(key, "true or false, or a list of them");
+    list.push_back(item.get<bool>());
+  }
+  if (list.size() != count) fail<FormatError>(origin_, ": '", key, "' must have one entry for each of ", count, " blocks, found ", list.size());
+  return list;
+}
+
+Activation ConfigReader::activation(const char* key, const std::string& missing, const std::vector<ActivationName>& known) const {
+  std::string name = text(key, missing);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::vector<Json> names;
+  for (const auto& one : known) {
+    if (one.name == name) return one.activation;
+    names.emplace_back(one.name);
+  }
+  refuse(key, names);
+}
+
+void ConfigReader::refuse(const char* key, const std::vector<Json>& allowed) const {
+  std::string expected;
+  for (size_t i = 0; i < allowed.size(); ++i) expected += (i == 0 ? "" : i + 1 < allowed.size() ? ", " : " or ") + allowed[i].dump();
+  fail<UsageError>(origin_, ": '", key, "' = ", find(key)->dump(), " is not supported, expected ", expected);
+}
+
 void ConfigReader::only(const char* key, const std::vector<Json>& allowed) const {
   const Json* value = find(key);
   if (!value) return;
   for (const auto& one : allowed) {
     if (*value == one) return;
   }
-  fail<UsageError>(origin_, ": '", key, "' = ", value->dump(), " is not supported");
+  refuse(key, allowed);
 }
 
 }  // namespace palate

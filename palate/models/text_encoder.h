@@ -23,7 +23,8 @@ struct TextStates {
 class TextEncoder {
  public:
   virtual ~TextEncoder() = default;
-  virtual TextStates encode(const Tensor& input_ids) = 0;  // int64 [B, L]
+  virtual TextStates encode(const Tensor& input_ids, const Tensor& attention_mask) = 0;  // int64 [B, L], [B, L] (1 see, 0 do not) or undefined
+  TextStates encode(const Tensor& input_ids) { return encode(input_ids, {}); }
   virtual int64_t max_length() const = 0;
   virtual int64_t width() const = 0;
   virtual torch::nn::Module& module() = 0;

@@ -6,10 +6,10 @@
 
 namespace palate {
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  if (flash_attention_serves(q, k, v, heads)) return flash_attention(q, k, v, heads);
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& bias) {
+  if (!bias.defined() && flash_attention_serves(q, k, v, heads)) return flash_attention(q, k, v, heads);
   const auto split = [heads](const Tensor& x) { return x.view({x.size(0), x.size(1), heads, -1}).transpose(1, 2); };  // [B, H, L, D]
-  const Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v));
+  const Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), bias.defined() ? std::optional(bias.to(q.scalar_type()).unsqueeze(1).unsqueeze(1)) : std::nullopt);
   return out.transpose(1, 2).reshape(q.sizes());
 }
 
@@ -22,8 +22,8 @@ Attention::Attention(int64_t width, int64_t context, int64_t heads, int64_t head
   to_out->add(std::make_shared<Linear>(inner, width));
 }
 
-Tensor Attention::forward(const Tensor& x, const Tensor& context) {
-  return (*to_out)[0].forward(attention(to_q->forward(x), to_k->forward(context), to_v->forward(context), heads_));
+Tensor Attention::forward(const Tensor& x, const Tensor& context, const Tensor& bias) {
+  return (*to_out)[0].forward(attention(to_q->forward(x), to_k->forward(context), to_v->forward(context), heads_, bias));
 }
 
 }  // namespace palate

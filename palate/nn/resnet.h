@@ -1,6 +1,9 @@
 // diffusers' ResnetBlock2D, Downsample2D, Upsample2D and the timestep embedding.
 #pragma once
 
+#include <optional>
+
+#include "palate/nn/activation.h"
 #include "palate/nn/layers.h"
 
 namespace palate {
@@ -14,6 +17,7 @@ struct ResnetOptions {
   double eps = 1e-5;
   double output_scale = 1;
   TimeShift time_shift = TimeShift::add;
+  Activation activation = Activation::silu;
 };
 
 class ResnetBlock2D : public torch::nn::Module {
@@ -27,6 +31,7 @@ class ResnetBlock2D : public torch::nn::Module {
   std::shared_ptr<Linear> time_emb_proj_;
   double output_scale_;
   TimeShift time_shift_;
+  Activation activation_;
 };
 
 // Half the size. Padding 0 pads right and below by one first, as the autoencoder does.
@@ -50,13 +55,22 @@ class Upsample2D : public torch::nn::Module {
   std::shared_ptr<Conv2d> conv_;
 };
 
+struct TimestepEmbeddingOptions {
+  int64_t in = 0, width = 0;
+  int64_t condition = 0;  // width of what a distilled model is told beside the timestep (its guidance); 0: nothing
+  Activation activation = Activation::silu;
+  std::optional<Activation> last = std::nullopt;  // after the second layer
+};
+
 class TimestepEmbedding : public torch::nn::Module {
  public:
-  TimestepEmbedding(int64_t in, int64_t width);
-  Tensor forward(const Tensor& x);
+  explicit TimestepEmbedding(const TimestepEmbeddingOptions& options);
+  Tensor forward(const Tensor& x, const Tensor& condition = {});  // [B, in], [B, condition] or undefined -> [B, width]
 
  private:
-  std::shared_ptr<Linear> linear_1_, linear_2_;
+  std::shared_ptr<Linear> linear_1_, cond_proj_, linear_2_;
+  Activation activation_;
+  std::optional<Activation> last_;
 };
 
 // Sinusoids of t [N] -> [N, size] float32 (diffusers' get_timestep_embedding with max_period 10000).
@@ -66,5 +80,16 @@ struct SinusoidOptions {
   double freq_shift = 0;
 };
 Tensor timestep_sinusoids(const Tensor& t, const SinusoidOptions& options);
+
+// diffusers' GaussianFourierProjection without its logarithm: fixed random frequencies instead of a geometric series.
+class FourierTimesteps : public torch::nn::Module {
+ public:
+  FourierTimesteps(int64_t size, bool flip_sin_to_cos);
+  Tensor forward(const Tensor& t);  // [N] -> [N, size], float32
+  Tensor weight;                    // [size / 2], never trained
+
+ private:
+  bool flip_sin_to_cos_;
+};
 
 }  // namespace palate

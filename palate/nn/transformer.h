@@ -15,10 +15,15 @@ class FeedForward : public torch::nn::Module {
   std::shared_ptr<Linear> proj_, out_;
 };
 
+// Added to the scores of the first and of the second attention of a block: [B, keys] or undefined.
+struct AttentionBias {
+  Tensor first = {}, second = {};
+};
+
 class BasicTransformerBlock : public torch::nn::Module {
  public:
   BasicTransformerBlock(int64_t width, int64_t context, int64_t heads, int64_t head_size, bool only_cross_attention);
-  Tensor forward(const Tensor& x, const Tensor& context);
+  Tensor forward(const Tensor& x, const Tensor& context, const AttentionBias& bias);
 
  private:
   std::shared_ptr<LayerNorm> norm1_, norm2_, norm3_;
@@ -35,7 +40,7 @@ struct TransformerOptions {
 class Transformer2DModel : public torch::nn::Module {
  public:
   explicit Transformer2DModel(const TransformerOptions& options);
-  Tensor forward(const Tensor& x, const Tensor& context);  // [B, C, H, W], [B, L, D]
+  Tensor forward(const Tensor& x, const Tensor& context, const AttentionBias& bias = {});  // [B, C, H, W], [B, L, D]
 
  private:
   std::shared_ptr<GroupNorm> norm_;

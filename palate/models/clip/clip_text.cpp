@@ -7,6 +7,7 @@
 
 #include "palate/core/error.h"
 #include "palate/models/config_reader.h"
+#include "palate/nn/activation.h"
 #include "palate/nn/layers.h"
 
 namespace palate {
@@ -14,16 +15,15 @@ namespace {
 
 struct ClipOptions {
   int64_t vocabulary, positions, width, inner, layers, heads, projection, end;
-  bool quick_gelu;
+  Activation activation;
   double eps;
 };
 
 ClipOptions read_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
-  r.only("hidden_act", {"quick_gelu", "gelu"});
   const int64_t width = r.whole("hidden_size", 512);
   return {r.whole("vocab_size", 49408), r.whole("max_position_embeddings", 77), width, r.whole("intermediate_size", 2048), r.whole("num_hidden_layers", 12), r.whole("num_attention_heads", 8),
-          r.whole("projection_dim", 512), r.whole("eos_token_id", 49407), r.text("hidden_act", "quick_gelu") == "quick_gelu", r.number("layer_norm_eps", 1e-5)};
+          r.whole("projection_dim", 512), r.whole("eos_token_id", 49407), r.activation("hidden_act", "quick_gelu", transformers_activations()), r.number("layer_norm_eps", 1e-5)};
 }
 
 class SelfAttention : public torch::nn::Module {
@@ -34,9 +34,9 @@ class SelfAttention : public torch::nn::Module {
     q_proj_ = register_module("q_proj", std::make_shared<Linear>(o.width, o.width));
     out_proj_ = register_module("out_proj", std::make_shared<Linear>(o.width, o.width));
   }
-  Tensor forward(const Tensor& x) {
+  Tensor forward(const Tensor& x, const std::optional<Tensor>& allowed) {
     const auto split = [this](const Tensor& y) { return y.view({y.size(0), y.size(1), heads_, -1}).transpose(1, 2); };
-    const Tensor y = at::scaled_dot_product_attention(split(q_proj_->forward(x)), split(k_proj_->forward(x)), split(v_proj_->forward(x)), {}, 0.0, /*is_causal=*/true);
+    const Tensor y = at::scaled_dot_product_attention(split(q_proj_->forward(x)), split(k_proj_->forward(x)), split(v_proj_->forward(x)), allowed, 0.0, /*is_causal=*/!allowed);
     return out_proj_->forward(y.transpose(1, 2).reshape(x.sizes()));
   }
 
@@ -47,17 +47,16 @@ class SelfAttention : public torch::nn::Module {
 
 class Mlp : public torch::nn::Module {
  public:
-  explicit Mlp(const ClipOptions& o) : quick_(o.quick_gelu) {
+  explicit Mlp(const ClipOptions& o) : activation_(o.activation) {
     fc1_ = register_module("fc1", std::make_shared<Linear>(o.width, o.inner));
     fc2_ = register_module("fc2", std::make_shared<Linear>(o.inner, o.width));
   }
   Tensor forward(const Tensor& x) {
-    const Tensor h = fc1_->forward(x);
-    return fc2_->forward(quick_ ? h * torch::sigmoid(1.702 * h) : torch::gelu(h));
+    return fc2_->forward(activate(fc1_->forward(x), activation_));
   }
 
  private:
-  bool quick_;
+  Activation activation_;
   std::shared_ptr<Linear> fc1_, fc2_;
 };
 
@@ -69,8 +68,8 @@ class EncoderLayer : public torch::nn::Module {
     mlp_ = register_module("mlp", std::make_shared<Mlp>(o));
     layer_norm2_ = register_module("layer_norm2", std::make_shared<LayerNorm>(o.width, o.eps));
   }
-  Tensor forward(const Tensor& input) {
-    const Tensor x = input + self_attn_->forward(layer_norm1_->forward(input));
+  Tensor forward(const Tensor& input, const std::optional<Tensor>& allowed) {
+    const Tensor x = input + self_attn_->forward(layer_norm1_->forward(input), allowed);
     return x + mlp_->forward(layer_norm2_->forward(x));
   }
 
@@ -105,16 +104,17 @@ class ClipText : public TextEncoder {
     check<FormatError>(options_.heads > 0 && options_.width % options_.heads == 0, origin, ": hidden_size ", options_.width, " cannot be divided into ", options_.heads, " heads");
   }
 
-  TextStates encode(const Tensor& ids) override {
+  TextStates encode(const Tensor& ids, const Tensor& attention_mask) override {
     check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ", options_.positions, "], got ", show_shape(ids.sizes()));
     const Tensor range = ids.numel() ? torch::stack({ids.min(), ids.max()}) : torch::zeros({2}, torch::kInt64);
     check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < options_.vocabulary, "[clip text] expected ids from 0 to ", options_.vocabulary - 1, ", found ", range[0].item<int64_t>(), " to ",
                       range[1].item<int64_t>());
+    const std::optional<Tensor> allowed = allowed_pairs(ids, attention_mask);
     TextStates states;
     Tensor x = model_->token_embedding->forward(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
     states.hidden_states.push_back(x);
     for (const auto& layer : *model_->layers) {
-      x = layer->forward(x);
+      x = layer->forward(x, allowed);
       states.hidden_states.push_back(x);
     }
     states.last_hidden_state = model_->final_layer_norm->forward(x);
@@ -128,6 +128,13 @@ class ClipText : public TextEncoder {
   const Json& config() const override { return config_; }
 
  private:
+  // [B, 1, L, L], true where a token (row) sees another: itself and those before it, unless they are masked. Without a mask none is needed.
+  static std::optional<Tensor> allowed_pairs(const Tensor& ids, const Tensor& mask) {
+    if (!mask.defined()) return std::nullopt;
+    check<UsageError>(mask.sizes() == ids.sizes(), "[clip text] expected an attention_mask like input_ids, ", show_shape(ids.sizes()), ", got ", show_shape(mask.sizes()));
+    const Tensor causal = torch::ones({ids.size(1), ids.size(1)}, ids.options().dtype(torch::kBool)).tril();
+    return causal.logical_and(mask.ne(0).unsqueeze(1).unsqueeze(1));
+  }
   // transformers' rule: configs from before its fix say eos_token_id 2, and mean the largest id.
   Tensor end_positions(const Tensor& ids) const {
     if (options_.end == 2) return ids.to(torch::kInt32).argmax(-1);

@@ -9,12 +9,18 @@ namespace {
 
 // A residual block and, where there is one, its transformer: the unit of gradient checkpointing.
 Tensor run_layer(ResnetBlock2D& resnet, Transformer2DModel* attention, const Tensor& input, const BlockContext& context) {
-  const auto run = [&resnet, attention](const std::vector<Tensor>& in) {
+  const auto run = [&resnet, attention, bias = context.bias](const std::vector<Tensor>& in) {
     const Tensor x = resnet.forward(in[0], in[1]);
-    return attention ? attention->forward(x, in[2]) : x;
+    return attention ? attention->forward(x, in[2], bias) : x;
   };
   const std::vector<Tensor> inputs = {input, context.time, context.text};
   return context.checkpointing ? checkpointed(run, inputs) : run(inputs);
+}
+
+std::shared_ptr<Transformer2DModel> transformer(const BlockOptions& o, size_t index) {
+  TransformerOptions options = o.transformer;
+  options.layers = o.transformers[index];
+  return std::make_shared<Transformer2DModel>(options);
 }
 
 Transformer2DModel* at(const std::shared_ptr<List<Transformer2DModel>>& list, size_t index) { return list ? &(*list)[index] : nullptr; }
@@ -22,13 +28,13 @@ Transformer2DModel* at(const std::shared_ptr<List<Transformer2DModel>>& list, si
 }  // namespace
 
 DownBlock::DownBlock(const BlockOptions& o) {
-  if (o.attention) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
+  if (!o.transformers.empty()) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
   resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock2D>>());
   for (int64_t i = 0; i < o.layers; ++i) {
     ResnetOptions resnet = o.resnet;
     if (i > 0) resnet.in = resnet.out;
     resnets_->add(std::make_shared<ResnetBlock2D>(resnet));
-    if (o.attention) attentions_->add(std::make_shared<Transformer2DModel>(o.transformer));
+    if (attentions_) attentions_->add(transformer(o, static_cast<size_t>(i)));
   }
   if (o.resample) {
     downsamplers_ = register_module("downsamplers", std::make_shared<List<Downsample2D>>());
@@ -49,20 +55,17 @@ Tensor DownBlock::forward(Tensor x, const BlockContext& context, std::vector<Ten
 }
 
 MidBlock::MidBlock(const BlockOptions& o) {
-  if (o.attention) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
+  if (!o.transformers.empty()) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
   resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock2D>>());
-  for (int64_t i = 0; i <= o.layers; ++i) resnets_->add(std::make_shared<ResnetBlock2D>(o.resnet));
-  if (o.attention) {
-    for (int64_t i = 0; i < o.layers; ++i) attentions_->add(std::make_shared<Transformer2DModel>(o.transformer));
-  }
+  for (size_t i = 0; i <= o.transformers.size(); ++i) resnets_->add(std::make_shared<ResnetBlock2D>(o.resnet));
+  for (size_t i = 0; i < o.transformers.size(); ++i) attentions_->add(transformer(o, i));
 }
 
 Tensor MidBlock::forward(Tensor x, const BlockContext& context) {
   x = (*resnets_)[0].forward(x, context.time);
   for (size_t i = 1; i < resnets_->size(); ++i) {
-    const auto run = [this, i](const std::vector<Tensor>& in) {
-      const Tensor attended = attentions_ ? (*attentions_)[i - 1].forward(in[0], in[2]) : in[0];
-      return (*resnets_)[i].forward(attended, in[1]);
+    const auto run = [this, i, bias = context.bias](const std::vector<Tensor>& in) {
+      return (*resnets_)[i].forward((*attentions_)[i - 1].forward(in[0], in[2], bias), in[1]);
     };
     const std::vector<Tensor> inputs = {x, context.time, context.text};
     x = context.checkpointing ? checkpointed(run, inputs) : run(inputs);
@@ -71,14 +74,14 @@ Tensor MidBlock::forward(Tensor x, const BlockContext& context) {
 }
 
 UpBlock::UpBlock(const BlockOptions& o, int64_t previous, int64_t skip) {
-  if (o.attention) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
+  if (!o.transformers.empty()) attentions_ = register_module("attentions", std::make_shared<List<Transformer2DModel>>());
   resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock2D>>());
   for (int64_t i = 0; i < o.layers; ++i) {
     ResnetOptions resnet = o.resnet;
     // The last residual block takes the skip of the level above's input; the first takes what comes from below.
     resnet.in = (i == 0 ? previous : o.resnet.out) + (i == o.layers - 1 ? skip : o.resnet.out);
     resnets_->add(std::make_shared<ResnetBlock2D>(resnet));
-    if (o.attention) attentions_->add(std::make_shared<Transformer2DModel>(o.transformer));
+    if (attentions_) attentions_->add(transformer(o, static_cast<size_t>(i)));
   }
   if (o.resample) {
     upsamplers_ = register_module("upsamplers", std::make_shared<List<Upsample2D>>());

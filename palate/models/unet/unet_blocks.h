@@ -9,18 +9,19 @@
 namespace palate {
 
 struct BlockOptions {
-  int64_t layers = 1;        // residual blocks
-  bool attention = false;
-  TransformerOptions transformer;  // channels are the block's own
-  ResnetOptions resnet;      // in: of the first residual block; out: of all
-  bool resample = false;     // down- or upsampler at the end
-  int64_t padding = 1;       // of the downsampler
+  int64_t layers = 1;                 // residual blocks
+  std::vector<int64_t> transformers;  // layers in the transformer after each residual block; empty: no attention
+  TransformerOptions transformer;     // of each, but for its layers; channels are the block's own
+  ResnetOptions resnet;               // in: of the first residual block; out: of all
+  bool resample = false;              // down- or upsampler at the end
+  int64_t padding = 1;                // of the downsampler
 };
 
 // What every block is given besides its input.
 struct BlockContext {
   const Tensor& time;     // [B, 4 * first width]
   const Tensor& text;     // [B, L, D]
+  const AttentionBias& bias;
   bool checkpointing;     // rerun blocks in the backward pass instead of keeping their activations
 };
 
@@ -37,7 +38,7 @@ class DownBlock : public torch::nn::Module {
 
 class MidBlock : public torch::nn::Module {
  public:
-  explicit MidBlock(const BlockOptions& options);
+  explicit MidBlock(const BlockOptions& options);  // a residual block, then a transformer and a residual block for each of `transformers`
   Tensor forward(Tensor x, const BlockContext& context);
 
  private:

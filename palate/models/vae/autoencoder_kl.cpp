@@ -17,25 +17,54 @@ constexpr double eps = 1e-6;
 struct VaeOptions {
   int64_t in_channels, out_channels, latent_channels, layers, groups;
   std::vector<int64_t> widths;
+  std::vector<bool> down_attention, up_attention;  // up: from the coarsest, as the decoder runs
   bool quant_conv, post_quant_conv, mid_attention;
   double scaling_factor;
+  Activation activation;  // of the residual blocks; before the last convolutions it is always silu
+  std::string shifted;    // the key that shifts latents besides scaling them, if there is one
 };
+
+// Which blocks have attention. `key` lists `plain` and `attention` block types.
+std::vector<bool> block_attention(const ConfigReader& r, const char* key, const std::string& plain, const std::string& attention, size_t count, const std::string& origin) {
+  const auto types = r.texts(key, {plain});
+  check<FormatError>(types.size() == count, origin, ": ", key, " must have ", count, " entries, found ", types.size());
+  std::vector<bool> flags;
+  for (const auto& type : types) {
+    check<UsageError>(type == plain || type == attention, origin, ": '", key, "' = '", type, "' is not supported, expected ", plain, " or ", attention);
+    flags.push_back(type == attention);
+  }
+  return flags;
+}
+
+std::string shifting_key(const Json& config) {
+  for (const char* key : {"shift_factor", "latents_mean", "latents_std"}) {
+    const auto found = config.find(key);
+    if (found != config.end() && !found->is_null() && *found != Json(0) && *found != Json(0.0)) return key;
+  }
+  return {};
+}
 
 VaeOptions read_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
-  r.only("act_fn", {"silu", "swish"});
-  r.only("shift_factor", {});
   const auto widths = r.wholes("block_out_channels", {64});
-  for (const auto& [key, type] : {std::pair{"down_block_types", "DownEncoderBlock2D"}, std::pair{"up_block_types", "UpDecoderBlock2D"}}) {
-    const auto types = r.texts(key, {type});
-    check<FormatError>(types.size() == widths.size(), origin, ": ", key, " must have ", widths.size(), " entries, found ", types.size());
-    for (const auto& name : types) check<UsageError>(name == type, origin, ": '", key, "' = '", name, "' is not supported, expected ", type);
-  }
-  return {r.whole("in_channels", 3), r.whole("out_channels", 3), r.whole("latent_channels", 4), r.whole("layers_per_block", 1), r.whole("norm_num_groups", 32), widths,
-          r.flag("use_quant_conv", true), r.flag("use_post_quant_conv", true), r.flag("mid_block_add_attention", true), r.number("scaling_factor", 0.18215)};
+  check<FormatError>(!widths.empty(), origin, ": 'block_out_channels' must not be empty");
+  return {r.whole("in_channels", 3),
+          r.whole("out_channels", 3),
+          r.whole("latent_channels", 4),
+          r.whole("layers_per_block", 1),
+          r.whole("norm_num_groups", 32),
+          widths,
+          block_attention(r, "down_block_types", "DownEncoderBlock2D", "AttnDownEncoderBlock2D", widths.size(), origin),
+          block_attention(r, "up_block_types", "UpDecoderBlock2D", "AttnUpDecoderBlock2D", widths.size(), origin),
+          r.flag("use_quant_conv", true),
+          r.flag("use_post_quant_conv", true),
+          r.flag("mid_block_add_attention", true),
+          r.number("scaling_factor", 0.18215),
+          r.activation("act_fn", "silu", diffusers_activations()),
+          shifting_key(config)};
 }
 
-ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) { return {.in = in, .out = out, .time = 0, .groups = o.groups, .eps = eps, .output_scale = 1, .time_shift = TimeShift::add}; }
+ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) { return {.in = in, .out = out, .time = 0, .groups = o.groups, .eps = eps, .output_scale = 1, .time_shift = TimeShift::add, .activation = o.activation}; }
 
 // One head over all channels, with a group norm before it and a residual around it.
 class VaeAttention : public torch::nn::Module {
@@ -81,11 +110,13 @@ class VaeMidBlock : public torch::nn::Module {
   std::shared_ptr<List<ResnetBlock2D>> resnets_;
 };
 
-// DownEncoderBlock2D with a Downsample2D, or UpDecoderBlock2D with an Upsample2D.
+// DownEncoderBlock2D with a Downsample2D, or UpDecoderBlock2D with an Upsample2D; with attention their Attn... variants.
 template <class Resampler>
 class VaeBlock : public torch::nn::Module {
  public:
-  VaeBlock(const VaeOptions& o, int64_t in, int64_t out, int64_t layers, const char* list, std::shared_ptr<Resampler> resampler) {
+  VaeBlock(const VaeOptions& o, int64_t in, int64_t out, int64_t layers, bool attention, const char* list, std::shared_ptr<Resampler> resampler) {
+    if (attention) attentions_ = register_module("attentions", std::make_shared<List<VaeAttention>>());
+    for (int64_t i = 0; attention && i < layers; ++i) attentions_->add(std::make_shared<VaeAttention>(out, o.groups));
     resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock2D>>());
     for (int64_t i = 0; i < layers; ++i) resnets_->add(std::make_shared<ResnetBlock2D>(resnet_options(o, i ? out : in, out)));
     if (!resampler) return;
@@ -93,11 +124,15 @@ class VaeBlock : public torch::nn::Module {
     resamplers_->add(std::move(resampler));
   }
   Tensor forward(Tensor x) {
-    for (const auto& resnet : *resnets_) x = resnet->forward(x, {});
+    for (size_t i = 0; i < resnets_->size(); ++i) {
+      x = (*resnets_)[i].forward(x, {});
+      if (attentions_) x = (*attentions_)[i].forward(x);
+    }
     return resamplers_ ? (*resamplers_)[0].forward(x) : x;
   }
 
  private:
+  std::shared_ptr<List<VaeAttention>> attentions_;
   std::shared_ptr<List<ResnetBlock2D>> resnets_;
   std::shared_ptr<List<Resampler>> resamplers_;
 };
@@ -109,7 +144,7 @@ class Encoder : public torch::nn::Module {
     down_blocks_ = register_module("down_blocks", std::make_shared<List<VaeBlock<Downsample2D>>>());
     for (size_t i = 0; i < o.widths.size(); ++i) {
       auto down = i + 1 < o.widths.size() ? std::make_shared<Downsample2D>(o.widths[i], 0) : nullptr;
-      down_blocks_->add(std::make_shared<VaeBlock<Downsample2D>>(o, o.widths[i ? i - 1 : 0], o.widths[i], o.layers, "downsamplers", down));
+      down_blocks_->add(std::make_shared<VaeBlock<Downsample2D>>(o, o.widths[i ? i - 1 : 0], o.widths[i], o.layers, o.down_attention[i], "downsamplers", down));
     }
     mid_block_ = register_module("mid_block", std::make_shared<VaeMidBlock>(o, o.widths.back()));
     conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, o.widths.back(), eps));
@@ -138,7 +173,7 @@ class Decoder : public torch::nn::Module {
     for (size_t i = 0; i < n; ++i) {
       const size_t level = n - 1 - i;
       auto up = level > 0 ? std::make_shared<Upsample2D>(o.widths[level]) : nullptr;
-      up_blocks_->add(std::make_shared<VaeBlock<Upsample2D>>(o, o.widths[i ? level + 1 : level], o.widths[level], o.layers + 1, "upsamplers", up));
+      up_blocks_->add(std::make_shared<VaeBlock<Upsample2D>>(o, o.widths[i ? level + 1 : level], o.widths[level], o.layers + 1, o.up_attention[i], "upsamplers", up));
     }
     conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, o.widths[0], eps));
     conv_out_ = register_module("conv_out", std::make_shared<Conv2d>(o.widths[0], o.out_channels));
@@ -175,7 +210,7 @@ class AutoencoderKL : public Autoencoder {
 
   Posterior encode(const Tensor& pixels) override {
     check<UsageError>(pixels.dim() == 4 && pixels.size(1) == options_.in_channels, "[vae] expected pixels of [B, ", options_.in_channels, ", H, W], got ", show_shape(pixels.sizes()));
-    check<UsageError>(pixels.size(2) % factor() == 0 && pixels.size(3) % factor() == 0, "[vae] height and width must be multiples of ", factor(), ", got ", show_shape(pixels.sizes()));
+    check<UsageError>(pixels.size(2) >= factor() && pixels.size(3) >= factor(), "[vae] height and width must be at least ", factor(), ", got ", show_shape(pixels.sizes()));
     Tensor moments = model_->encoder->forward(pixels);
     if (model_->quant_conv) moments = model_->quant_conv->forward(moments);
     const auto halves = moments.chunk(2, 1);
@@ -185,7 +220,10 @@ class AutoencoderKL : public Autoencoder {
     check<UsageError>(latents.dim() == 4 && latents.size(1) == options_.latent_channels, "[vae] expected latents of [B, ", options_.latent_channels, ", h, w], got ", show_shape(latents.sizes()));
     return model_->decoder->forward(model_->post_quant_conv ? model_->post_quant_conv->forward(latents) : latents);
   }
-  double scaling_factor() const override { return options_.scaling_factor; }
+  double scaling_factor() const override {
+    check<UsageError>(options_.shifted.empty(), "[vae] '", options_.shifted, "' = ", config_.value(options_.shifted, Json()).dump(), " is not supported, expected none: latents are scaled by scaling_factor only");
+    return options_.scaling_factor;
+  }
   int64_t factor() const override { return int64_t{1} << (options_.widths.size() - 1); }
   int64_t latent_channels() const override { return options_.latent_channels; }
   torch::nn::Module& module() override { return *model_; }
