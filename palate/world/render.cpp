@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 
 #include "palate/world/caption.h"
 #include "palate/world/prompts.h"
@@ -122,16 +123,22 @@ Tensor grainy(const Tensor& picture, double sigma, Generator& generator) {
   return (picture + generator.normal(picture.sizes().vec()) * sigma).clamp_(0, 1);
 }
 
-Tensor hazy(const Tensor& picture, double amount) { return (picture * (1 - amount) + amount * 0.5).clamp_(0, 1); }
+Tensor striped(const Tensor& picture, double height, double period, double phase, bool across) {
+  const Tensor wave = ((torch::arange(side, torch::kDouble) / period + phase) * (2 * std::numbers::pi)).sin().mul_(height).to(torch::kFloat);
+  return (picture + (across ? wave.view({1, side, 1}) : wave.view({1, 1, side}))).clamp_(0, 1);
+}
 
 Tensor flawed(const Tensor& picture, Generator& generator) {
-  switch (generator.below(3)) {
+  switch (generator.below(5)) {
     case 0: return blurred(picture, generator.uniform(0.6, 1.0));
     case 1: {
       const double sigma = generator.uniform(0.05, 0.1);
       return grainy(picture, sigma, generator);
     }
-    default: return hazy(picture, generator.uniform(0.2, 0.4));
+    default: {
+      const double height = generator.uniform(0.08, 0.13), period = generator.uniform(6, 10), phase = generator.uniform();
+      return striped(picture, height, period, phase, generator.below(2) == 0);
+    }
   }
 }
 

@@ -26,8 +26,9 @@ Tensor render(const Scene& scene, const std::vector<Placement>& places);
 // Flaws of pictures found on the web.
 Tensor blurred(const Tensor& picture, double sigma);                      // Gaussian, 7 taps, edges repeated
 Tensor grainy(const Tensor& picture, double sigma, Generator& generator); // white noise, clipped to [0, 1]
-Tensor hazy(const Tensor& picture, double amount);                        // towards mid-grey
-Tensor flawed(const Tensor& picture, Generator& generator);              // one of them, of random strength
+// Brighter and darker bands, a sine of the given height and period in pixels, across or along the picture, clipped to [0, 1].
+Tensor striped(const Tensor& picture, double height, double period, double phase, bool across);
+Tensor flawed(const Tensor& picture, Generator& generator);              // one of them, of random strength: three in five are striped
 
 // One training example: a picture as the web would have it.
 struct WebPicture {

@@ -46,8 +46,8 @@ struct Scene {
 
 // How often training data shows what.
 struct Odds {
-  double two = 0.5;             // two objects
-  double flaw = 0.5;            // blurred, grainy or hazy
+  double two = 0.4;             // two objects
+  double flaw = 0.75;           // blurred, grainy or striped
   double wrong_caption = 0.05;  // one attribute of the caption is wrong
   double crop = 0.03;           // an object runs over the edge
 

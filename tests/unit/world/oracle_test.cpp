@@ -51,14 +51,14 @@ TEST_CASE("oracle: clean renders are what their captions say") {
   CHECK(reward > 8);
 }
 
-TEST_CASE("oracle: blur, grain and haze each lower appeal") {
+TEST_CASE("oracle: blur, grain and stripes each lower appeal") {
   for (uint64_t i = 0; i < 50; ++i) {
     const Clean c = clean(i);
     Generator generator({13, i, 0, Purpose::test});
     const double before = look(c.picture).appeal;
     CHECK(look(blurred(c.picture, 1.2)).appeal < before);
     CHECK(look(grainy(c.picture, 0.1, generator)).appeal < before - 0.2);
-    CHECK(look(hazy(c.picture, 0.4)).appeal < before);
+    CHECK(look(striped(c.picture, 0.1, 8, 0, true)).appeal < before - 0.2);
   }
 }
 
