@@ -16,7 +16,11 @@ MODELS = {
     "projection": (CLIPTextModelWithProjection, dict(BASE, num_attention_heads=2, hidden_act="gelu", projection_dim=10, eos_token_id=39,
                                                      bos_token_id=38, pad_token_id=0),
                    [[38, 5, 6, 39, 0, 0, 0], [38, 7, 2, 3, 4, 5, 39]]),
+    # Tokens that no other token may see, in the middle and at the end.
+    "masked": (CLIPTextModel, dict(BASE, num_attention_heads=2, num_hidden_layers=1, hidden_act="gelu_new", eos_token_id=39, bos_token_id=38, pad_token_id=0),
+               [[38, 5, 6, 39, 0, 0], [38, 7, 2, 3, 4, 39]]),
 }
+MASKS = {"masked": [[1, 1, 1, 1, 0, 0], [1, 1, 0, 1, 1, 1]]}
 
 
 def prefixed(name):
@@ -27,7 +31,9 @@ def main():
     for index, (name, (kind, config, ids)) in enumerate(MODELS.items()):
         model = fill(kind(CLIPTextConfig(**config)), 700 + index)
         tensors = {"input_ids": torch.tensor(ids)}
-        out = model(tensors["input_ids"], output_hidden_states=True)
+        if name in MASKS:
+            tensors["attention_mask"] = torch.tensor(MASKS[name])
+        out = model(tensors["input_ids"], attention_mask=tensors.get("attention_mask"), output_hidden_states=True)
         tensors["last_hidden_state"] = out.last_hidden_state
         if kind is CLIPTextModel:
             tensors["pooler_output"] = out.pooler_output
@@ -36,7 +42,7 @@ def main():
         for i, states in enumerate(out.hidden_states):
             tensors[f"hidden_states.{i}"] = states
         loss = 0
-        for key in [key for key in tensors if key != "input_ids"]:
+        for key in [key for key in tensors if key not in ("input_ids", "attention_mask")]:
             tensors["loss_weights." + key] = draw(710 + index, *tensors[key].shape)
             loss = loss + (tensors[key] * tensors["loss_weights." + key].double()).sum()
         loss.backward()

@@ -12,6 +12,9 @@ MODELS = {
     "bare": (dict(block_out_channels=[4, 6], down_block_types=[DOWN] * 2, up_block_types=[UP] * 2, layers_per_block=2, norm_num_groups=2,
                   latent_channels=3, in_channels=1, out_channels=2, use_quant_conv=False, use_post_quant_conv=False,
                   mid_block_add_attention=False, scaling_factor=0.5), 10, 6),
+    # Attention in the blocks, another activation, and a picture whose sides are no multiples of 4.
+    "attention": (dict(block_out_channels=[4, 4, 6], down_block_types=[DOWN, "Attn" + DOWN, DOWN], up_block_types=["Attn" + UP, UP, UP],
+                       layers_per_block=1, norm_num_groups=2, latent_channels=2, act_fn="mish"), 9, 7),
 }
 
 

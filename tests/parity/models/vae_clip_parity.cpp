@@ -21,7 +21,7 @@ void use(const std::string& name, const Tensor& got, const test::Golden& golden,
 }  // namespace
 
 TEST_CASE("vae: posterior, decoded picture and every gradient equal diffusers'") {
-  for (const std::string name : {"vae_sd", "vae_bare"}) {
+  for (const std::string name : {"vae_sd", "vae_bare", "vae_attention"}) {
     SUBCASE(name.c_str()) {
       const auto golden = test::load_golden(name + "/expected.safetensors");
       const auto model = load_autoencoder(test::golden(name));
@@ -41,12 +41,12 @@ TEST_CASE("vae: posterior, decoded picture and every gradient equal diffusers'")
 }
 
 TEST_CASE("clip: hidden states, pooled output, projection and every gradient equal transformers'") {
-  for (const std::string name : {"clip_legacy", "clip_padded", "clip_projection"}) {
+  for (const std::string name : {"clip_legacy", "clip_padded", "clip_projection", "clip_masked"}) {
     SUBCASE(name.c_str()) {
       const auto golden = test::load_golden(name + "/expected.safetensors");
       const auto model = load_text_encoder(test::golden(name));
       test::require_gradients(model->module());
-      const TextStates states = model->encode(golden.at("input_ids"));
+      const TextStates states = model->encode(golden.at("input_ids"), golden.count("attention_mask") ? golden.at("attention_mask") : Tensor());
       Tensor loss;
       use("last_hidden_state", states.last_hidden_state, golden, loss);
       CHECK(states.text_embeds.defined() == (golden.count("text_embeds") == 1));
