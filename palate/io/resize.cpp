@@ -1,4 +1,4 @@
-// Pillow's resampling (src/libImaging/Resample.c): separable, horizontal pass first, the result of each pass clipped to uint8.
+// Pillow's resampling (src/libImaging/Resample.c): separable, two passes, the result of each pass clipped to uint8.
 // Coefficients are computed in double and held as 32-bit fixed point; the order of operations is Pillow's, so that bits agree.
 #include <algorithm>
 #include <cmath>
@@ -115,6 +115,17 @@ void resize_plane(const uint8_t* in, int64_t in_height, int64_t in_width, uint8_
                   Filter filter) {
   const Kernel kernel = kernel_of(filter);
   std::vector<uint8_t> between;
+  // Pillow's rule since 13: much less height is worth taking off first. The order shows, because the first pass rounds.
+  if (in_height > out_height && in_height - out_height > 2 * (in_width - out_width)) {
+    uint8_t* to = out;
+    if (in_width != out_width) {
+      between.resize(static_cast<size_t>(out_height * in_width));
+      to = between.data();
+    }
+    down(in, in_width, to, out_height, taps_of(in_height, out_height, kernel));
+    if (in_width != out_width) across(to, out_height, in_width, out, out_width, taps_of(in_width, out_width, kernel));
+    return;
+  }
   if (in_width != out_width) {
     between.resize(static_cast<size_t>(in_height * out_width));
     across(in, in_height, in_width, between.data(), out_width, taps_of(in_width, out_width, kernel));

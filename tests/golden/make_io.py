@@ -163,9 +163,14 @@ def images():
 def resizes():
     tensors = {}
     filters = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
-    sizes = [((37, 53), (16, 16)), ((37, 53), (80, 101)), ((64, 48), (64, 20)), ((64, 48), (31, 48)), ((5, 3), (40, 1)), ((1, 1), (7, 9)), ((90, 120), (7, 5))]
+    # The last three take the height off first (height - new height > 2 * (width - new width)), or just not.
+    sizes = [((37, 53), (16, 16)), ((37, 53), (80, 101)), ((64, 48), (64, 20)), ((64, 48), (31, 48)), ((5, 3), (40, 1)), ((1, 1), (7, 9)), ((90, 120), (7, 5)),
+             ((60, 30), (20, 17)), ((60, 30), (31, 16)), ((40, 12), (13, 25))]
     for i, ((h, w), (oh, ow)) in enumerate(sizes):
-        a = rng.integers(0, 256, (h, w, 3), dtype=np.uint8) if i % 2 else picture(h, w)
+        if i < 7:
+            a = rng.integers(0, 256, (h, w, 3), dtype=np.uint8) if i % 2 else picture(h, w)
+        else:  # a generator of its own: what follows draws from rng
+            a = np.random.default_rng(i).integers(0, 256, (h, w, 3), dtype=np.uint8)
         tensors[f"{i}.in"] = torch.from_numpy(a.copy()).permute(2, 0, 1).contiguous()
         for name, f in filters.items():
             r = np.asarray(Image.fromarray(a).resize((ow, oh), f))
