@@ -47,7 +47,12 @@ Tensor UnetEmbeddings::classes(const Condition& condition, c10::ScalarType dtype
   const bool numbers = o_.classes == ClassEmbedding::table || o_.classes == ClassEmbedding::timestep;
   check<UsageError>(labels.defined() && labels.dim() == (numbers ? 1 : 2), "[unet] this model needs class_labels of ", numbers ? "[B]" : "[B, P]", ", and ",
                     labels.defined() ? "got " + show_shape(labels.sizes()) : "they were not given");
-  if (class_table_) return class_table_->forward(labels.to(torch::kInt64)).to(dtype);
+  if (class_table_) {
+    const Tensor ids = labels.to(torch::kInt64);
+    check<UsageError>(ids.ge(0).logical_and(ids.lt(o_.class_count)).all().item<bool>(), "[unet] expected class_labels from 0 to ", o_.class_count - 1, ", found ", ids.min().item<int64_t>(), " to ",
+                      ids.max().item<int64_t>());
+    return class_table_->forward(ids).to(dtype);
+  }
   if (class_projection_) return class_projection_->forward(labels.to(dtype));
   if (!class_embedding_) return labels.to(dtype);
   return class_embedding_->forward(o_.classes == ClassEmbedding::timestep ? steps(labels).to(dtype) : labels.to(dtype));

@@ -151,6 +151,11 @@ TEST_CASE("registry: inputs of the wrong shape are refused with the expected one
   Condition guided = full;
   guided.timestep_cond = torch::zeros({2, 3});
   CHECK_THROWS_WITH_AS(unet->predict(x, t, guided), doctest::Contains("time_cond_proj_dim is not set"), Error);
+  const auto classes = load_denoiser(test::golden("unet_classes"));
+  Condition labelled{text, {}, {}};
+  CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("needs class_labels of [B], and they were not given"), UsageError);
+  labelled.class_labels = torch::tensor({0, 5});
+  CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("class_labels from 0 to 4, found 0 to 5"), UsageError);
   const auto clip = load_text_encoder(test::golden("clip_legacy"));
   CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 4}, torch::kLong), torch::ones({1, 3})), doctest::Contains("expected an attention_mask like input_ids, [1, 4], got [1, 3]"), Error);
   CHECK_THROWS_WITH_AS(clip->encode(torch::full({1, 4}, 40)), doctest::Contains("expected ids from 0 to 39, found 40"), Error);
