@@ -63,7 +63,8 @@ class AlphaRule {
 
 Tensor read_float(const SafetensorsFile& file, const std::string& key) {
   const Tensor tensor = file.tensor(key);
-  check<FormatError>(tensor.is_floating_point(), file.path().string(), ": ", key, " has dtype ", file.dtype(key), ", expected a floating-point type");
+  check<FormatError>(tensor.is_floating_point(), file.path().string(), ": ", key, " has dtype ", file.dtype(key),
+                     ", expected a floating-point type");
   return tensor.to(torch::kFloat32);
 }
 
@@ -76,13 +77,13 @@ Tensor fit(const Tensor& half, int64_t dims) {
 }
 
 void check_shape(const SafetensorsFile& file, const std::string& key, const Tensor& half, const std::vector<int64_t>& expected) {
-  check<UsageError>(half.sizes().vec() == expected, file.path().string(), ": ", key, " has shape ", show_shape(half.sizes()), ", but the layer needs ",
-                    show_shape(expected), ": this LoRA was made for another model");
+  check<UsageError>(half.sizes().vec() == expected, file.path().string(), ": ", key, " has shape ", show_shape(half.sizes()),
+                    ", but the layer needs ", show_shape(expected), ": this LoRA was made for another model");
 }
 
 void check_halves(const SafetensorsFile& file, const std::string& name, Halves& halves, const Tensor& weight) {
-  check<UsageError>(halves.down.defined() && halves.up.defined(), file.path().string(), ": the ", halves.down.defined() ? "up (B)" : "down (A)",
-                    " half for ", name, " is missing: the file is not whole");
+  check<UsageError>(halves.down.defined() && halves.up.defined(), file.path().string(), ": the ",
+                    halves.down.defined() ? "up (B)" : "down (A)", " half for ", name, " is missing: the file is not whole");
   halves.down = fit(halves.down, weight.dim());
   halves.up = fit(halves.up, weight.dim());
   std::vector<int64_t> down = weight.sizes().vec(), up(down.size(), 1);
@@ -110,14 +111,16 @@ std::vector<Halves> read_halves(const SafetensorsFile& file, const std::vector<N
     Halves& halves = all[home->layer];
     const Tensor value = read_float(file, key);
     if (home->role == LoraRole::alpha) {
-      check<FormatError>(value.numel() == 1, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected one number");
+      check<FormatError>(value.numel() == 1, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()),
+                         ", expected one number");
       halves.alpha = value.item<double>();
       continue;
     }
     const bool down = home->role == LoraRole::down;
     std::string& earlier = down ? halves.down_key : halves.up_key;
     check<UsageError>(earlier.empty(), file.path().string(), ": ", earlier, " and ", key, " name the same half of one adapter");
-    check<UsageError>(value.dim() >= 2, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected a matrix or a kernel");
+    check<UsageError>(value.dim() >= 2, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()),
+                      ", expected a matrix or a kernel");
     earlier = key;
     (down ? halves.down : halves.up) = value;
   }
@@ -125,7 +128,7 @@ std::vector<Halves> read_halves(const SafetensorsFile& file, const std::vector<N
     std::string some;
     for (size_t i = 0; i < homeless.size() && i < 5; ++i) some += (i ? ", " : "") + homeless[i];
     fail<UsageError>(file.path().string(), ": ", homeless.size(), " of ", file.names().size(), " keys have no home in this model: ", some,
-                     homeless.size() > 5 ? ", ..." : "");
+                     homeless.size() > 5 ? ", ..." : "", ": it was made for another model, or is no LoRA");
   }
   return all;
 }

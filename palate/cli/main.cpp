@@ -2,9 +2,13 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "palate/cli/command.h"
@@ -40,15 +44,66 @@ int failed(const std::string& message, int status) {
   return status;
 }
 
-// CLI11 would only say that a subcommand is required.
-void refuse_unknown_command(int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
-  std::vector<std::string> known;
-  for (const auto& command : commands) known.push_back(command.name);
-  const std::string given = argv[1];
-  palate::check<palate::UsageError>(std::find(known.begin(), known.end(), given) != known.end(), "unknown command '", given, "'", palate::did_you_mean(given, known),
-                                    "; palate --help lists them");
+std::vector<std::string> command_names() {
+  std::vector<std::string> names;
+  for (const auto& command : commands) names.push_back(command.name);
+  return names;
 }
+
+// CLI11 would only say that a subcommand is required.
+void refuse_unknown_command(const std::string& given) {
+  const auto known = command_names();
+  palate::check<palate::UsageError>(!given.empty(), "expected a command: ", palate::one_of(known), "; palate --help says what each does");
+  if (given.starts_with('-')) return;
+  palate::check<palate::UsageError>(std::find(known.begin(), known.end(), given) != known.end(), "unknown command '", given, "'",
+                                    palate::did_you_mean(given, known), "; palate --help lists them");
+}
+
+// Before CLI11 looks at what is missing: a flag that is misspelt is the likelier reason.
+void refuse_unknown_flag(const CLI::App& command, const std::vector<std::string>& words) {
+  for (const auto& word : words) {
+    if (word == "--") return;
+    const std::string name = word.substr(0, word.find('='));
+    if (!name.starts_with("--") || name.find('.') != std::string::npos || command.get_option_no_throw(name)) continue;
+    std::vector<std::string> known;
+    for (const auto* option : command.get_options()) {
+      for (const auto& flag : option->get_lnames()) known.push_back("--" + flag);
+    }
+    palate::fail<palate::UsageError>(command.get_name(), ": unknown flag '", name, "'", palate::did_you_mean(name, known), "; palate ",
+                                     command.get_name(), " --help lists them");
+  }
+}
+
+// A shell expands ~ at the start of a word only, not in --out=~/runs or data.cache=~/cache.
+std::string with_home(std::string word) {
+  const char* home = std::getenv("HOME");
+  const size_t at = word.find("=~/");
+  if (home && at != std::string::npos && word.find(' ') > at) word.replace(at + 1, 1, home);
+  return word;
+}
+
+// One sentence of ours in place of CLI11's.
+std::string plain(const std::string& command, const CLI::ParseError& error) {
+  std::string text = error.what();
+  if (const size_t at = text.find(": At Most 1 required"); at != std::string::npos)
+    text = text.substr(0, at) + " is given more than once: keep one";
+  if (text.starts_with("The following argument")) text = "expected no more arguments, found " + text.substr(text.find(": ") + 2);
+  return palate::concat(command, command.empty() ? "" : ": ", text, "; palate ", command, command.empty() ? "" : " ",
+                        "--help shows what it takes");
+}
+
+// A result that could not be printed was not given.
+int finished() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return 0;
+  return failed(std::string("standard output cannot be written: ") + std::strerror(errno ? errno : EIO), 1);
+}
+
+bool out_of_memory(const std::string& text) {
+  return text.find("allocate memory") != std::string::npos || text.find("Storage size calculation overflowed") != std::string::npos;
+}
+
+constexpr const char* needs_less = "out of memory: a smaller batch or resolution, bf16 or gradient checkpointing needs less";
 
 int run(int argc, char** argv) {
   CLI::App app("Teach a diffusion model taste: preferences in, an aligned model out, with the evidence.", "palate");
@@ -57,17 +112,26 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   for (const auto& command : commands) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
-    sub->add_flag_callback("-q,--quiet", [] { palate::set_log_level(palate::LogLevel::quiet); }, "warnings only");
-    sub->add_flag_callback("-v,--verbose", [] { palate::set_log_level(palate::LogLevel::verbose); }, "details too");
+    sub->add_flag_callback(
+        "-q,--quiet", [] { palate::set_log_level(palate::LogLevel::quiet); }, "warnings only");
+    sub->add_flag_callback(
+        "-v,--verbose", [] { palate::set_log_level(palate::LogLevel::verbose); }, "details too");
     command.add(*sub);
   }
-  refuse_unknown_command(argc, argv);
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) words.push_back(with_home(argv[i]));
+  const std::string name = words.empty() ? "" : words[0];
+  refuse_unknown_command(name);
+  const bool command = !name.starts_with('-');
+  if (command) refuse_unknown_flag(*app.get_subcommand(name), {words.begin() + 1, words.end()});
   try {
-    app.parse(argc, argv);
+    std::reverse(words.begin(), words.end());  // as CLI11 takes them
+    app.parse(words);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error) == 0 ? finished() : 2;
+    return failed(plain(command ? name : "", error), 2);
   }
-  return 0;
+  return finished();
 }
 
 }  // namespace
@@ -78,9 +142,12 @@ int main(int argc, char** argv) {
   } catch (const palate::Error& error) {
     return failed(error.what(), error.exit_status());
   } catch (const c10::Error& error) {
-    return failed(std::string("libtorch failed: ") + error.what_without_backtrace(), 1);
+    const std::string text = error.what_without_backtrace();
+    return failed(out_of_memory(text) ? palate::concat(needs_less, " (", text, ")") : "libtorch failed: " + text, 1);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return failed(palate::concat(error.path1().string(), ": ", error.code().message()), 1);
   } catch (const std::bad_alloc&) {
-    return failed("out of memory: a smaller batch or resolution, bf16 or gradient checkpointing needs less", 1);
+    return failed(needs_less, 1);
   } catch (const std::exception& error) {
     return failed(error.what(), 1);
   }

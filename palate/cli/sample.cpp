@@ -4,9 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/cli/lora_flags.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -31,12 +31,10 @@ struct Flags {
 std::vector<std::string> read_prompts(const Flags& flags) {
   std::vector<std::string> prompts = flags.prompts;
   if (!flags.prompts_file.empty()) {
-    std::istringstream lines(read_file(flags.prompts_file));
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.empty() && line.back() == '\r') line.pop_back();
-      if (!line.empty()) prompts.push_back(line);
-    }
+    const auto more = read_prompt_file(flags.prompts_file);
+    prompts.insert(prompts.end(), more.begin(), more.end());
   }
+  for (const auto& prompt : prompts) check<UsageError>(!prompt.empty(), "--prompt is empty: expected what to draw");
   check<UsageError>(!prompts.empty(), "sample needs --prompt TEXT, or --prompts FILE with one prompt a line");
   return prompts;
 }
@@ -44,7 +42,8 @@ std::vector<std::string> read_prompts(const Flags& flags) {
 // Latents as `palate sample --save-latents` or another program wrote them: one row a picture, used instead of the seed's noise.
 Tensor read_latents(const std::string& path, size_t count) {
   const SafetensorsFile file(path);
-  check<UsageError>(file.contains("latents"), path, ": expected a tensor named 'latents', found ", one_of(file.names()));
+  check<UsageError>(file.contains("latents"), path, ": expected a tensor named 'latents', found ",
+                    file.names().size() > 8 ? concat(file.names().size(), " others") : one_of(file.names()));
   const Tensor latents = file.tensor("latents").to(torch::kFloat32);
   check<UsageError>(latents.dim() == 4 && latents.size(0) == static_cast<int64_t>(count), path, ": expected latents [", count,
                     ", C, H, W], one row a picture, found ", show_shape(latents.sizes()));
@@ -53,10 +52,20 @@ Tensor read_latents(const std::string& path, size_t count) {
 
 Json manifest_line(const Flags& flags, const GenerateRequest& request, const std::string& file, const std::string& unet) {
   const GenerateOptions& s = flags.sampling;
-  return {{"image", file},       {"prompt", request.prompt}, {"id", request.id},           {"seed", s.seed},
-          {"model", flags.model}, {"unet_sha256", unet},      {"lora", flags.lora},         {"negative_prompt", s.negative},
-          {"scheduler", s.sampler}, {"steps", s.steps},       {"guidance_scale", s.guidance_scale}, {"guidance_rescale", s.guidance_rescale},
-          {"latents", flags.latents}, {"dtype", flags.dtype}};
+  return {{"image", file},
+          {"prompt", request.prompt},
+          {"id", request.id},
+          {"seed", s.seed},
+          {"model", flags.model},
+          {"unet_sha256", unet},
+          {"lora", flags.lora},
+          {"negative_prompt", s.negative},
+          {"scheduler", s.sampler},
+          {"steps", s.steps},
+          {"guidance_scale", s.guidance_scale},
+          {"guidance_rescale", s.guidance_rescale},
+          {"latents", flags.latents},
+          {"dtype", flags.dtype}};
 }
 
 void write_pictures(const Flags& flags, const std::vector<GenerateRequest>& requests, const Tensor& pictures, const std::string& unet) {
@@ -69,16 +78,27 @@ void write_pictures(const Flags& flags, const std::vector<GenerateRequest>& requ
   }
 }
 
+// Such latents would become black pictures.
+void refuse_non_finite(const Tensor& latents, const std::vector<GenerateRequest>& requests) {
+  const Tensor good = latents.isfinite().flatten(1).all(1).cpu();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    check(good[static_cast<int64_t>(i)].item<bool>(), "picture ", i, " (\"", requests[i].prompt,
+          "\"): the sampler gave values that are not finite; nothing was written: a lower --guidance-scale, --dtype float32 or another "
+          "LoRA may help");
+  }
+}
+
 void sample(Flags& flags) {
   set_threads(flags.threads);
   const std::vector<GenerateRequest> requests = paired_requests(read_prompts(flags), flags.count);
-  check<UsageError>(!fs::exists(flags.out) || (fs::is_directory(flags.out) && fs::is_empty(flags.out)), flags.out,
-                    ": the output folder is already in use: name another");
+  check_new_folder(flags.out);
+  check_parent(flags.save_latents);
   Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
   const std::vector<Lora> loras = load_loras(pipeline.denoiser().module(), flags.lora);
   if (!flags.latents.empty()) flags.sampling.starting_noise = read_latents(flags.latents, requests.size());
-  fs::create_directories(flags.out);
+  make_folder(flags.out);
   const Tensor latents = pipeline.generate_latents(requests, flags.sampling);
+  refuse_non_finite(latents, requests);
   if (!flags.save_latents.empty()) save_safetensors(flags.save_latents, {{"latents", latents.to(torch::kFloat32)}});
   write_pictures(flags, requests, from_unit(pipeline.decode(latents).cpu()), pipeline.weights_hash("unet"));
   log(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
@@ -94,20 +114,27 @@ void add_sample(CLI::App& app) {
   app.add_option("--prompt", flags->prompts, "what to draw; repeatable")->type_name("TEXT")->allow_extra_args(false);
   app.add_option("--prompts", flags->prompts_file, "file with one prompt a line")->type_name("FILE");
   app.add_option("--negative", s.negative, "what to keep away from")->type_name("TEXT");
-  app.add_option("--count", flags->count, "pictures for each prompt")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--count", flags->count, "pictures for each prompt")->capture_default_str()->type_name("INT")->check(whole(1, 1'000'000));
   app.add_option("--scheduler", s.sampler, "ddpm, ddim, euler or pndm (default: the model's own)")->type_name("NAME");
-  app.add_option("--steps", s.steps, "sampling steps")->capture_default_str();
-  app.add_option("--guidance-scale", s.guidance_scale, "classifier-free guidance; 1 is none")->capture_default_str();
-  app.add_option("--guidance-rescale", s.guidance_rescale, "share of the spread that is taken back; 0 is none")->capture_default_str();
-  app.add_option("--seed", s.seed, "of the noise; with the prompt it fixes the picture")->capture_default_str();
-  app.add_option("--height", s.height, "in pixels (default: what the model was made for)");
-  app.add_option("--width", s.width, "in pixels");
-  app.add_option("--batch", s.batch, "pictures at once; changes no picture but for rounding")->capture_default_str();
-  app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's")->type_name("FILE");
+  app.add_option("--steps", s.steps, "sampling steps")->capture_default_str()->check(whole(1, 1'000'000));
+  app.add_option("--guidance-scale", s.guidance_scale, "classifier-free guidance; 1 is none")
+      ->capture_default_str()
+      ->check(number(-1000, 1000));
+  app.add_option("--guidance-rescale", s.guidance_rescale, "share of the spread that is taken back; 0 is none")
+      ->capture_default_str()
+      ->check(number(0, 1));
+  app.add_option("--seed", s.seed, "of the noise; with the prompt it fixes the picture")
+      ->capture_default_str()
+      ->check(whole(0, std::numeric_limits<int64_t>::max()));
+  app.add_option("--height", s.height, "in pixels (default: what the model was made for)")->check(whole(8, 16384));
+  app.add_option("--width", s.width, "in pixels")->check(whole(8, 16384));
+  app.add_option("--batch", s.batch, "pictures at once; changes no picture but for rounding")->capture_default_str()->check(whole(1, 4096));
+  app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's")
+      ->type_name("FILE");
   app.add_option("--save-latents", flags->save_latents, "safetensors for the finished `latents`")->type_name("FILE");
   app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(whole(0, 4096));
   app.add_option("--out", flags->out, "folder for the pictures and manifest.jsonl; new or empty")->required()->type_name("DIR");
   app.footer("Example:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures");
   app.callback([flags] { sample(*flags); });

@@ -4,8 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/core/device.h"
-#include "palate/core/error.h"
+#include "palate/io/atomic_file.h"
 #include "palate/world/dataset.h"
 #include "palate/world/pairs.h"
 
@@ -23,8 +24,8 @@ struct Flags {
 void run(Flags flags) {
   set_threads(flags.threads);
   const fs::path out = flags.out;
-  check<UsageError>(!fs::exists(out) || (fs::is_directory(out) && fs::is_empty(out)), flags.out, ": the output folder is not empty: name another");
-  fs::create_directories(out);
+  check_new_folder(out);
+  make_folder(out);
   Json result;
   if (flags.scenes > 0) result["scenes"] = world::write_scenes(out, flags.scenes, static_cast<uint64_t>(flags.seed));
   if (flags.pairs) {
@@ -48,19 +49,32 @@ void run(Flags flags) {
 void add_world(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--out", flags->out, "folder to write; must be empty or missing")->required();
-  app.add_option("--scenes", flags->scenes, "pictures as the base was trained on, with captions; 0: none")->capture_default_str();
+  app.add_option("--scenes", flags->scenes, "pictures as the base was trained on, with captions; 0: none")
+      ->capture_default_str()
+      ->check(whole(0, 10'000'000));
   app.add_option_function<int64_t>(
-      "--pairs", [flags](int64_t count) { flags->pairs = count > 0, flags->options.prompts = count; },
-      "prompts to sample preference pairs for, with a simulated person's choice");
+         "--pairs", [flags](int64_t count) { flags->pairs = count > 0, flags->options.prompts = count; },
+         "prompts to sample preference pairs for, with a simulated person's choice")
+      ->check(whole(0, 1'000'000'000));
   app.add_option("--base", flags->base, "model that the pairs are sampled from (default: the shipped one)");
-  app.add_option("--pictures", flags->options.pictures, "pictures of each prompt, of which the best and the worst make the pair")->capture_default_str();
-  app.add_option("--steps", flags->options.steps, "sampling steps")->capture_default_str();
-  app.add_option("--guidance-scale", flags->options.guidance_scale, "classifier-free guidance; 1 is none")->capture_default_str();
-  app.add_option("--noise", flags->options.noise, "scale of the person's Gumbel noise on the oracle's reward")->capture_default_str();
-  app.add_option("--min-gap", flags->options.min_gap, "a person who sees less difference than this skips the prompt")->capture_default_str();
-  app.add_option("--batch", flags->options.batch, "pictures at once")->capture_default_str();
-  app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")->capture_default_str();
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_option("--pictures", flags->options.pictures, "pictures of each prompt, of which the best and the worst make the pair")
+      ->capture_default_str()
+      ->check(whole(2, 1000));
+  app.add_option("--steps", flags->options.steps, "sampling steps")->capture_default_str()->check(whole(1, 1'000'000));
+  app.add_option("--guidance-scale", flags->options.guidance_scale, "classifier-free guidance; 1 is none")
+      ->capture_default_str()
+      ->check(number(-1000, 1000));
+  app.add_option("--noise", flags->options.noise, "scale of the person's Gumbel noise on the oracle's reward")
+      ->capture_default_str()
+      ->check(number(0, 1000));
+  app.add_option("--min-gap", flags->options.min_gap, "a person who sees less difference than this skips the prompt")
+      ->capture_default_str()
+      ->check(number(0, 1000));
+  app.add_option("--batch", flags->options.batch, "pictures at once")->capture_default_str()->check(whole(1, 4096));
+  app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")
+      ->capture_default_str()
+      ->check(whole(0, std::numeric_limits<int64_t>::max()));
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(whole(0, 4096));
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
       "Writes scenes/*.png with scenes/metadata.jsonl, sheet.png, and, with --pairs, pairs.parquet in the form of Pick-a-Pic.\n"

@@ -1,6 +1,8 @@
 // Filling a config struct: values are assigned while the struct is visited, because a struct may choose what it visits next by a
 // name that it has just got; keys that nobody asked for are found afterwards.
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +32,9 @@ std::string read(const TomlValue& value, bool& field) {
 }
 
 std::string read(const TomlValue& value, int64_t& field) {
+  const bool digits = value.kind == Kind::text && !value.text.empty() &&
+                      value.text.find_first_not_of("0123456789", value.text[0] == '-' ? 1 : 0) == std::string::npos;
+  if (digits && value.text.size() > 18) return "expected a whole number of at most 18 digits";
   if (value.kind != Kind::integer) return "expected a whole number";
   field = value.integer;
   return "";
@@ -44,6 +49,8 @@ std::string read(const TomlValue& value, double& field) {
 std::string read(const TomlValue& value, std::string& field) {
   if (value.kind != Kind::text) return "expected text in quotes";
   field = value.text;
+  const char* home = std::getenv("HOME");
+  if (home && field.starts_with("~/")) field.replace(0, 1, home);  // no shell has looked into a file
   return "";
 }
 
@@ -61,7 +68,9 @@ std::string read(const TomlValue& value, std::vector<T>& field) {
   return "";
 }
 
-std::string number_text(double value) { return concat(value); }
+std::string number_text(double value) {
+  return value == std::trunc(value) && std::abs(value) < 1e15 ? concat(static_cast<int64_t>(value)) : concat(value);
+}
 
 std::string outside(double value, const Limits& limits) {
   if (value >= limits.min && value <= limits.max) return "";
@@ -73,7 +82,7 @@ std::string outside(double value, const Limits& limits) {
 std::string broken(bool, const Limits&) { return ""; }
 std::string broken(int64_t value, const Limits& limits) { return outside(static_cast<double>(value), limits); }
 std::string broken(double value, const Limits& limits) {
-  return value == value ? outside(value, limits) : "expected a number that is not nan";
+  return std::isfinite(value) ? outside(value, limits) : "expected a finite number";
 }
 std::string broken(const std::string& value, const Limits& limits) {
   const auto& words = limits.choices;
@@ -267,7 +276,9 @@ ConfigSource read_config_source(const std::filesystem::path& file, std::vector<s
   ConfigSource source;
   source.overrides = std::move(overrides);
   if (file.empty()) return source;
-  check<UsageError>(std::filesystem::exists(file), file.string(), ": there is no such config file");
+  check<UsageError>(std::filesystem::exists(file), file.string(), ": there is no such config file (looked in ",
+                    std::filesystem::current_path().string(), ")");
+  check<UsageError>(!std::filesystem::is_directory(file), file.string(), ": expected a config file, found a folder");
   source.file_name = file.string();
   source.file_text = read_file(file);
   return source;

@@ -1,9 +1,11 @@
-// SIGINT and SIGTERM as a question that a long loop asks at a safe point, so that it can write a checkpoint first.
+// SIGINT, SIGTERM and SIGHUP (a terminal that was closed) as a question that a long loop asks at a safe point, so that it can write a
+// checkpoint first.
 #pragma once
 
 namespace palate {
 
-// While it lives, the first SIGINT or SIGTERM only sets a flag; the second ends the program as usual.
+// While it lives, the first of these signals only sets a flag and says so; the second ends the program as usual. A reader of
+// the log that went away (SIGPIPE) ends nothing.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -56,6 +56,7 @@ class Builder {
   explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(open_pairs(config_)) {}
 
   CacheManifest run() {
+    check<DataError>(source_->rows() > 0, "data.pairs: no rows in ", one_of(config_.pairs), ": expected at least one pair");
     resume();
     build_pairs();
     check<DataError>(pairs_ > 0, "no pair can be used: ", source_->rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
@@ -74,7 +75,8 @@ class Builder {
       if (!fs::exists(path)) break;
       try {
         const ShardInfo info = pair_shard_info(SafetensorsFile(path), build_.key);
-        check<FormatError>(info.begin == next_ && info.end > info.begin, path.string(), ": covers rows ", info.begin, " to ", info.end, ", expected ", next_);
+        check<FormatError>(info.begin == next_ && info.end > info.begin, path.string(), ": covers rows ", info.begin, " to ", info.end,
+                           ", expected ", next_);
         take(info);
       } catch (const FormatError& error) {
         warn(error.what(), "; it is made again");
@@ -107,8 +109,8 @@ class Builder {
   void build_pairs() {
     if (enough()) return;
     side_ = config_.resolution > 0 ? config_.resolution : build_.encoders.sample_size() * build_.encoders.factor();
-    check<UsageError>(side_ % build_.encoders.factor() == 0, "data.resolution is ", side_, ", expected a multiple of ", build_.encoders.factor(),
-                      ", the pixels per latent of this model's autoencoder");
+    check<UsageError>(side_ % build_.encoders.factor() == 0, "data.resolution is ", side_, ", expected a multiple of ",
+                      build_.encoders.factor(), ", the pixels per latent of this model's autoencoder");
     images_at_once_ = std::clamp<int64_t>(kPixelsAtOnce / (side_ * side_), 1, 64);
     const int64_t group = std::max<int64_t>(1, images_at_once_ / (2 * config_.variants));
     const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_->rows()) : source_->rows();
@@ -156,8 +158,10 @@ class Builder {
   std::vector<Tensor> views(const PairRecord& record) const {
     std::vector<Tensor> images;
     for (const bool win : {true, false}) {
-      const Tensor image = decode_image(win ? record.win : record.lose, concat(record.origin, ": ", win ? record.win_name : record.lose_name));
-      for (int64_t v = 0; v < config_.variants; ++v) images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
+      const Tensor image =
+          decode_image(win ? record.win : record.lose, concat(record.origin, ": ", win ? record.win_name : record.lose_name));
+      for (int64_t v = 0; v < config_.variants; ++v)
+        images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
     }
     return images;
   }
@@ -168,7 +172,8 @@ class Builder {
     for (const Views& views : group) images.insert(images.end(), views.images.begin(), views.images.end());
     for (size_t begin = 0; begin < images.size(); begin += static_cast<size_t>(images_at_once_)) {
       const size_t end = std::min(images.size(), begin + static_cast<size_t>(images_at_once_));
-      const Posterior posterior = build_.encoders.images(torch::stack(std::vector<Tensor>(images.begin() + static_cast<int64_t>(begin), images.begin() + static_cast<int64_t>(end))));
+      const Posterior posterior = build_.encoders.images(
+          torch::stack(std::vector<Tensor>(images.begin() + static_cast<int64_t>(begin), images.begin() + static_cast<int64_t>(end))));
       means.push_back(posterior.mean.to(torch::kCPU, torch::kFloat32));
       stds.push_back(posterior.logvar.to(torch::kCPU, torch::kFloat32).mul(0.5).exp());
     }
@@ -198,7 +203,8 @@ class Builder {
     if (!pending_mean_.empty()) {
       const Tensor mean = torch::cat(pending_mean_), std = torch::cat(pending_std_);
       pending_.largest_std = std.max().item<double>();
-      tensors = {{"win_mean", mean.select(1, 0)}, {"lose_mean", mean.select(1, 1)}, {"win_std", std.select(1, 0)}, {"lose_std", std.select(1, 1)}};
+      tensors = {
+          {"win_mean", mean.select(1, 0)}, {"lose_mean", mean.select(1, 1)}, {"win_std", std.select(1, 0)}, {"lose_std", std.select(1, 1)}};
     }
     const fs::path path = pair_shard_path(build_.folder, shards_++);
     save_pair_shard(path, build_.key, pending_, tensors);
@@ -236,7 +242,8 @@ class Builder {
     std::map<std::string, std::vector<Tensor>> parts;
     for (size_t begin = 0; begin < prompts.size(); begin += kPromptsAtOnce) {
       const size_t end = std::min<size_t>(prompts.size(), begin + kPromptsAtOnce);
-      const Condition states = build_.encoders.prompts({prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end)});
+      const Condition states =
+          build_.encoders.prompts({prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end)});
       parts["text"].push_back(states.text.cpu());
       if (states.text_embeds.defined()) parts["text_embeds"].push_back(states.text_embeds.cpu());
       if (states.time_ids.defined()) parts["time_ids"].push_back(states.time_ids.cpu());
@@ -267,7 +274,8 @@ class Builder {
 void report(const CacheManifest& manifest) {
   const RowCounts& counts = manifest.counts;
   if (counts.bad.empty()) return;
-  std::string text = concat(counts.bad.size(), counts.bad.size() == 1 ? " unreadable row was passed over: " : " unreadable rows were passed over: ");
+  std::string text =
+      concat(counts.bad.size(), counts.bad.size() == 1 ? " unreadable row was passed over: " : " unreadable rows were passed over: ");
   for (size_t i = 0; i < std::min<size_t>(counts.bad.size(), 5); ++i) text += (i ? "; " : "") + counts.bad[i];
   if (counts.bad.size() > 5) text += concat("; and ", counts.bad.size() - 5, " more");
   warn(text);
@@ -277,8 +285,8 @@ void report(const CacheManifest& manifest) {
 
 std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content) {
   const std::string side = config.resolution > 0 ? concat("resolution ", config.resolution) : concat("latents ", encoders.sample_size());
-  return concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ", config.crop,
-                "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+  return concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
+                config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
 }
 
 CacheManifest build_cache(const CacheBuild& build) {

@@ -72,7 +72,7 @@ class JsonlPairs : public PairSource {
 
   Json parse(int64_t row) const {
     const Line& line = lines_[static_cast<size_t>(row)];
-    Json value = parse_json(std::string_view(text_).substr(line.begin, line.size), origin(row));
+    Json value = parse_json_line(std::string_view(text_).substr(line.begin, line.size), origin(row));
     check<DataError>(value.is_object(), origin(row), ": expected an object with prompt, chosen and rejected, found ", value.type_name());
     return value;
   }
@@ -89,7 +89,8 @@ class JsonlPairs : public PairSource {
     if (found == line.end() || found->is_null()) return 1;
     check<DataError>(found->is_number(), origin(row), ": 'confidence' is ", found->type_name(), ", expected a number in [0.5, 1]");
     const double value = found->get<double>();
-    check<DataError>(value >= 0.5 && value <= 1, origin(row), ": 'confidence' is ", value, ", expected a number in [0.5, 1]; below 0.5, swap chosen and rejected");
+    check<DataError>(value >= 0.5 && value <= 1, origin(row), ": 'confidence' is ", value,
+                     ", expected a number in [0.5, 1]; below 0.5, swap chosen and rejected");
     return value;
   }
 
@@ -112,7 +113,9 @@ class JsonlPairs : public PairSource {
 
 }  // namespace
 
-std::unique_ptr<PairSource> open_jsonl_pairs(const fs::path& path, const std::string& ties) { return std::make_unique<JsonlPairs>(path, ties); }
+std::unique_ptr<PairSource> open_jsonl_pairs(const fs::path& path, const std::string& ties) {
+  return std::make_unique<JsonlPairs>(path, ties);
+}
 
 std::vector<fs::path> jsonl_images(const fs::path& path) { return JsonlPairs(path, "drop").images(); }
 

@@ -101,6 +101,12 @@ std::string read_file(const fs::path& path) {
   return text;
 }
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  check<IoError>(!error, path.string(), ": cannot be created: ", error.message());
+}
+
 AtomicFolder::AtomicFolder(fs::path path) : path_(std::move(path)), work_(temporary_name(path_)) {
   std::error_code error;
   fs::create_directories(work_, error);

@@ -13,8 +13,8 @@ class AtomicFile {
   explicit AtomicFile(std::filesystem::path path);  // IoError when the folder is missing or not writable
   ~AtomicFile();                                    // without commit(): the temporary file is removed
   AtomicFile(const AtomicFile&) = delete;
-  void write(std::string_view bytes);               // IoError when the disk is full; nothing is left behind
-  void commit();                                    // sync, rename, sync the folder
+  void write(std::string_view bytes);  // IoError when the disk is full; nothing is left behind
+  void commit();                       // sync, rename, sync the folder
 
  private:
   struct State;
@@ -23,6 +23,9 @@ class AtomicFile {
 
 void write_file(const std::filesystem::path& path, std::string_view bytes);  // atomic
 std::string read_file(const std::filesystem::path& path);                    // IoError names the path and the reason
+
+// With its parents, if it is not there yet. IoError names the reason.
+void make_folder(const std::filesystem::path& path);
 
 // A folder made under a temporary name beside its place and renamed into it by commit(); replaces nothing.
 class AtomicFolder {

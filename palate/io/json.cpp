@@ -39,21 +39,38 @@ void check_depth(std::string_view text, const std::string& origin, int64_t line)
   }
 }
 
+// Of "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ..." the last part.
+std::string reason(const Json::parse_error& error) {
+  const std::string why = error.what();
+  const size_t colon = why.find(": ");
+  return colon == std::string::npos ? why : why.substr(colon + 2);
+}
+
 Json parse_from_line(std::string_view text, const std::string& origin, int64_t line) {
+  check<FormatError>(!text.starts_with("version https://git-lfs"), origin,
+                     ": is a Git LFS pointer, not the file: run 'git lfs pull' in that folder, or download it");
   check_depth(text, origin, line);
   try {
     return Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& error) {
-    std::string why = error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ..."
-    const size_t colon = why.find(": ");
-    if (colon != std::string::npos) why = why.substr(colon + 2);
-    fail<FormatError>(origin, ":", place(text, error.byte > 0 ? error.byte - 1 : 0, line), ": is not JSON: ", why);
+    fail<FormatError>(origin, ":", place(text, error.byte > 0 ? error.byte - 1 : 0, line), ": is not JSON: ", reason(error));
   } catch (const Json::exception&) {
     fail<FormatError>(origin, ":", line, ": holds a number that is larger than a double can be");
   }
 }
 
 }  // namespace
+
+Json parse_json_line(std::string_view line, const std::string& origin) {
+  check_depth(line, origin, 1);
+  try {
+    return Json::parse(line.begin(), line.end());
+  } catch (const Json::parse_error& error) {
+    fail<FormatError>(origin, ", column ", std::max<size_t>(error.byte, 1), ": is not JSON: ", reason(error));
+  } catch (const Json::exception&) {
+    fail<FormatError>(origin, ": holds a number that is larger than a double can be");
+  }
+}
 
 Json parse_json(std::string_view text, const std::string& origin) { return parse_from_line(text, origin, 1); }
 

@@ -14,6 +14,8 @@ using Json = nlohmann::ordered_json;
 
 // FormatError: "unet/config.json:12:3: expected ..., found ...".
 Json parse_json(std::string_view text, const std::string& origin);
+// The same of one line of a longer file: "pairs.jsonl line 3, column 17: is not JSON: ...".
+Json parse_json_line(std::string_view line, const std::string& origin);
 Json read_json(const std::filesystem::path& path);
 // Indented by two, keys in insertion order, one final newline: as diffusers writes its configs.
 void write_json(const std::filesystem::path& path, const Json& value);

@@ -3,8 +3,12 @@
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <map>
 #include <new>
 
@@ -36,8 +40,16 @@ T value_of(arrow::Result<T> result, const std::string& where) {
   return std::move(result).ValueUnsafe();
 }
 
+bool is_lfs_pointer(const std::filesystem::path& path) {
+  constexpr std::string_view start = "version https://git-lfs";
+  char head[start.size()] = {};
+  std::ifstream(path, std::ios::binary).read(head, sizeof head);
+  return std::string_view(head, sizeof head) == start;
+}
+
 std::unique_ptr<parquet::arrow::FileReader> open_reader(const std::filesystem::path& path) {
   const std::string where = path.string();
+  check<IoError>(::access(path.c_str(), R_OK) == 0, where, ": cannot be read: ", std::strerror(errno));
   auto file = arrow::io::ReadableFile::Open(where);
   check<IoError>(file.ok(), where, ": cannot be read: ", file.status().message());
   return guarded(where, [&] {
@@ -46,6 +58,8 @@ std::unique_ptr<parquet::arrow::FileReader> open_reader(const std::filesystem::p
     properties.set_thrift_container_size_limit(longest_footer_list);
     parquet::arrow::FileReaderBuilder builder;
     const auto status = builder.Open(file.ValueUnsafe(), properties);
+    check<FormatError>(status.ok() || !is_lfs_pointer(path), where,
+                       ": is a Git LFS pointer, not the data: run 'git lfs pull' in that folder, or download the file itself");
     check<FormatError>(status.ok(), where, ": is not a parquet file, or a broken one: ", status.message());
     std::unique_ptr<parquet::arrow::FileReader> reader;
     const auto built = builder.Build(&reader);

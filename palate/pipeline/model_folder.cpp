@@ -11,7 +11,8 @@ namespace fs = std::filesystem;
 
 ModelFolder::ModelFolder(fs::path folder) : path_(std::move(folder)) {
   const fs::path index_path = path_ / "model_index.json";
-  check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder");
+  check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder",
+                    path_.is_relative() ? " (looked in " + fs::current_path().string() + ")" : "");
   check<UsageError>(fs::exists(index_path), path_.string(), ": not a model folder in diffusers' layout: it holds no model_index.json");
   const Json index = read_json(index_path);
   const bool named = index.is_object() && index.contains("_class_name") && index["_class_name"].is_string();
@@ -30,7 +31,8 @@ bool ModelFolder::has(const std::string& component) const {
 }
 
 fs::path ModelFolder::component(const std::string& name) const {
-  check<UsageError>(has(name), path_.string(), ": this ", class_name_, " has no ", name, " (its model_index.json names ", one_of(components_), ")");
+  check<UsageError>(has(name), path_.string(), ": this ", class_name_, " has no ", name, " (its model_index.json names ",
+                    one_of(components_), ")");
   const fs::path folder = path_ / name;
   check<UsageError>(fs::is_directory(folder), folder.string(), ": model_index.json names this folder, but it is not there");
   return folder;

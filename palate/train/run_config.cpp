@@ -11,35 +11,42 @@ void OptimizerConfig::visit(Fields& f) {
   f("beta2", beta2, "decay of the squared gradient's running mean", {.min = 0, .max = 0.9999999, .aliases = {"adam_beta2"}});
   f("eps", eps, "added to the root of the second moment", {.min = 0, .aliases = {"adam_epsilon"}});
   f("weight_decay", weight_decay, "decoupled weight decay", {.min = 0, .aliases = {"adam_weight_decay"}});
-  f("lr_schedule", lr_schedule, "the learning rate over time, by diffusers' names", {.choices = lr_schedule_names(), .aliases = {"lr_scheduler", "lr_scheduler_type"}});
-  f("warmup_steps", warmup_steps, "steps over which the rate rises from 0", {.min = 0, .aliases = {"lr_warmup_steps"}});
-  f("num_cycles", num_cycles, "restarts of cosine_with_restarts", {.min = 1, .aliases = {"lr_num_cycles"}});
+  f("lr_schedule", lr_schedule, "the learning rate over time, by diffusers' names",
+    {.choices = lr_schedule_names(), .aliases = {"lr_scheduler", "lr_scheduler_type"}});
+  f("warmup_steps", warmup_steps, "steps over which the rate rises from 0", {.min = 0, .max = 1e12, .aliases = {"lr_warmup_steps"}});
+  f("num_cycles", num_cycles, "restarts of cosine_with_restarts", {.min = 1, .max = 1e12, .aliases = {"lr_num_cycles"}});
   f("power", power, "exponent of polynomial", {.min = 0, .aliases = {"lr_power"}});
   f("clip_norm", clip_norm, "largest norm of the whole gradient; 0: no clipping", {.min = 0, .aliases = {"max_grad_norm"}});
   f.require(lr_schedule != "polynomial" || lr > 1e-7, "optimizer.lr: polynomial decays to 1e-7, so the rate must be above that");
 }
 
 void TrainConfig::visit(Fields& f) {
-  f("steps", steps, "optimizer steps", {.min = 0, .aliases = {"max_train_steps", "max_steps"}});
-  f("batch", batch, "pairs in one forward pass", {.min = 1, .aliases = {"train_batch_size", "per_device_train_batch_size"}});
-  f("accumulation", accumulation, "forward passes for one step; batch times accumulation pairs make a step", {.min = 1, .aliases = {"gradient_accumulation_steps"}});
-  f("dtype", dtype, "compute and frozen weights; trained weights and sums are float32 in any case", {.choices = {"float32", "bf16"}, .aliases = {"mixed_precision"}});
+  f("steps", steps, "optimizer steps", {.min = 0, .max = 1e9, .aliases = {"max_train_steps", "max_steps"}});
+  f("batch", batch, "pairs in one forward pass", {.min = 1, .max = 65536, .aliases = {"train_batch_size", "per_device_train_batch_size"}});
+  f("accumulation", accumulation, "forward passes for one step; batch times accumulation pairs make a step",
+    {.min = 1, .max = 1e6, .aliases = {"gradient_accumulation_steps"}});
+  f("dtype", dtype, "compute and frozen weights; trained weights and sums are float32 in any case",
+    {.choices = {"float32", "bf16"}, .aliases = {"mixed_precision"}});
   f("gradient_checkpointing", gradient_checkpointing, "recompute activations in the backward pass: less memory, a third more time");
   f("ema", ema, "decay of a running mean of the weights, which is then what is validated and saved; 0: off", {.min = 0, .max = 1});
-  f("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: only when interrupted", {.min = 0, .aliases = {"checkpointing_steps", "save_steps"}});
-  f("keep_checkpoints", keep_checkpoints, "how many of the last ones stay; 0: all", {.min = 0, .aliases = {"checkpoints_total_limit", "save_total_limit"}});
-  f("validate_every", validate_every, "steps between validations on held-out pairs; 0: none", {.min = 0, .aliases = {"validation_steps", "eval_steps"}});
-  f("validation_pairs", validation_pairs, "held-out pairs to look at; 0: all", {.min = 0});
-  f("validation_draws", validation_draws, "fixed draws of (t, noise) for each of them", {.min = 1});
+  f("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: only when interrupted",
+    {.min = 0, .max = 1e12, .aliases = {"checkpointing_steps", "save_steps"}});
+  f("keep_checkpoints", keep_checkpoints, "how many of the last ones stay; 0: all",
+    {.min = 0, .max = 1e9, .aliases = {"checkpoints_total_limit", "save_total_limit"}});
+  f("validate_every", validate_every, "steps between validations on held-out pairs; 0: none",
+    {.min = 0, .max = 1e12, .aliases = {"validation_steps", "eval_steps"}});
+  f("validation_pairs", validation_pairs, "held-out pairs to look at; 0: all", {.min = 0, .max = 1e9});
+  f("validation_draws", validation_draws, "fixed draws of (t, noise) for each of them", {.min = 1, .max = 1e4});
   f("keep_best", keep_best, "the result is the state with the best held-out preference accuracy, not the last");
-  f("log_every", log_every, "steps that one line of metrics.jsonl is the mean of", {.min = 1, .aliases = {"logging_steps"}});
-  f.require(!keep_best || validate_every > 0, "train.keep_best: needs validations; set train.validate_every above 0");
+  f("log_every", log_every, "steps that one line of metrics.jsonl is the mean of", {.min = 1, .max = 1e12, .aliases = {"logging_steps"}});
+  f.require(!keep_best || validate_every > 0,
+            "train.keep_best: needs validations: set train.validate_every above 0, or train.keep_best = false");
 }
 
 void SampleConfig::visit(Fields& f) {
   f("prompts", prompts, "fixed prompts of the grids that are drawn while training; empty: no grids", {.aliases = {"validation_prompt"}});
-  f("every", every, "steps between grids; 0: one before the first step and one at the end", {.min = 0});
-  f("steps", steps, "sampling steps of a picture", {.min = 1});
+  f("every", every, "steps between grids; 0: one before the first step and one at the end", {.min = 0, .max = 1e12});
+  f("steps", steps, "sampling steps of a picture", {.min = 1, .max = 1e6});
   f("guidance_scale", guidance_scale, "classifier-free guidance; 1 or less: off");
   f("sampler", sampler, "ddpm, ddim, euler; empty: the model folder's own");
 }
@@ -61,9 +68,12 @@ void RunConfig::visit(Fields& f) {
   f.require(!model.empty(), "model: name the model folder, for example model = \"models/sd15\"");
   f.require(!output.empty(), "output: name the run folder, for example output = \"runs/first\"");
   f.require(!full || objective.reference != "adapters_off",
-            "objective.reference: with full = true there are no adapters to switch off; use \"frozen_copy\" (a second copy of the weights) or \"cached\" (errors on disk)");
-  f.require(!train.keep_best || data.held_out > 0, "train.keep_best: needs held-out pairs; set data.held_out above 0");
-  f.require(sample.every == 0 || !sample.prompts.empty(), "sample.every: needs sample.prompts");
+            "objective.reference: with full = true there are no adapters to switch off; use \"frozen_copy\" (a second copy of the weights) "
+            "or \"cached\" (errors on disk)");
+  f.require(!train.keep_best || data.held_out > 0,
+            "train.keep_best: needs held-out pairs: set data.held_out above 0, or train.keep_best = false");
+  f.require(sample.every == 0 || !sample.prompts.empty(),
+            "sample.every: needs prompts to draw: name some in sample.prompts, or set sample.every = 0");
   f.require(optimizer.lr_schedule != "polynomial" || optimizer.warmup_steps < train.steps || train.steps == 0,
             "optimizer.warmup_steps: polynomial needs fewer of them than train.steps");
 }

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 namespace {
 
 bool same_file(int file, const fs::path& path) {
-  struct stat held{}, named{};
+  struct stat held {
+  }, named{};
   return fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
@@ -33,21 +34,23 @@ std::string owner(int file) {
 RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
   std::error_code error;
   const bool there = fs::exists(path_, error);
-  check<IoError>(!error, path_.string(), ": ", error.message());
+  check<UsageError>(!error, "output: ", path_.string(), " cannot be a run folder (", error.message(), ")");
+  check<UsageError>(!there || fs::is_directory(path_), "output: ", path_.string(), " is a file, expected a folder: name another");
   if (start == RunStart::resume) {
-    check<UsageError>(there, "output: ", path_.string(), " does not exist, so there is nothing to resume; leave out resume to start a new run");
+    check<UsageError>(there, "output: ", path_.string(),
+                      " does not exist, so there is nothing to resume; leave out resume to start a new run");
   } else {
     fs::create_directories(path_, error);
     check<IoError>(!error, "output: ", path_.string(), " cannot be created (", error.message(), ")");
   }
-  check<UsageError>(fs::is_directory(path_), "output: ", path_.string(), " is not a folder");
   lock();
   if (start == RunStart::resume) return;
   for (const auto& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
-    if (name == ".lock" || name == "cache") continue;
+    if (name == ".lock" || name == "cache" || name == "config.resolved.toml") continue;  // of a run that failed before its first step
     release();
-    fail<UsageError>("output: ", path_.string(), " holds a run already (", name, "): add resume=latest to go on with it, or name another folder");
+    fail<UsageError>("output: ", path_.string(), " holds a run already (", name,
+                     "): add resume=latest to go on with it, or name another folder");
   }
 }
 

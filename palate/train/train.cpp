@@ -3,8 +3,11 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <optional>
 
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -33,17 +36,33 @@ std::string pair_name(uint64_t id) {
   return text;
 }
 
+std::string remedy(const std::string& reason) {
+  const auto says = [&](int number) { return reason.find(std::strerror(number)) != std::string::npos; };
+  if (says(ENOSPC) || says(EDQUOT) || says(EFBIG)) return "Make room";
+  return says(EACCES) || says(EPERM) || says(EROFS) ? "Make the folder writable" : "Put that right";
+}
+
 }  // namespace
 
-TrainResult train(const RunConfig& config) { return Run(config).go(); }
+TrainResult train(const RunConfig& config) {
+  const InterruptGuard guard;  // the caches are built while the run is set up
+  std::optional<Run> run;
+  try {
+    run.emplace(config);
+  } catch (const IoError& error) {
+    fail<IoError>(error.what(), "; no step was made. ", remedy(error.what()), ", then the same command goes on from there");
+  }
+  return run->go();
+}
 
 TrainResult Run::go() {
-  const InterruptGuard guard;
   began_ = logged_ = announced_ = Clock::now();
   try {
     loop();
-    if (state_.step < config_.train.steps) save();
-    else write_results();
+    if (state_.step < config_.train.steps)
+      save();
+    else
+      write_results();
   } catch (const IoError& error) {
     explain_lost_write(error.what());
   } catch (const std::filesystem::filesystem_error& error) {
@@ -51,11 +70,16 @@ TrainResult Run::go() {
   }
   const bool stopped = state_.step < config_.train.steps;
   if (stopped) log("stopped at step ", state_.step, " of ", config_.train.steps, "; ", how_to_go_on());
-  return {.folder = folder_->path(), .steps = state_.step, .best_step = state_.best_step, .seconds = state_.seconds, .metrics = last_, .interrupted = stopped};
+  return {.folder = folder_->path(),
+          .steps = state_.step,
+          .best_step = state_.best_step,
+          .seconds = state_.seconds,
+          .metrics = last_,
+          .interrupted = stopped};
 }
 
 void Run::loop() {
-  if (state_.step == 0 && !config_.sample.prompts.empty()) sample(0);
+  if (state_.step == 0 && !config_.sample.prompts.empty() && !interrupted()) sample(0);
   began_ = logged_ = Clock::now();
   Progress progress("training", config_.train.steps, state_.step);
   while (state_.step < config_.train.steps && !interrupted()) {
@@ -66,15 +90,18 @@ void Run::loop() {
   state_.seconds = seconds_before_ + since(began_);
 }
 
-std::string Run::how_to_go_on() const { return "go on with: palate train " + (folder_->path() / "config.resolved.toml").string() + " resume=latest"; }
+std::string Run::how_to_go_on() const {
+  return "go on with: palate train " + (folder_->path() / "config.resolved.toml").string() + " resume=latest";
+}
 
 std::string Run::last_checkpoint() const {
   const auto steps = checkpoint_steps(folder_->path());
-  return steps.empty() ? "no checkpoint was written before it" : "the last complete checkpoint is " + checkpoint_path(folder_->path(), steps.back()).string();
+  return steps.empty() ? "no checkpoint was written before it"
+                       : "the last complete checkpoint is " + checkpoint_path(folder_->path(), steps.back()).string();
 }
 
 void Run::explain_lost_write(const std::string& reason) const {
-  fail<IoError>("step ", state_.step, ": ", reason, "; ", last_checkpoint(), ". Make room, then ", how_to_go_on());
+  fail<IoError>("step ", state_.step, ": ", reason, "; ", last_checkpoint(), ". ", remedy(reason), ", then ", how_to_go_on());
 }
 
 void Run::step() {
@@ -129,8 +156,9 @@ void Run::refuse_non_finite(double norm, double loss, const std::vector<SeenBatc
       if (bad[static_cast<int64_t>(i)].item<bool>()) pairs += (pairs.empty() ? "" : ", ") + name;
     }
   }
-  fail<Error>("step ", state_.step + 1, ": the ", std::isfinite(loss) ? "gradient" : "loss", " is not a finite number (loss ", loss, ", gradient norm ", norm, ") for pair ",
-              pairs.empty() ? all : pairs, "; nothing was updated with it and ", last_checkpoint(), ". A lower optimizer.lr, a clip_norm or float32 may help, or remove the pair");
+  fail<Error>("step ", state_.step + 1, ": the ", std::isfinite(loss) ? "gradient" : "loss", " is not a finite number (loss ", loss,
+              ", gradient norm ", norm, ") for pair ", pairs.empty() ? all : pairs, "; nothing was updated with it and ", last_checkpoint(),
+              ". A lower optimizer.lr, a clip_norm or float32 may help, or remove the pair");
 }
 
 void Run::after_step() {
@@ -163,7 +191,8 @@ void Run::add_means(std::map<std::string, double>& line) {
   logged_step_ = state_.step;
   std::string accuracy;
   if (const auto found = line.find("implicit_acc"); found != line.end()) accuracy = ", preferred winner " + short_number(found->second);
-  const std::string text = concat("step ", state_.step, ": loss ", short_number(line["loss"]), accuracy, ", ", short_number(line["pairs_per_second"]), " pairs/s");
+  const std::string text = concat("step ", state_.step, ": loss ", short_number(line["loss"]), accuracy, ", ",
+                                  short_number(line["pairs_per_second"]), " pairs/s");
   if (since(announced_) < 60) return log_detail(text);
   announced_ = Clock::now();
   log_line(text);

@@ -1,4 +1,7 @@
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
 
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
@@ -20,13 +23,40 @@ void expect_wrong_use(const std::vector<std::string>& arguments, const std::stri
 }  // namespace
 
 TEST_CASE("exit: wrong use is 2, with the reason on stderr") {
-  expect_wrong_use({}, "subcommand");
+  expect_wrong_use({}, "expected a command");
   expect_wrong_use({"no-such-command"}, "no-such-command");
   expect_wrong_use({"train"}, "CONFIG");
   expect_wrong_use({"train", "/no/such/file.toml"}, "/no/such/file.toml");
   expect_wrong_use({"report", "/no/such/folder"}, "/no/such/folder");
   expect_wrong_use({"forward", "--component", "unet"}, "--model");
   expect_wrong_use({"sample", "--model", "/no/such/model", "--prompt", "a", "--out", "/tmp/x"}, "/no/such/model");
+}
+
+TEST_CASE("exit: a misspelt flag names the nearest; numbers say what they may be; a flag twice is refused") {
+  expect_wrong_use({"train", "--dry-rn"}, "did you mean '--dry-run'?");
+  expect_wrong_use({"trian"}, "did you mean 'train'?");
+  const std::vector<std::string> sample = {"sample", "--model", "m", "--prompt", "a", "--out", "o"};
+  const auto with = [&](std::initializer_list<const char*> more) {
+    auto all = sample;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  expect_wrong_use(with({"--count", "-1"}), "expected a whole number from 1 to");
+  expect_wrong_use(with({"--guidance-scale", "nan"}), "found 'nan'");
+  expect_wrong_use(with({"--steps", "2", "--steps", "3"}), "--steps is given more than once");
+}
+
+TEST_CASE("exit: a file of prompts may come from Windows, but must be UTF-8") {
+  const auto folder = test::fresh_folder("prompts");
+  test::write_text(folder / "bad.txt", "a circle\r\n\xff\xfe\n");
+  test::write_text(folder / "empty.txt", "\xEF\xBB\xBF\r\n  \r\n");
+  expect_wrong_use({"sample", "--model", "m", "--out", "o", "--prompts", (folder / "bad.txt").string()}, "bad.txt:2: is not UTF-8");
+  expect_wrong_use({"sample", "--model", "m", "--out", "o", "--prompts", (folder / "empty.txt").string()}, "found none");
+}
+
+TEST_CASE("exit: a result that cannot be printed is a failed run") {
+  const std::string command = std::string(std::getenv("PALATE_BINARY") ? std::getenv("PALATE_BINARY") : "build/palate") + " list losses > /dev/full 2> /dev/null";
+  CHECK(WEXITSTATUS(std::system(command.c_str())) == 1);
 }
 
 TEST_CASE("exit: an unknown key names file, line and the nearest key") {

@@ -29,6 +29,8 @@ TEST_CASE("run folder: a folder with a run in it is refused unless it is to go o
   const fs::path folder = test::fresh_folder("existing");
   fs::create_directories(folder / "cache");
   CHECK_NOTHROW(RunFolder(folder, RunStart::fresh));
+  test::write_text(folder / "config.resolved.toml", "");  // of a run that failed before its first step
+  CHECK_NOTHROW(RunFolder(folder, RunStart::fresh));
   test::write_text(folder / "metrics.jsonl", "{}\n");
   CHECK_THROWS_WITH_AS(RunFolder(folder, RunStart::fresh), doctest::Contains("resume=latest"), UsageError);
   CHECK_NOTHROW(RunFolder(folder, RunStart::resume));
@@ -38,5 +40,6 @@ TEST_CASE("run folder: a folder with a run in it is refused unless it is to go o
 TEST_CASE("run folder: a path that cannot be made is an error of the system, named") {
   const fs::path folder = test::fresh_folder("blocked");
   test::write_text(folder / "file", "x");
+  CHECK_THROWS_WITH_AS(RunFolder(folder / "file", RunStart::fresh), doctest::Contains("is a file, expected a folder"), UsageError);
   CHECK_THROWS_WITH_AS(RunFolder(folder / "file/run", RunStart::fresh), doctest::Contains("file/run"), Error);
 }

@@ -1,0 +1,78 @@
+#include "palate/cli/flag_checks.h"
+
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "palate/core/error.h"
+#include "palate/io/atomic_file.h"
+#include "palate/io/json.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+template <class Number>
+CLI::Validator between(const char* kind, Number low, Number high) {
+  const auto check_text = [kind, low, high](std::string& text) -> std::string {
+    Number value{};
+    const char* first = text.data() + (text.starts_with('+') ? 1 : 0);
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(first, last, value);
+    const bool good = error == std::errc() && end == last && value >= low && value <= high;
+    return good ? "" : concat("expected a ", kind, " from ", low, " to ", high, ", found '", text, "'");
+  };
+  return {check_text, ""};
+}
+
+bool is_utf8(const std::string& text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+CLI::Validator whole(int64_t low, int64_t high) { return between<int64_t>("whole number", low, high); }
+CLI::Validator number(double low, double high) { return between<double>("number", low, high); }
+
+std::vector<std::string> read_prompt_file(const fs::path& file) {
+  std::error_code error;
+  check<UsageError>(fs::exists(file, error), file.string(), ": there is no such file of prompts");
+  check<UsageError>(!fs::is_directory(file, error), file.string(), ": expected a file with one prompt a line, found a folder");
+  const std::string text = read_file(file);
+  std::vector<std::string> prompts;
+  int64_t number = 0;
+  for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (line.ends_with('\r')) line.pop_back();
+    check<UsageError>(is_utf8(line), file.string(), ":", number, ": is not UTF-8 text: save the file as UTF-8");
+    if (line.find_first_not_of(" \t") != std::string::npos) prompts.push_back(std::move(line));
+  }
+  check<UsageError>(!prompts.empty(), file.string(), ": expected one prompt a line, found none");
+  return prompts;
+}
+
+void check_parent(const fs::path& file) {
+  std::error_code error;
+  const fs::path folder = file.parent_path();
+  check<UsageError>(folder.empty() || fs::is_directory(folder, error), file.string(), ": there is no folder ", folder.string(),
+                    " to write it to");
+}
+
+void check_new_folder(const fs::path& folder) {
+  std::error_code error;
+  const bool there = fs::exists(folder, error);
+  check<UsageError>(!error, folder.string(), ": cannot be an output folder: ", error.message());
+  if (!there) return;
+  check<UsageError>(fs::is_directory(folder), folder.string(), ": expected a folder to write to, found a file: name another");
+  check<UsageError>(fs::is_empty(folder, error) && !error, folder.string(), ": the output folder is already in use: name another");
+}
+
+}  // namespace palate

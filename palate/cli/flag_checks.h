@@ -1,0 +1,26 @@
+// What flags have in common: limits of numbers that say what they expect, and files of prompts.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace palate {
+
+// "expected a whole number from 1 to 4096, found 'many'"; nan and infinity are no numbers here. It leaves no trace in the help.
+CLI::Validator whole(int64_t low, int64_t high);
+CLI::Validator number(double low, double high);
+
+// One prompt a line: a byte order mark, ends of lines as Windows writes them and empty lines are passed over. UsageError for a
+// file that is missing, holds no prompt, or a line that is not UTF-8 (the line is named).
+std::vector<std::string> read_prompt_file(const std::filesystem::path& file);
+
+// UsageError when the folder that the file is to be written to is not there. "" is no file.
+void check_parent(const std::filesystem::path& file);
+
+// Throws UsageError unless the folder can be made: it does not exist, or is an empty folder.
+void check_new_folder(const std::filesystem::path& folder);
+
+}  // namespace palate
