@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/bench_models.h"
+#include "palate/cli/bench_operators.h"
 #include "palate/cli/bench_reference.h"
 #include "palate/cli/command.h"
 #include "palate/core/device.h"
@@ -27,7 +28,7 @@ namespace {
 
 struct Arguments {
   std::string kind, model, dtype, reference = "computed", work = "cached";
-  int64_t latent = 0, pairs = 0, rank = 0, steps = 3, threads = 0;
+  int64_t latent = 0, pairs = 0, rank = 0, steps = 3, threads = 0, operators = 0;
   bool checkpointing = false, json = false;
 };
 
@@ -167,11 +168,15 @@ void bench(Arguments& a) {
   work();  // the first run also sets up what later ones find
   Parts least;
   std::vector<double> totals;
+  const std::unique_ptr<OperatorTimes> operators = a.operators > 0 ? std::make_unique<OperatorTimes>() : nullptr;
   for (int64_t i = 0; i < a.steps; ++i) {
-    const Parts parts = work();
+    const double before = processor_seconds();
+    Parts parts = work();
+    parts["processor"] = processor_seconds() - before;
     for (const auto& [name, seconds] : parts) least[name] = least.contains(name) ? std::min(least[name], seconds) : seconds;
     totals.push_back(parts.at("total"));
   }
+  if (operators) std::fputs(operators->table(static_cast<size_t>(a.operators)).c_str(), stderr);
   std::sort(totals.begin(), totals.end());
   const size_t middle = totals.size() / 2;
   const double median = totals.size() % 2 ? totals[middle] : (totals[middle - 1] + totals[middle]) / 2;
@@ -198,8 +203,10 @@ void add_bench(CLI::App& app) {
   app.add_option("--threads", a->threads, "0: as many as libtorch takes")->capture_default_str()->type_name("N");
   app.add_option("--reference", a->reference, "computed: adapters off; cached: given")->check(CLI::IsMember({"computed", "cached"}))->capture_default_str()->type_name("NAME");
   app.add_option("--work", a->work, "cached: latents and text states are given; script: encoded at every step")->check(CLI::IsMember({"cached", "script"}))->capture_default_str()->type_name("NAME");
+  app.add_option("--operators", a->operators, "on stderr, the N operators that took the most processor time")->type_name("N");
   app.add_flag("--checkpointing", a->checkpointing, "gradient checkpointing");
   app.footer("Times are of this machine at this moment: compare within one run of bench/run, on a machine that does nothing else.\n"
+      "parts.processor is what this process took of the processors, in seconds over all threads: it does not count waiting for others.\n"
       "Example:\n  palate bench step --json --threads 2");
   app.callback([a] { bench(*a); });
 }

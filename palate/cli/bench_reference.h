@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <chrono>
+#include <ctime>
 #include <memory>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace palate {
 
 using Clock = std::chrono::steady_clock;
 inline double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+// Over all threads; unlike the wall's time it does not count waiting for other programs.
+inline double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 // How long the reference takes inside Objective::evaluate; without an inner one it gives fixed errors, as a cache would.
 class TimedReference : public Reference {
