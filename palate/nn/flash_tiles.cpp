@@ -1,51 +1,62 @@
 #include "palate/nn/flash_tiles.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "palate/nn/avx512.h"
+
 namespace palate::flash {
-namespace {
 
-constexpr float log2e = 1.4426950408889634f;
-
-__mmask16 tail_mask(int64_t left) { return left >= 16 ? __mmask16(0xFFFF) : __mmask16((1u << left) - 1); }
-
-// 2^x for x <= about 0 (and a little above): x = n + f with f in [-1/2, 1/2], a fifth-degree polynomial for 2^f
-// (relative error 2e-7), and one scaling instruction that also turns very negative x into 0.
-inline __m512 exp2_ps(__m512 x) {
-  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 f = _mm512_sub_ps(x, n);
-  __m512 p = _mm512_set1_ps(1.8775767e-3f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(8.9893397e-3f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5826318e-2f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4015361e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9315308e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.9999994e-1f));
-  return _mm512_scalef_ps(p, n);
-}
-
-inline __m256i to_bf16(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
-
-inline __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
-
-inline __m512 load_bf16(const bf16* p, __mmask16 mask) { return from_bf16(_mm256_maskz_loadu_epi16(mask, p)); }
-
-inline void store_bf16(bf16* p, __mmask16 mask, __m512 x) { _mm256_mask_storeu_epi16(p, mask, to_bf16(x)); }
-
-}  // namespace
+using namespace avx512;
 
 bool tiles_supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
 }
 
+namespace {
+
+// 16 x 16 units of four bytes, in place: row i becomes column i.
+void transpose_units(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // r[4 a + b] now holds, in lane l, column 4 l + b of rows 4 a .. 4 a + 3.
+  for (int b = 0; b < 4; ++b) {
+    const __m512i low = _mm512_shuffle_i32x4(r[b], r[4 + b], 0x44), high = _mm512_shuffle_i32x4(r[b], r[4 + b], 0xEE);
+    const __m512i low2 = _mm512_shuffle_i32x4(r[8 + b], r[12 + b], 0x44), high2 = _mm512_shuffle_i32x4(r[8 + b], r[12 + b], 0xEE);
+    t[b] = _mm512_shuffle_i32x4(low, low2, 0x88);
+    t[4 + b] = _mm512_shuffle_i32x4(low, low2, 0xDD);
+    t[8 + b] = _mm512_shuffle_i32x4(high, high2, 0x88);
+    t[12 + b] = _mm512_shuffle_i32x4(high, high2, 0xDD);
+  }
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+}  // namespace
+
 void pack_transposed(const bf16* in, int64_t stride, int64_t rows, int64_t columns, bf16* out) {
   const int64_t pairs = columns / 2;
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < pairs; ++c) std::memcpy(out + (c * rows + r) * 2, in + r * stride + 2 * c, 4);
+  for (int64_t first = 0; first < rows; first += 16) {
+    const __mmask16 row_mask = tail_mask(rows - first);
+    for (int64_t c = 0; c < pairs; c += 16) {
+      const __mmask16 mask = tail_mask(pairs - c);
+      __m512i units[16];
+      for (int64_t r = 0; r < 16; ++r)
+        units[r] = first + r < rows ? _mm512_maskz_loadu_epi32(mask, in + (first + r) * stride + 2 * c) : _mm512_setzero_si512();
+      transpose_units(units);
+      for (int64_t i = 0; i < std::min<int64_t>(16, pairs - c); ++i)
+        _mm512_mask_storeu_epi32(out + ((c + i) * rows + first) * 2, row_mask, units[i]);
+    }
   }
 }
 
@@ -83,7 +94,7 @@ void softmax_tile(const float* s, int64_t s_stride, int64_t rows, int64_t column
       const __mmask16 mask = tail_mask(columns - c);
       const __m512 e = _mm512_maskz_mov_ps(mask, exp2_ps(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, row + c), multiplier, shift)));
       total = _mm512_add_ps(total, e);
-      store_bf16(p + r * p_stride + c, tail_mask(p_stride - c), e);
+      store(p + r * p_stride + c, tail_mask(p_stride - c), e);
     }
     correction[r] = std::exp2(before - now);
     sum[r] = sum[r] * correction[r] + _mm512_reduce_add_ps(total);
@@ -115,7 +126,7 @@ void backward_tile(const float* s, const float* dp, int64_t keys, int64_t querie
         const int64_t at = (k + j) * queries + q;
         const __m512 e = exp2_ps(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, s + at), multiplier, l));
         const __m512 g = _mm512_mul_ps(_mm512_mul_ps(e, _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, dp + at), d)), by);
-        store_bf16(p + at, mask, e);
+        store(p + at, mask, e);
         half[j] = to_bf16(g);
         _mm256_mask_storeu_epi16(ds + at, mask, half[j]);
       }
@@ -130,7 +141,7 @@ void store_rows(const float* acc, int64_t rows, int64_t columns, const float* fa
     const __m512 f = _mm512_set1_ps(factor ? factor[r] : 1.f);
     for (int64_t c = 0; c < columns; c += 16) {
       const __mmask16 mask = tail_mask(columns - c);
-      store_bf16(out + r * out_stride + c, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, acc + r * columns + c), f));
+      store(out + r * out_stride + c, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, acc + r * columns + c), f));
     }
   }
 }
@@ -146,7 +157,7 @@ void row_dot(const bf16* a, int64_t a_stride, const bf16* b, int64_t b_stride, i
     __m512 total = _mm512_setzero_ps();
     for (int64_t c = 0; c < columns; c += 16) {
       const __mmask16 mask = tail_mask(columns - c);
-      total = _mm512_fmadd_ps(load_bf16(a + r * a_stride + c, mask), load_bf16(b + r * b_stride + c, mask), total);
+      total = _mm512_fmadd_ps(load(a + r * a_stride + c, mask), load(b + r * b_stride + c, mask), total);
     }
     out[r] = _mm512_reduce_add_ps(total);
   }

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
+#include "palate/nn/frozen_conv.h"
 
 namespace palate {
 namespace {
@@ -29,7 +30,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, ConvGeometry geometry) : geometry_(geome
   bias = register_parameter("bias", torch::empty({out}), false);
 }
 Tensor Conv2d::forward(const Tensor& x) {
-  return with_adapters(torch::conv2d(x, like(weight, x), like(bias, x), geometry_.stride, geometry_.padding), x, *this);
+  return with_adapters(conv2d(x, like(weight, x), like(bias, x), geometry_.stride, geometry_.padding), x, *this);
 }
 Tensor Conv2d::with_weight(const Tensor& input, const Tensor& other) const {
   return torch::conv2d(input, like(other, input), {}, geometry_.stride, geometry_.padding);
@@ -40,7 +41,9 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(gro
   weight = register_parameter("weight", torch::empty({channels}), false);
   bias = register_parameter("bias", torch::empty({channels}), false);
 }
-Tensor GroupNorm::forward(const Tensor& x) { return torch::group_norm(x, groups_, like(weight, x), like(bias, x), eps_); }
+Tensor GroupNorm::forward(const Tensor& x, std::optional<Activation> activation) {
+  return group_norm(x, weight, bias, {.groups = groups_, .eps = eps_, .activation = activation});
+}
 
 LayerNorm::LayerNorm(int64_t size, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::empty({size}), false);

@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "palate/nn/adaptable.h"
+#include "palate/nn/group_norm.h"
 
 namespace palate {
 
@@ -50,7 +52,7 @@ class Conv2d : public torch::nn::Module, public Adaptable {
 class GroupNorm : public torch::nn::Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, double eps);
-  Tensor forward(const Tensor& x);
+  Tensor forward(const Tensor& x, std::optional<Activation> activation = std::nullopt);  // the activation after it, in one operation
   Tensor weight, bias;
 
  private:

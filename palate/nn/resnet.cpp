@@ -18,15 +18,16 @@ ResnetBlock2D::ResnetBlock2D(const ResnetOptions& o) : output_scale_(o.output_sc
 }
 
 Tensor ResnetBlock2D::forward(const Tensor& input, const Tensor& time) {
-  Tensor x = conv1_->forward(activate(norm1_->forward(input), activation_));
+  Tensor x = conv1_->forward(norm1_->forward(input, activation_));
   const Tensor shift = time_emb_proj_ ? time_emb_proj_->forward(activate(time, activation_)).unsqueeze(-1).unsqueeze(-1) : Tensor();  // [B, out or 2 out, 1, 1]
   if (shift.defined() && time_shift_ == TimeShift::add) x = x + shift;
-  x = norm2_->forward(x);
   if (shift.defined() && time_shift_ == TimeShift::scale_shift) {
     const auto halves = shift.chunk(2, 1);
-    x = x * (1 + halves[0]) + halves[1];
+    x = activate(norm2_->forward(x) * (1 + halves[0]) + halves[1], activation_);
+  } else {
+    x = norm2_->forward(x, activation_);
   }
-  x = conv2_->forward(activate(x, activation_));
+  x = conv2_->forward(x);
   x = x + (conv_shortcut_ ? conv_shortcut_->forward(input) : input);
   return output_scale_ == 1 ? x : x / output_scale_;
 }

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
+#include "palate/nn/geglu.h"
 
 namespace palate {
 
@@ -14,10 +15,7 @@ FeedForward::FeedForward(int64_t width) {
   out_ = net->register_module("2", std::make_shared<Linear>(4 * width, width));
 }
 
-Tensor FeedForward::forward(const Tensor& x) {
-  const auto halves = proj_->forward(x).chunk(2, -1);
-  return out_->forward(halves[0] * torch::gelu(halves[1]));
-}
+Tensor FeedForward::forward(const Tensor& x) { return out_->forward(geglu(proj_->forward(x))); }
 
 BasicTransformerBlock::BasicTransformerBlock(int64_t width, int64_t context, int64_t heads, int64_t head_size, bool only_cross_attention)
     : only_cross_attention_(only_cross_attention) {

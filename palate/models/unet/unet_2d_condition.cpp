@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -30,6 +31,7 @@ class UNet2DConditionModel : public torch::nn::Module {
   bool checkpointing = false;
 
  private:
+  Tensor arranged(const Tensor& sample);
   UnetOptions o_;
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
   std::optional<UnetEmbeddings> embeddings_;
@@ -78,8 +80,29 @@ Tensor score_bias(const Tensor& mask, const Tensor& sample) {
   return (1 - mask.to(sample.scalar_type())) * -10000.0;
 }
 
+// Into channels-last order, where the numbers are: replacing a model's weights one by one leaves holes of their sizes in the
+// heap, which were 0.4 GB with Stable Diffusion 1.5.
+void reorder(Tensor& weight) {
+  const Tensor moved = weight.detach().contiguous(torch::MemoryFormat::ChannelsLast);
+  if (weight.storage().use_count() > 1 || !weight.is_contiguous()) return weight.set_data(moved);
+  std::memcpy(weight.data_ptr(), moved.const_data_ptr(), moved.nbytes());
+  weight.set_data(weight.detach().as_strided(moved.sizes(), moved.strides()));
+}
+
+// On the CPU in bf16, channels-last: pixels are then the rows that the transformers work on, and convolutions need no copies of
+// them. Their weights are brought into the same order once.
+Tensor UNet2DConditionModel::arranged(const Tensor& sample) {
+  if (!sample.is_cpu() || sample.scalar_type() != torch::kBFloat16 || conv_in_->weight.requires_grad()) return sample;
+  if (!conv_in_->weight.is_contiguous(torch::MemoryFormat::ChannelsLast)) {
+    for (Tensor& parameter : parameters()) {
+      if (parameter.dim() == 4) reorder(parameter);
+    }
+  }
+  return sample.contiguous(torch::MemoryFormat::ChannelsLast);
+}
+
 Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const Condition& condition) {
-  const Tensor sample = o_.center_input_sample ? 2 * input - 1 : input;
+  const Tensor sample = arranged(o_.center_input_sample ? 2 * input - 1 : input);
   const Tensor time = embeddings_->time(t, sample, condition);  // [B, time]
   const Tensor text = embeddings_->text(sample, condition);     // [B, L, context]
   const AttentionBias bias{score_bias(condition.attention_mask, sample), score_bias(condition.encoder_attention_mask, sample)};
@@ -95,7 +118,7 @@ Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const
     const int64_t height = next ? next->size(2) : 0, width = next ? next->size(3) : 0;
     x = block->forward(x, context, skips, height, width);
   }
-  return conv_out_->forward(activate(conv_norm_out_->forward(x), o_.activation));
+  return conv_out_->forward(conv_norm_out_->forward(x, o_.activation)).contiguous();
 }
 
 class UnetDenoiser : public Denoiser {
