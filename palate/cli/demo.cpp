@@ -30,7 +30,7 @@ namespace {
 struct Flags {
   std::string base = PALATE_ASSETS "/base", config = PALATE_ASSETS "/demo.toml", out;
   std::vector<std::string> overrides;
-  int64_t prompts = 400, pairs = 900, seed = 0, threads = 0;
+  int64_t prompts = 400, pairs = 700, seed = 0, threads = 0;
   bool json = false;
 };
 
@@ -123,7 +123,7 @@ void run(const Flags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
-  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=300", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
+  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=100", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
   Clock clock;
   Json seconds;
