@@ -41,7 +41,7 @@ WebPicture draw_web_picture(const Odds& odds, Generator& generator) {
   if (generator.uniform() < odds.crop) crop(places, generator);
   WebPicture example;
   example.picture = render(scene, places);
-  if (generator.uniform() < odds.flaw) example.picture = flawed(example.picture, generator);
+  if (generator.uniform() < odds.flaw) example.picture = flawed(example.picture, odds.striped, generator);
   example.caption = caption(generator.uniform() < odds.wrong_caption ? misremember(scene, generator) : scene);
   return example;
 }
@@ -128,18 +128,15 @@ Tensor striped(const Tensor& picture, double height, double period, double phase
   return (picture + (across ? wave.view({1, side, 1}) : wave.view({1, 1, side}))).clamp_(0, 1);
 }
 
-Tensor flawed(const Tensor& picture, Generator& generator) {
-  switch (generator.below(5)) {
-    case 0: return blurred(picture, generator.uniform(0.6, 1.0));
-    case 1: {
-      const double sigma = generator.uniform(0.05, 0.1);
-      return grainy(picture, sigma, generator);
-    }
-    default: {
-      const double height = generator.uniform(0.08, 0.13), period = generator.uniform(6, 10), phase = generator.uniform();
-      return striped(picture, height, period, phase, generator.below(2) == 0);
-    }
+Tensor flawed(const Tensor& picture, double share, Generator& generator) {
+  const double pick = generator.uniform(), others = 1 - share;
+  if (pick < others / 2) return blurred(picture, generator.uniform(0.6, 1.0));
+  if (pick < others) {
+    const double sigma = generator.uniform(0.05, 0.1);
+    return grainy(picture, sigma, generator);
   }
+  const double height = generator.uniform(0.08, 0.13), period = generator.uniform(6, 10), phase = generator.uniform();
+  return striped(picture, height, period, phase, generator.below(2) == 0);
 }
 
 WebPicture web_picture(const Odds& odds, Generator& generator) {

@@ -28,7 +28,7 @@ Tensor blurred(const Tensor& picture, double sigma);                      // Gau
 Tensor grainy(const Tensor& picture, double sigma, Generator& generator); // white noise, clipped to [0, 1]
 // Brighter and darker bands, a sine of the given height and period in pixels, across or along the picture, clipped to [0, 1].
 Tensor striped(const Tensor& picture, double height, double period, double phase, bool across);
-Tensor flawed(const Tensor& picture, Generator& generator);              // one of them, of random strength: three in five are striped
+Tensor flawed(const Tensor& picture, double share, Generator& generator);  // one of them, of random strength; `share`: how often the stripes
 
 // One training example: a picture as the web would have it.
 struct WebPicture {

@@ -33,7 +33,8 @@ std::vector<Object> all_objects() {
 void Odds::visit(Fields& f) {
   const Limits share{.min = 0, .max = 1};
   f("two", two, "share of scenes with two objects", share);
-  f("flaw", flaw, "share of pictures that are blurred, grainy or striped", share);
+  f("flaw", flaw, "share of pictures that are striped, blurred or grainy", share);
+  f("striped", striped, "share of the flawed pictures that are striped; of the others half are blurred and half are grainy", share);
   f("wrong_caption", wrong_caption, "share of captions with one wrong attribute", share);
   f("crop", crop, "share of pictures in which an object runs over the edge", share);
 }

@@ -47,7 +47,8 @@ struct Scene {
 // How often training data shows what.
 struct Odds {
   double two = 0.4;             // two objects
-  double flaw = 0.75;           // blurred, grainy or striped
+  double flaw = 0.75;           // striped, blurred or grainy
+  double striped = 0.6;         // of the flawed; the others are blurred or grainy, as often
   double wrong_caption = 0.05;  // one attribute of the caption is wrong
   double crop = 0.03;           // an object runs over the edge
 
