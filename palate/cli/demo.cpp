@@ -8,6 +8,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -119,7 +120,6 @@ void finish(const Flags& flags, const fs::path& folder, const Evaluation& evalua
 }
 
 void run(const Flags& flags) {
-  check<UsageError>(flags.prompts >= 1, "--prompts: expected at least 1, got ", flags.prompts);
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
@@ -166,13 +166,13 @@ void run(const Flags& flags) {
 void add_demo(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--out", flags->out, "folder to write; must not exist (default: runs/demo-N)");
-  app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")->capture_default_str();
-  app.add_option("--prompts", flags->prompts, "held-out prompts of the comparison")->capture_default_str();
-  app.add_option("--pairs", flags->pairs, "training prompts; the best and the worst of four pictures of each make a pair")->capture_default_str();
+  app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")->check(a_seed())->capture_default_str();
+  app.add_option("--prompts", flags->prompts, "held-out prompts of the comparison")->check(whole(1, 100000))->capture_default_str();
+  app.add_option("--pairs", flags->pairs, "training prompts; the best and the worst of four pictures of each make a pair")->check(whole(1, 1000000))->capture_default_str();
   app.add_option("--base", flags->base, "base model folder (default: the shipped one)");
   app.add_option("--config", flags->config, "training config (default: the shipped one)");
   app.add_option("--set", flags->overrides, "key=value over the training config, repeatable");
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->check(a_thread_count())->capture_default_str();
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
       "Samples pairs from the shipped base, lets a simulated person choose, trains a LoRA with DPO (and, for comparison, with SFT),\n"

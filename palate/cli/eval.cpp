@@ -3,15 +3,14 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 
 #include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/eval/evaluation.h"
-#include "palate/io/atomic_file.h"
 #include "palate/report/report.h"
 #include "palate/world/oracle_judge.h"
 #include "palate/world/prompts.h"
@@ -31,13 +30,7 @@ std::vector<std::string> read_prompts(const Flags& flags) {
     const auto split = flags.split == "test" ? world::Split::test : world::Split::development;
     return world::prompts(split, world::Kind::mixed, flags.count, static_cast<uint64_t>(flags.seed));
   }
-  std::vector<std::string> prompts;
-  std::istringstream lines(read_file(flags.prompts));
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.empty()) prompts.push_back(line);
-  }
-  check<UsageError>(!prompts.empty(), flags.prompts, ": expected one prompt a line, found none");
-  return prompts;
+  return read_prompt_file(flags.prompts);
 }
 
 Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests, const Flags& flags,
@@ -88,16 +81,16 @@ void add_eval(CLI::App& app) {
   app.add_option("--split", flags->split, "which held-out prompts of the embedded world: tune on development, report on test")
       ->check(CLI::IsMember({"test", "development"}))
       ->capture_default_str();
-  app.add_option("--count", flags->count, "how many held-out prompts")->capture_default_str();
-  app.add_option("--repeats", flags->repeats, "pictures for each prompt")->capture_default_str();
-  app.add_option("--steps", flags->sampling.steps, "sampling steps")->capture_default_str();
-  app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")->capture_default_str();
+  app.add_option("--count", flags->count, "how many held-out prompts")->check(whole(1, 100000))->capture_default_str();
+  app.add_option("--repeats", flags->repeats, "pictures for each prompt")->check(whole(1, 10000))->capture_default_str();
+  app.add_option("--steps", flags->sampling.steps, "sampling steps")->check(whole(1, 1000))->capture_default_str();
+  app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")->check(number(0, 1000))->capture_default_str();
   app.add_option("--scheduler", flags->sampling.sampler, "ddpm, ddim or euler (default: the model's own)");
-  app.add_option("--batch", flags->sampling.batch, "pictures at once")->capture_default_str();
-  app.add_option("--seed", flags->seed, "of noise and prompts")->capture_default_str();
+  app.add_option("--batch", flags->sampling.batch, "pictures at once")->check(whole(1, 4096))->capture_default_str();
+  app.add_option("--seed", flags->seed, "of noise and prompts")->check(a_seed())->capture_default_str();
   app.add_option("--dtype", flags->dtype, "float32 or bf16")->capture_default_str();
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->check(a_thread_count())->capture_default_str();
   app.add_option("--out", flags->out, "folder for pictures, eval.json and report.html; must not exist")->required();
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(

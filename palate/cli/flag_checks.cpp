@@ -1,7 +1,7 @@
 #include "palate/cli/flag_checks.h"
 
 #include <charconv>
-#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -38,6 +38,8 @@ bool is_utf8(const std::string& text) {
 
 CLI::Validator whole(int64_t low, int64_t high) { return between<int64_t>("whole number", low, high); }
 CLI::Validator number(double low, double high) { return between<double>("number", low, high); }
+CLI::Validator a_seed() { return whole(0, std::numeric_limits<int64_t>::max()); }
+CLI::Validator a_thread_count() { return whole(0, 4096); }
 
 std::vector<std::string> read_prompt_file(const fs::path& file) {
   std::error_code error;

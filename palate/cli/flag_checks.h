@@ -12,6 +12,8 @@ namespace palate {
 // "expected a whole number from 1 to 4096, found 'many'"; nan and infinity are no numbers here. It leaves no trace in the help.
 CLI::Validator whole(int64_t low, int64_t high);
 CLI::Validator number(double low, double high);
+CLI::Validator a_seed();
+CLI::Validator a_thread_count();  // 0: as many as there are cores
 
 // One prompt a line: a byte order mark, ends of lines as Windows writes them and empty lines are passed over. UsageError for a
 // file that is missing, holds no prompt, or a line that is not UTF-8 (the line is named).

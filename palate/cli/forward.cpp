@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/cli/lora_flags.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -133,7 +134,7 @@ void add_forward(CLI::App& app) {
   app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
   app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str();
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->check(a_thread_count())->capture_default_str();
   app.footer(
       "Tensors, named as in diffusers:\n"
       "  unet        in: sample [B,C,H,W], timestep [B] or one value, encoder_hidden_states [B,L,D];\n"

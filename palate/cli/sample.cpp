@@ -125,7 +125,7 @@ void add_sample(CLI::App& app) {
       ->check(number(0, 1));
   app.add_option("--seed", s.seed, "of the noise; with the prompt it fixes the picture")
       ->capture_default_str()
-      ->check(whole(0, std::numeric_limits<int64_t>::max()));
+      ->check(a_seed());
   app.add_option("--height", s.height, "in pixels (default: what the model was made for)")->check(whole(8, 16384));
   app.add_option("--width", s.width, "in pixels")->check(whole(8, 16384));
   app.add_option("--batch", s.batch, "pictures at once; changes no picture but for rounding")->capture_default_str()->check(whole(1, 4096));
@@ -134,7 +134,7 @@ void add_sample(CLI::App& app) {
   app.add_option("--save-latents", flags->save_latents, "safetensors for the finished `latents`")->type_name("FILE");
   app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(whole(0, 4096));
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_option("--out", flags->out, "folder for the pictures and manifest.jsonl; new or empty")->required()->type_name("DIR");
   app.footer("Example:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures");
   app.callback([flags] { sample(*flags); });

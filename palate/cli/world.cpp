@@ -73,8 +73,8 @@ void add_world(CLI::App& app) {
   app.add_option("--batch", flags->options.batch, "pictures at once")->capture_default_str()->check(whole(1, 4096));
   app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")
       ->capture_default_str()
-      ->check(whole(0, std::numeric_limits<int64_t>::max()));
-  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(whole(0, 4096));
+      ->check(a_seed());
+  app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
       "Writes scenes/*.png with scenes/metadata.jsonl, sheet.png, and, with --pairs, pairs.parquet in the form of Pick-a-Pic.\n"

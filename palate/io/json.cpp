@@ -6,6 +6,7 @@
 
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
+#include "palate/io/lfs_pointer.h"
 
 namespace palate {
 namespace {
@@ -47,8 +48,7 @@ std::string reason(const Json::parse_error& error) {
 }
 
 Json parse_from_line(std::string_view text, const std::string& origin, int64_t line) {
-  check<FormatError>(!text.starts_with("version https://git-lfs"), origin,
-                     ": is a Git LFS pointer, not the file: run 'git lfs pull' in that folder, or download it");
+  refuse_lfs_pointer(text, origin);
   check_depth(text, origin, line);
   try {
     return Json::parse(text.begin(), text.end());

@@ -13,6 +13,7 @@
 #include <new>
 
 #include "palate/core/error.h"
+#include "palate/io/lfs_pointer.h"
 #include "palate/io/parquet.h"
 
 namespace palate {
@@ -40,11 +41,10 @@ T value_of(arrow::Result<T> result, const std::string& where) {
   return std::move(result).ValueUnsafe();
 }
 
-bool is_lfs_pointer(const std::filesystem::path& path) {
-  constexpr std::string_view start = "version https://git-lfs";
-  char head[start.size()] = {};
-  std::ifstream(path, std::ios::binary).read(head, sizeof head);
-  return std::string_view(head, sizeof head) == start;
+void refuse_lfs_pointer(const std::filesystem::path& path) {
+  std::string head(64, '\0');
+  std::ifstream(path, std::ios::binary).read(head.data(), 64);
+  palate::refuse_lfs_pointer(head, path.string());
 }
 
 std::unique_ptr<parquet::arrow::FileReader> open_reader(const std::filesystem::path& path) {
@@ -58,8 +58,7 @@ std::unique_ptr<parquet::arrow::FileReader> open_reader(const std::filesystem::p
     properties.set_thrift_container_size_limit(longest_footer_list);
     parquet::arrow::FileReaderBuilder builder;
     const auto status = builder.Open(file.ValueUnsafe(), properties);
-    check<FormatError>(status.ok() || !is_lfs_pointer(path), where,
-                       ": is a Git LFS pointer, not the data: run 'git lfs pull' in that folder, or download the file itself");
+    if (!status.ok()) refuse_lfs_pointer(path);
     check<FormatError>(status.ok(), where, ": is not a parquet file, or a broken one: ", status.message());
     std::unique_ptr<parquet::arrow::FileReader> reader;
     const auto built = builder.Build(&reader);

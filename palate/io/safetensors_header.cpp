@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "palate/core/error.h"
+#include "palate/io/lfs_pointer.h"
 
 namespace palate {
 namespace {
@@ -173,8 +174,7 @@ int safetensors_rank(std::string_view dtype) {
 }
 
 SafetensorsHeader parse_safetensors_header(std::string_view start, uint64_t file_size, const std::string& origin) {
-  check<FormatError>(!start.starts_with("version https://git-lfs"), origin,
-                     ": is a Git LFS pointer, not the weights: run 'git lfs pull' in that folder, or download the file itself");
+  refuse_lfs_pointer(start, origin);
   check<FormatError>(start.size() >= 8, origin, ": is too short for a safetensors file (", file_size, " bytes)");
   uint64_t length = 0;
   std::memcpy(&length, start.data(), 8);

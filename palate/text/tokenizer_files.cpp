@@ -5,6 +5,7 @@
 
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
+#include "palate/io/lfs_pointer.h"
 
 namespace palate {
 namespace {
@@ -14,12 +15,14 @@ namespace fs = std::filesystem;
 using Table = nlohmann::json;
 
 Table read_table(const fs::path& path) {
+  const std::string text = read_file(path);
+  refuse_lfs_pointer(text, path.string());
   try {
-    Table table = Table::parse(read_file(path));
+    Table table = Table::parse(text);
     check<FormatError>(table.is_object(), path.string(), ": expected a JSON object, found ", table.type_name());
     return table;
   } catch (const nlohmann::json::exception& e) {
-    fail<FormatError>(path.string(), ": not valid JSON: ", e.what());
+    fail<FormatError>(path.string(), ": is not JSON: ", e.what());
   }
 }
 

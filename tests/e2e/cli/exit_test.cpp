@@ -44,6 +44,8 @@ TEST_CASE("exit: a misspelt flag names the nearest; numbers say what they may be
   expect_wrong_use(with({"--count", "-1"}), "expected a whole number from 1 to");
   expect_wrong_use(with({"--guidance-scale", "nan"}), "found 'nan'");
   expect_wrong_use(with({"--steps", "2", "--steps", "3"}), "--steps is given more than once");
+  expect_wrong_use({"eval", "--model", "m", "--out", "o", "--count", "0"}, "expected a whole number from 1 to");
+  expect_wrong_use({"demo", "--pairs", "many"}, "found 'many'");
 }
 
 TEST_CASE("exit: a file of prompts may come from Windows, but must be UTF-8") {

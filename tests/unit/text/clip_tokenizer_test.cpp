@@ -90,7 +90,7 @@ TEST_CASE("clip tokenizer: broken files are refused with the place and the reaso
   CHECK(has(refusal(vocabulary, "a b c\n"), "merges.txt:1"));
   CHECK(has(refusal(vocabulary, "a z\n"), "needs 'z'"));
   CHECK(has(refusal(vocabulary, "b a\n"), "needs 'ba'"));
-  CHECK(has(refusal("version https://git-lfs.github.com/spec/v1\n", merges), "vocab.json"));
+  CHECK(has(refusal("version https://git-lfs.github.com/spec/v1\n", merges), "vocab.json: is a Git LFS pointer"));
   CHECK(refusal(vocabulary, "#version: 0.2\r\na b</w>\r\n\r\n").empty());  // Windows' line ends are no fault
 
   const fs::path folder = folder_with("flags", vocabulary, merges);
