@@ -185,17 +185,20 @@ struct FrozenGroupNorm : torch::autograd::Function<FrozenGroupNorm> {
 
 bool frozen(const Tensor& parameter) { return !parameter.requires_grad() || !torch::GradMode::is_enabled(); }
 
-bool served(const Tensor& x, const Tensor& weight, const Tensor& bias, std::optional<Activation> activation) {
+// A group of a few numbers has hardly any variance, and 1/sqrt(eps) blows rounding up: libtorch's own rounding is what others get.
+constexpr int64_t smallest_group = 32;
+
+bool served(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& o) {
   static const bool supported = flash::tiles_supported();
-  return supported && activation.value_or(Activation::silu) == Activation::silu && x.is_cpu() && x.dim() == 4 && x.numel() > 0 &&
-         x.is_contiguous(torch::MemoryFormat::ChannelsLast) && frozen(weight) && frozen(bias) &&
+  return supported && o.activation.value_or(Activation::silu) == Activation::silu && x.is_cpu() && x.dim() == 4 && x.numel() > 0 &&
+         x.numel() >= smallest_group * x.size(0) * o.groups && x.is_contiguous(torch::MemoryFormat::ChannelsLast) && frozen(weight) && frozen(bias) &&
          (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat32);
 }
 
 }  // namespace
 
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& o) {
-  if (served(x, weight, bias, o.activation)) {
+  if (served(x, weight, bias, o)) {
     const Tensor w = weight.detach().to(torch::kFloat32).contiguous(), b = bias.detach().to(torch::kFloat32).contiguous();
     return x.requires_grad() && torch::GradMode::is_enabled() ? FrozenGroupNorm::apply(x, w, b, o) : compute(x, w, b, o).y;
   }

@@ -81,15 +81,17 @@ Shapes read_shapes(const RunConfig& config) {
   return shapes;
 }
 
-bool ends_with(const std::string& text, const std::string& end) { return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0; }
+bool meant(const LoraConfig& lora, const std::string& layer) {
+  return std::any_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) {
+    return target.find('*') != std::string::npos || layer == target || layer.ends_with("." + target);
+  });
+}
 
 int64_t adapter_numbers(const Shapes& shapes, const LoraConfig& lora) {
   int64_t count = 0;
   for (const auto& [name, shape] : shapes.unet) {
-    if (shape.size() < 2 || !ends_with(name, ".weight")) continue;
-    const std::string layer = name.substr(0, name.size() - 7);
-    const bool meant = std::any_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) { return target.find('*') != std::string::npos || layer == target || ends_with(layer, "." + target); });
-    if (meant) count += lora.rank * (shape[0] + numbers(shape) / shape[0]);
+    if (shape.size() < 2 || !name.ends_with(".weight")) continue;
+    if (meant(lora, name.substr(0, name.size() - 7))) count += lora.rank * (shape[0] + numbers(shape) / shape[0]);
   }
   return count;
 }
@@ -150,7 +152,8 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const int64_t ema = config.train.ema > 0 ? trained * 4 : 0;
   it.optimizer_bytes = masters + ema + AdamW::state_bytes(trained) + trained * 4;  // and the gradients
   const UnetCost& cost = shapes.cost;
-  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : cost.saved_frozen) + cost.largest_block / 2;
+  const int64_t adapted = cost.saved_frozen + (meant(config.lora, "resnets.0.conv1") ? cost.conv_inputs : 0);
+  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
   const int64_t encoding = shapes.encoder_bytes + 8 * 4 * shapes.vae_width * pixels;  // while the caches are built

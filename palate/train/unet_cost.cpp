@@ -26,8 +26,9 @@ class Walk {
     conv(in, out, places);
     conv(out, out, places);
     if (in != out) conv(in, out, places, 1);
-    // Each norm and each silu keeps its input; a trained convolution keeps its own too.
-    block(places * (2 * in + 2 * out), places * (3 * in + 3 * out), places * in);
+    // Each norm keeps its input; a trained or adapted convolution keeps its own too.
+    block(places * (in + out), places * (2 * in + 2 * out), places * in);
+    cost.conv_inputs += places * (in + out);
   }
 
   void transformer(int64_t c, int64_t depth, int64_t places) {
@@ -39,8 +40,8 @@ class Walk {
       cost.flops += 24 * hw * width * width;                                         // feed-forward with a gate
     }
     // A block keeps: three norms' inputs, two normed states (the adapters' inputs), q k v and both attention outputs, the
-    // second q, gate, hidden and gelu of the feed-forward (12); trained weights add the third normed state and 4 more.
-    block(places * c * (2 + 23 * depth), places * c * (3 + 28 * depth), places * c);
+    // second q, hidden and gate of the feed-forward (8); trained weights add the third normed state and the feed-forward's product (4).
+    block(places * c * (1 + 19 * depth), places * c * (3 + 24 * depth), places * c);
   }
 
  private:
