@@ -1,7 +1,8 @@
 # Flags, precompiled headers, and the two functions that declare a folder and its tests.
+# -fopenmp: at::parallel_for is a template, and without it runs on one thread.
 add_library(palate_flags INTERFACE)
 target_include_directories(palate_flags INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
-target_compile_options(palate_flags INTERFACE -Wall -Wextra -Wshadow -Wno-unknown-pragmas -fvisibility=default)
+target_compile_options(palate_flags INTERFACE -Wall -Wextra -Wshadow -fopenmp -fvisibility=default)
 target_link_libraries(palate_flags INTERFACE Threads::Threads)
 if(PALATE_SANITIZE)
   target_compile_options(palate_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)

@@ -21,7 +21,12 @@ target_include_directories(torch_cpu SYSTEM INTERFACE
   "${PALATE_TORCH}/include" "${PALATE_TORCH}/include/torch/csrc/api/include")
 target_link_libraries(torch_cpu INTERFACE torch_c10)
 target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
-file(GLOB torch_gomp "${PALATE_TORCH}/lib/libgomp*.so*")
+file(GLOB torch_gomp "${PALATE_TORCH}/lib/libgomp*.so*")  # libtorch's own OpenMP, so that there is only one in the program
+if(torch_gomp)
+  target_link_libraries(torch_cpu INTERFACE ${torch_gomp})
+else()
+  target_link_options(torch_cpu INTERFACE -fopenmp)
+endif()
 add_library(torch::cpu ALIAS torch_cpu)
 
 file(GLOB arrow_library "${PALATE_ARROW}/libarrow.so.*00")

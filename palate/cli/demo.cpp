@@ -31,7 +31,7 @@ namespace {
 struct Flags {
   std::string base = PALATE_ASSETS "/base", config = PALATE_ASSETS "/demo.toml", out;
   std::vector<std::string> overrides;
-  int64_t prompts = 400, pairs = 700, seed = 0, threads = 0;
+  int64_t prompts = 400, pairs = 600, seed = 0, threads = 0;
   bool json = false;
 };
 
