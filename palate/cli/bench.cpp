@@ -161,10 +161,30 @@ std::function<Parts()> sample_work(const Arguments& a) {
   };
 }
 
+// What the machine can do at best: the number that the others are read against.
+std::function<Parts()> matrix_work(const Arguments& a) {
+  constexpr int64_t side = 2048;
+  const Tensor left = noise({side, side}, 1).to(parse_dtype(a.dtype)), right = noise({side, side}, 2).to(parse_dtype(a.dtype));
+  return [left, right] {
+    constexpr int64_t products = 8;
+    const auto begin = Clock::now();
+    for (int64_t i = 0; i < products; ++i) torch::mm(left, right);
+    const double seconds = since(begin) / products;
+    return Parts{{"product", seconds}, {"total", seconds}};
+  };
+}
+
+std::function<Parts()> find_work(const Arguments& a) {
+  if (a.kind == "vae") return vae_work(a);
+  if (a.kind == "sample") return sample_work(a);
+  if (a.kind == "matrix") return matrix_work(a);
+  return step_work(a);
+}
+
 void bench(Arguments& a) {
   fill_in(a);
   set_threads(a.threads);
-  const auto work = a.kind == "vae" ? vae_work(a) : a.kind == "sample" ? sample_work(a) : step_work(a);
+  const auto work = find_work(a);
   work();  // the first run also sets up what later ones find
   Parts least;
   std::vector<double> totals;
@@ -191,8 +211,8 @@ void bench(Arguments& a) {
 
 void add_bench(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  app.add_option("kind", a->kind, "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps with guidance")
-      ->required()->check(CLI::IsMember({"step", "embedded", "vae", "sample"}))->type_name("KIND");
+  app.add_option("kind", a->kind, "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps with guidance; matrix: the product of two matrices of 2048 x 2048")
+      ->required()->check(CLI::IsMember({"step", "embedded", "vae", "sample", "matrix"}))->type_name("KIND");
   app.add_flag("--json", a->json, "one JSON object instead of lines");
   app.add_option("--model", a->model, "sd15 (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")->type_name("sd15|DIR");
   app.add_option("--latent", a->latent, "side of the latents; default 64, embedded 16")->check(CLI::Range(1, 1024))->type_name("N");

@@ -118,6 +118,14 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   return aligned;
 }
 
+void SafetensorsFile::forget(const std::string& name) const {
+  const auto& entry = state_->entry(name);
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto data = reinterpret_cast<uintptr_t>(state_->mapping->data) + state_->header.data_start;
+  const uintptr_t begin = (data + entry.begin + page - 1) / page * page, end = (data + entry.end) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // whole pages: neighbours share the others
+}
+
 void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {
   struct Item {
     std::string name, dtype;

@@ -31,6 +31,9 @@ class SafetensorsFile {
   // A view into the mapping, which lives as long as any of its tensors. Copy-on-write: writing to it never reaches
   // the file. FormatError when the name is missing or the dtype has no tensor type here.
   Tensor tensor(const std::string& name) const;
+  // Hands the tensor's pages back to the system once it was copied, so that a loading model is not held twice. What was
+  // written to its views is lost; a later read finds the file's bytes again.
+  void forget(const std::string& name) const;
   const Metadata& metadata() const;
   const std::filesystem::path& path() const;
 

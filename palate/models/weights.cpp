@@ -61,6 +61,7 @@ void take(Tensor& parameter, const SafetensorsFile& file, const std::string& key
   const Tensor source = file.tensor(key);
   check<FormatError>(source.is_floating_point(), file.path().string(), ": tensor '", name, "': expected floating point, found ", file.dtype(key));
   Tensor value = source.to(torch::TensorOptions().dtype(options.dtype).device(options.device), /*non_blocking=*/false, /*copy=*/true).view(expected);
+  file.forget(key);
   parameter.set_data(value);
   parameter.set_requires_grad(false);
 }

@@ -128,9 +128,9 @@ Tensor Pipeline::to_latents(const Posterior& posterior, const Tensor& noise) con
 Tensor Pipeline::decode(const Tensor& latents) {
   const torch::NoGradGuard no_grad;
   Autoencoder& model = autoencoder();
-  // A few pictures at a time: the decoder's activations at full size are its memory peak.
+  // One large picture at a time, or a few small: at full size the decoder's activations are the memory peak of a run.
   const int64_t pixels = latents.size(2) * latents.size(3) * model.factor() * model.factor();
-  const int64_t at_once = std::max<int64_t>(1, (int64_t{1} << 19) / pixels);
+  const int64_t at_once = std::max<int64_t>(1, (int64_t{1} << 18) / pixels);
   std::vector<Tensor> pictures;
   for (const auto& part : (latents.to(state_->options.device, torch::kFloat32) / model.scaling_factor()).split(at_once)) {
     pictures.push_back((model.decode(part).to(torch::kFloat32) / 2 + 0.5).clamp(0, 1));

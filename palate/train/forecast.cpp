@@ -10,6 +10,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "palate/adapters/lora_names.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -23,10 +24,10 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int64_t program_bytes = 400'000'000;  // libtorch, the program, the allocator's slack
-constexpr double efficiency = 0.5;              // of the matrix rate that a U-Net's pass reaches
+constexpr int64_t program_bytes = 250'000'000;  // libtorch, the program, the allocator's slack
+constexpr double efficiency = 0.68;             // of the matrix rate that a U-Net's pass reaches
 constexpr double layer_seconds = 1.2e-3;        // of a residual or transformer block besides its products: norms, dispatch
-constexpr double slack = 1.15;                  // measured peak over the walk's sum
+constexpr double slack_bf16 = 1.05, slack_float32 = 1.6;  // measured peak over the walk's sum; bf16 has kernels that keep less
 
 struct Shapes {
   std::vector<std::pair<std::string, std::vector<int64_t>>> unet;
@@ -81,19 +82,25 @@ Shapes read_shapes(const RunConfig& config) {
   return shapes;
 }
 
-bool meant(const LoraConfig& lora, const std::string& layer) {
-  return std::any_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) {
-    return target.find('*') != std::string::npos || layer == target || layer.ends_with("." + target);
-  });
-}
+struct Adapted {
+  int64_t numbers = 0;   // of the adapters' weights
+  double convolutions = 0;  // the share of the residual blocks' convolutions that have one
+};
 
-int64_t adapter_numbers(const Shapes& shapes, const LoraConfig& lora) {
-  int64_t count = 0;
+Adapted adapted_by(const LoraConfig& lora, const Shapes& shapes) {
+  Adapted found;
+  double convolutions = 0;
   for (const auto& [name, shape] : shapes.unet) {
     if (shape.size() < 2 || !name.ends_with(".weight")) continue;
-    if (meant(lora, name.substr(0, name.size() - 7))) count += lora.rank * (shape[0] + numbers(shape) / shape[0]);
+    const std::string layer = name.substr(0, name.size() - 7);
+    const bool residual = layer.ends_with(".conv1") || layer.ends_with(".conv2");
+    convolutions += residual;
+    if (std::none_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) { return matches_target(layer, target); })) continue;
+    found.numbers += lora.rank * (shape[0] + numbers(shape) / shape[0]);
+    found.convolutions += residual;
   }
-  return count;
+  found.convolutions /= std::max(convolutions, 1.0);
+  return found;
 }
 
 double processor_seconds() {
@@ -143,21 +150,36 @@ int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   return latents + pairs * shapes.tokens * shapes.context * width + errors;
 }
 
+// While the caches are built: the text encoder, the autoencoder and its activations for one picture.
+int64_t encoding_bytes(const Shapes& shapes) {
+  const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
+  return shapes.encoder_bytes + 8 * 4 * shapes.vae_width * pixels;
+}
+
+// While grids of sample.prompts are drawn: the same to decode, as many pictures at a time as Pipeline::decode takes.
+int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes) {
+  if (config.sample.prompts.empty()) return 0;
+  const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
+  const int64_t at_once = std::clamp<int64_t>((int64_t{1} << 18) / pixels, 1, static_cast<int64_t>(config.sample.prompts.size()));
+  return shapes.encoder_bytes + 13 * 4 * shapes.vae_width * pixels * at_once;
+}
+
 void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const Roles roles = roles_of(config);
   const int64_t width = config.train.dtype == "bf16" ? 2 : 4;
-  const int64_t trained = config.full ? shapes.unet_numbers : adapter_numbers(shapes, config.lora);
+  const Adapted lora = adapted_by(config.lora, shapes);
+  const int64_t trained = config.full ? shapes.unet_numbers : lora.numbers;
   it.weights_bytes = shapes.unet_numbers * width * (roles.second_copy ? 2 : 1);
   const int64_t masters = !config.full ? trained * 4 : width == 2 ? trained * 4 : 0;
   const int64_t ema = config.train.ema > 0 ? trained * 4 : 0;
   it.optimizer_bytes = masters + ema + AdamW::state_bytes(trained) + trained * 4;  // and the gradients
   const UnetCost& cost = shapes.cost;
-  const int64_t adapted = cost.saved_frozen + (meant(config.lora, "resnets.0.conv1") ? cost.conv_inputs : 0);
+  const int64_t adapted = cost.saved_frozen + static_cast<int64_t>(lora.convolutions * static_cast<double>(cost.conv_inputs));
   const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
+  const double slack = width == 2 ? slack_bf16 : slack_float32;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
-  const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  const int64_t encoding = shapes.encoder_bytes + 8 * 4 * shapes.vae_width * pixels;  // while the caches are built
-  it.peak_bytes = program_bytes + std::max(it.weights_bytes + it.optimizer_bytes + it.activation_bytes, encoding);
+  const int64_t held = it.weights_bytes + it.optimizer_bytes;
+  it.peak_bytes = program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes), held + sampling_bytes(config, shapes)});
 }
 
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {

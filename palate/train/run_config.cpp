@@ -45,7 +45,7 @@ void TrainConfig::visit(Fields& f) {
 
 void SampleConfig::visit(Fields& f) {
   f("prompts", prompts, "fixed prompts of the grids that are drawn while training; empty: no grids", {.aliases = {"validation_prompt"}});
-  f("every", every, "steps between grids; 0: one before the first step and one at the end", {.min = 0, .max = 1e12});
+  f("every", every, "steps between grids; 0: only one before the first step and one at the end (none without prompts)", {.min = 0, .max = 1e12});
   f("steps", steps, "sampling steps of a picture", {.min = 1, .max = 1e6});
   f("guidance_scale", guidance_scale, "classifier-free guidance; 1 or less: off");
   f("sampler", sampler, "ddpm, ddim, euler; empty: the model folder's own");

@@ -36,7 +36,7 @@ struct TrainConfig {
 
 struct SampleConfig {
   std::vector<std::string> prompts;     // fixed prompts for grids while training; empty: none are drawn
-  int64_t every = 0;                    // steps between grids; 0: only at the end
+  int64_t every = 0;                    // steps between grids; 0: only before the first step and at the end
   int64_t steps = 25;
   double guidance_scale = 7.5;
   std::string sampler;

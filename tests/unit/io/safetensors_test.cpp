@@ -68,6 +68,18 @@ TEST_CASE("safetensors: tensors outlive the file object, and writing to them nev
   CHECK(read_file(path) == before);
 }
 
+TEST_CASE("safetensors: forget hands a tensor's pages back, and no neighbour's") {
+  const fs::path file = fresh_folder("forget") / "x.safetensors";
+  save_safetensors(file, {{"a", torch::full({100'003}, 1.f)}, {"b", torch::full({100'003}, 2.f)}});
+  const SafetensorsFile read(file);
+  const Tensor a = read.tensor("a"), b = read.tensor("b");
+  a.fill_(3);  // private pages: they differ from the file's for as long as they are held
+  b.fill_(4);
+  read.forget("a");
+  CHECK(a[50'000].item<float>() == 1);
+  CHECK((b == 4).all().item<bool>());
+}
+
 TEST_CASE("safetensors: non-contiguous tensors, and overwriting the file that a tensor was read from") {
   const fs::path path = fresh_folder("layout") / "a.safetensors";
   const Tensor value = torch::arange(6, torch::kFloat32).reshape({2, 3}).t();
