@@ -9,13 +9,12 @@
 
 namespace palate {
 
-DiscreteSampler::DiscreteSampler(const Json& json) {
+DiscreteSampler::DiscreteSampler(const Json& json, const BetaDefaults& betas) {
   const SchedulerConfig config(json);
   config.refuse("thresholding");
-  const NoiseSchedule schedule(json);
-  const Tensor products = schedule.alphas_cumprod().contiguous();
+  const Tensor products = (1 - config.betas(betas)).cumprod(0).contiguous();
   alphas_cumprod_.assign(products.data_ptr<float>(), products.data_ptr<float>() + products.numel());
-  prediction_ = schedule.prediction();
+  prediction_ = config.prediction();
   spacing_ = read_spacing(config, "leading");
   if (config.flag("clip_sample", true)) clip_ = config.number("clip_sample_range", 1.0);
 }
@@ -30,6 +29,11 @@ void DiscreteSampler::set_timesteps(int64_t count) {
 void DiscreteSampler::use_timesteps(std::vector<int64_t> steps) {
   steps_ = std::move(steps);
   timesteps_ = torch::tensor(steps_, torch::kInt64);
+}
+
+Tensor DiscreteSampler::add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const {
+  const float product = alpha_cumprod(timestep(index));
+  return std::sqrt(product) * clean.to(torch::kFloat32) + std::sqrt(1 - product) * noise.to(clean.device(), torch::kFloat32);
 }
 
 int64_t DiscreteSampler::timestep(int64_t index) const {

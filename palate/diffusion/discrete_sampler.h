@@ -1,4 +1,4 @@
-// What the variance-preserving samplers (DDPM, DDIM, PNDM) share: whole timesteps, unit starting noise, an input as it is.
+// What the variance-preserving samplers (DDPM, DDIM, PNDM, LCM) share: whole timesteps, unit starting noise, an input as it is.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,12 @@ namespace palate {
 
 class DiscreteSampler : public Sampler {
  public:
-  explicit DiscreteSampler(const Json& json);
+  explicit DiscreteSampler(const Json& json, const BetaDefaults& betas = {});
   void set_timesteps(int64_t count) override;
   const Tensor& timesteps() const override { return timesteps_; }
   double init_noise_sigma() const override { return 1; }
   Tensor scale_model_input(const Tensor& x, int64_t) const override { return x; }
+  Tensor add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const override;
 
  protected:
   void use_timesteps(std::vector<int64_t> steps);

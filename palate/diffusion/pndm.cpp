@@ -6,15 +6,17 @@
 #include "palate/core/error.h"
 #include "palate/diffusion/discrete_sampler.h"
 #include "palate/diffusion/samplers.h"
+#include "palate/diffusion/step_order.h"
 
 namespace palate {
 namespace {
 
 // Adams-Bashforth over the last four predictions. The second evaluation repeats the second timestep to correct the first
-// step, so `count` steps take count + 1 evaluations, in order: step() must be called with index 0, 1, 2 ...
+// step, so `count` steps take count + 1 evaluations. From a later start the second evaluation corrects too, although its
+// timestep is no repetition there: as the reference does.
 class Pndm final : public DiscreteSampler {
  public:
-  explicit Pndm(const Json& json) : DiscreteSampler(json) {
+  explicit Pndm(const Json& json) : DiscreteSampler(json, {.rescales = false}) {
     const SchedulerConfig config(json);
     check<UsageError>(config.flag("skip_prk_steps", false),
                       "scheduler_config.json: PNDM with Runge-Kutta steps (skip_prk_steps false) is not supported: choose ddim");
@@ -29,24 +31,23 @@ class Pndm final : public DiscreteSampler {
     use_timesteps(std::move(steps));
     history_.clear();
     first_ = Tensor();
-    expected_ = 0;
+    order_.reset();
   }
 
   bool stochastic() const override { return false; }
 
   Tensor step(const Tensor& predicted, int64_t index, const Tensor& x_t, const Tensor&) override {
-    check(index == expected_, "pndm: steps must be taken in order: expected step ", expected_, ", found ", index);
-    ++expected_;
+    const int64_t evaluation = order_.next("pndm", index);
     const int64_t stride = spacing_.total / count_;
     int64_t t = timestep(index), previous = t - stride;
     Tensor x = x_t.to(torch::kFloat32), output = predicted.to(torch::kFloat32);
-    if (index == 1) {
+    if (evaluation == 1) {
       previous = t;
       t += stride;
       output = (output + history_.back()) / 2;
       x = first_;
     } else {
-      if (index == 0) first_ = x;
+      if (evaluation == 0) first_ = x;
       history_.push_back(output);
       if (history_.size() > 4) history_.pop_front();
       output = blend();
@@ -76,7 +77,7 @@ class Pndm final : public DiscreteSampler {
 
   std::deque<Tensor> history_;
   Tensor first_;
-  int64_t expected_ = 0;
+  StepOrder order_;
   float final_ = 1;
 };
 

@@ -16,12 +16,19 @@ class Sampler {
  public:
   virtual ~Sampler() = default;
   virtual void set_timesteps(int64_t count) = 0;
-  virtual const Tensor& timesteps() const = 0;               // [count], what the network is told (int64 or float32)
+  virtual const Tensor& timesteps() const = 0;               // [evaluations], what the network is told (int64 or float32)
   virtual double init_noise_sigma() const = 0;
   virtual Tensor scale_model_input(const Tensor& x, int64_t index) const = 0;
-  // One step from timesteps()[index]. `noise` (unit variance, shape of x) is used by stochastic samplers only.
+  // One step from timesteps()[index]. `noise` (unit variance, shape of x) is used by stochastic samplers only. The first
+  // step after set_timesteps may be at any index (diffusers' set_begin_index: a picture that is edited starts late); from
+  // there samplers with a memory want every index in turn.
   virtual Tensor step(const Tensor& predicted, int64_t index, const Tensor& x, const Tensor& noise) = 0;
   virtual bool stochastic() const = 0;
+  // What x is before step `index`, made from a clean latent and unit-variance noise of its shape: float32, in the scale
+  // of the sampler (starting noise times init_noise_sigma() is the other way to begin).
+  virtual Tensor add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const = 0;
+  // Evaluations for a step that set_timesteps counts: diffusers' img2img starts at index (steps left out) * order().
+  virtual int64_t order() const { return 1; }
 };
 
 // "ddpm" | "ddim" | "euler"; or "" for the one that the config's `_class_name` names. UsageError for any other.

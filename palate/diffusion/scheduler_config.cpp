@@ -23,7 +23,12 @@ SchedulerConfig::SchedulerConfig(const Json& json) : json_(json) {
   check<FormatError>(json.is_object(), where, "expected an object, found ", json.type_name());
 }
 
-bool SchedulerConfig::has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+bool SchedulerConfig::has(const char* key) const { return find(key) != nullptr; }
+
+const Json* SchedulerConfig::find(const char* key) const {
+  const auto at = json_.find(key);
+  return at == json_.end() || at->is_null() ? nullptr : &*at;
+}
 
 double SchedulerConfig::number(const char* key, double otherwise) const {
   if (!has(key)) return otherwise;
@@ -67,7 +72,7 @@ Prediction SchedulerConfig::prediction() const {
   return word == "epsilon" ? Prediction::epsilon : word == "sample" ? Prediction::sample : Prediction::v;
 }
 
-Tensor SchedulerConfig::betas() const {
+Tensor SchedulerConfig::betas(const BetaDefaults& otherwise) const {
   Tensor betas;
   if (has("trained_betas")) {
     const Json& list = json_["trained_betas"];
@@ -76,10 +81,10 @@ Tensor SchedulerConfig::betas() const {
     if (!numbers) wrong_type("trained_betas", "null or a list of numbers", list);
     betas = torch::tensor(list.get<std::vector<double>>(), torch::kFloat64).to(torch::kFloat32);
   } else {
-    const std::string schedule = choice("beta_schedule", "linear", {"linear", "scaled_linear", "squaredcos_cap_v2"});
-    betas = make_betas(schedule, number("beta_start", 0.0001), number("beta_end", 0.02), whole("num_train_timesteps", 1000));
+    const std::string schedule = choice("beta_schedule", otherwise.schedule, {"linear", "scaled_linear", "squaredcos_cap_v2"});
+    betas = make_betas(schedule, number("beta_start", otherwise.start), number("beta_end", otherwise.end), whole("num_train_timesteps", 1000));
   }
-  return flag("rescale_betas_zero_snr", false) ? rescale_zero_terminal_snr(betas) : betas;
+  return otherwise.rescales && flag("rescale_betas_zero_snr", false) ? rescale_zero_terminal_snr(betas) : betas;
 }
 
 void SchedulerConfig::refuse(const char* key) const {

@@ -12,6 +12,13 @@
 
 namespace palate {
 
+// What a class takes for keys that the config leaves out.
+struct BetaDefaults {
+  const char* schedule = "linear";
+  double start = 0.0001, end = 0.02;
+  bool rescales = true;  // whether the class knows rescale_betas_zero_snr; one that does not ignores it
+};
+
 class SchedulerConfig {
  public:
   explicit SchedulerConfig(const Json& json);  // keeps a reference: `json` must outlive it
@@ -25,8 +32,9 @@ class SchedulerConfig {
 
   int64_t steps() const;            // num_train_timesteps, or the number of trained_betas
   Prediction prediction() const;
-  Tensor betas() const;             // [T] float32, after rescale_betas_zero_snr
+  Tensor betas(const BetaDefaults& otherwise = {}) const;  // [T] float32, after rescale_betas_zero_snr
   void refuse(const char* key) const;  // UsageError when the flag is set: not supported
+  const Json* find(const char* key) const;  // null when missing or null
 
  private:
   const Json& json_;
