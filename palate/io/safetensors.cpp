@@ -1,13 +1,8 @@
 #include "palate/io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -15,36 +10,11 @@
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
+#include "palate/io/mapped_file.h"
 #include "palate/io/safetensors_header.h"
 
 namespace palate {
 namespace {
-
-struct Mapping {
-  char* data = nullptr;
-  size_t size = 0;
-  ~Mapping() {
-    if (data) munmap(data, size);
-  }
-};
-
-std::shared_ptr<Mapping> map_file(const std::filesystem::path& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  check<IoError>(file >= 0, path.string(), ": cannot be opened: ", std::strerror(errno));
-  struct stat info {};
-  fstat(file, &info);
-  auto mapping = std::make_shared<Mapping>();
-  mapping->size = static_cast<size_t>(info.st_size);
-  void* data =
-      mapping->size && S_ISREG(info.st_mode) ? mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0) : nullptr;
-  const int saved = errno;
-  close(file);
-  check<IoError>(data != MAP_FAILED, path.string(), ": cannot be mapped: ", std::strerror(saved));
-  check<FormatError>(data != nullptr, path.string(), ": is too short for a safetensors file (", mapping->size,
-                     " bytes), or no regular file");
-  mapping->data = static_cast<char*>(data);
-  return mapping;
-}
 
 const std::vector<std::pair<std::string, torch::ScalarType>>& dtypes() {
   static const std::vector<std::pair<std::string, torch::ScalarType>> table = {{"BOOL", torch::kBool},
@@ -70,7 +40,7 @@ const std::vector<std::pair<std::string, torch::ScalarType>>& dtypes() {
 
 struct SafetensorsFile::State {
   std::filesystem::path path;
-  std::shared_ptr<Mapping> mapping;
+  std::shared_ptr<MappedFile> mapping;
   SafetensorsHeader header;
   std::vector<std::string> names;
   std::unordered_map<std::string, size_t> index;
@@ -84,8 +54,8 @@ struct SafetensorsFile::State {
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
   state_->path = path;
-  state_->mapping = map_file(path);
-  state_->header = parse_safetensors_header({state_->mapping->data, state_->mapping->size}, state_->mapping->size, path.string());
+  state_->mapping = map_file(path, "safetensors file");
+  state_->header = parse_safetensors_header(state_->mapping->bytes(), state_->mapping->size(), path.string());
   for (size_t i = 0; i < state_->header.entries.size(); ++i) {
     state_->names.push_back(state_->header.entries[i].name);
     state_->index[state_->names.back()] = i;
@@ -102,16 +72,22 @@ std::string SafetensorsFile::dtype(const std::string& name) const { return state
 const Metadata& SafetensorsFile::metadata() const { return state_->header.metadata; }
 const std::filesystem::path& SafetensorsFile::path() const { return state_->path; }
 
+std::optional<c10::ScalarType> torch_type(const std::string& dtype) {
+  for (const auto& [name, type] : dtypes()) {
+    if (name == dtype) return type;
+  }
+  return {};
+}
+
 Tensor SafetensorsFile::tensor(const std::string& name) const {
   const auto& entry = state_->entry(name);
-  const auto& table = dtypes();
-  const auto kind = std::find_if(table.begin(), table.end(), [&](const auto& line) { return line.first == entry.dtype; });
-  check<FormatError>(kind != table.end(), state_->path.string(), ": tensor '", name, "' has dtype ", entry.dtype,
+  const auto kind = torch_type(entry.dtype);
+  check<FormatError>(kind.has_value(), state_->path.string(), ": tensor '", name, "' has dtype ", entry.dtype,
                      ", which libtorch has no type for");
-  char* data = state_->mapping->data + state_->header.data_start + entry.begin;
+  char* data = state_->mapping->data() + state_->header.data_start + entry.begin;
   const auto keep = state_->mapping;  // the mapping lives as long as any of its tensors
   Tensor view = torch::from_blob(
-      data, entry.shape, [keep](void*) {}, torch::TensorOptions().dtype(kind->second));
+      data, entry.shape, [keep](void*) {}, torch::TensorOptions().dtype(*kind));
   if (reinterpret_cast<uintptr_t>(data) % view.element_size() == 0) return view;
   Tensor aligned = torch::empty(entry.shape, view.options());  // files of other writers may lie at odd addresses
   std::memcpy(aligned.data_ptr(), data, aligned.nbytes());
@@ -120,10 +96,7 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
 
 void SafetensorsFile::forget(const std::string& name) const {
   const auto& entry = state_->entry(name);
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto data = reinterpret_cast<uintptr_t>(state_->mapping->data) + state_->header.data_start;
-  const uintptr_t begin = (data + entry.begin + page - 1) / page * page, end = (data + entry.end) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // whole pages: neighbours share the others
+  state_->mapping->forget(state_->header.data_start + entry.begin, state_->header.data_start + entry.end);
 }
 
 void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {

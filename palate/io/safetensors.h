@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ class SafetensorsFile {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// libtorch's type for a header's dtype ("F32"); empty when it has none.
+std::optional<c10::ScalarType> torch_type(const std::string& dtype);
 
 // Writes the file under a temporary name, syncs, renames. Tensors are brought to the CPU and made contiguous.
 void save_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata = {});

@@ -9,6 +9,7 @@
 namespace palate::fuzz {
 
 void safetensors(std::string_view bytes);
+void pickle(std::string_view bytes);
 void json(std::string_view bytes);
 void image(std::string_view bytes);
 void parquet(std::string_view bytes);

@@ -118,6 +118,20 @@ TEST_CASE("fuzz: safetensors headers") {
   CHECK(result.refused > 1000);
 }
 
+TEST_CASE("fuzz: files of torch.save") {
+  std::vector<std::string> seeds;
+  for (const char* name : {"views.ckpt", "views_old.ckpt", "nested.bin", "protocol4_old.bin", "list.pt"}) {
+    seeds.push_back(read_text(golden(std::string("pickle/") + name)));
+  }
+  const auto result = replay(fuzz::pickle, seeds,
+                             {"(", "]", "}", "t", "\x85", "\x86", "\x87", "R", "b", "e", "u", "Q", "h\x02", "q\x01", "2", "N", std::string("K\0", 2),
+                              "J\xff\xff\xff\xff", "J\xff\xff\xff\x7f", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", "cos\nsystem\n", "PK\x01\x02",
+                              "PK\x05\x06", "."},
+                             20000);
+  CHECK(result.accepted > 100);
+  CHECK(result.refused > 5000);
+}
+
 TEST_CASE("fuzz: JSON") {
   const std::string config =
       R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, "none": null, "s": "\u00e9\ud83d\ude00"})";
