@@ -61,11 +61,14 @@ Lora& Lora::operator=(Lora&&) noexcept = default;
 
 void Lora::remove() {
   for (auto& item : state_->layers) std::erase(item.layer->adapters, std::static_pointer_cast<Adapter>(item.adapter));
+  for (auto& item : state_->dense) std::erase(item.layer->adapters, std::static_pointer_cast<Adapter>(item.adapter));
   state_->layers.clear();
+  state_->dense.clear();
 }
 
 void Lora::set_weight(double weight) {
   for (auto& item : state_->layers) item.adapter->weight = weight;
+  for (auto& item : state_->dense) item.adapter->weight = weight;
 }
 
 std::vector<std::pair<std::string, Tensor>> Lora::parameters() const {
@@ -85,6 +88,6 @@ void Lora::set_dropout_draw(uint64_t seed, const std::vector<uint64_t>& sample_i
 
 void Lora::set_training(bool on) { state_->draw->training = on; }
 
-int64_t Lora::layers() const { return static_cast<int64_t>(state_->layers.size()); }
+int64_t Lora::layers() const { return static_cast<int64_t>(state_->layers.size() + state_->dense.size()); }
 
 }  // namespace palate

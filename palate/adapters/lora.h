@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "palate/adapters/model_layers.h"
 #include "palate/config/fields.h"
 #include "palate/core/tensor.h"
 #include "palate/io/safetensors.h"
@@ -17,6 +18,8 @@ class Module;
 }
 
 namespace palate {
+
+struct LoraFile;
 
 struct LoraConfig {
   int64_t rank = 8;
@@ -33,8 +36,11 @@ class Lora {
   // Hangs fresh adapters on every layer whose name ends with a target (or matches it, `*` being any text). A ~ N(0, 1/rank^2)
   // as peft's "gaussian", keyed by `seed` and the layer's name; B = 0. UsageError when a target matches no layer.
   static Lora inject(torch::nn::Module& model, const LoraConfig& config, uint64_t seed);
-  // From a file in any spelling that formats.md 7.3 lists for Linear and Conv2d. UsageError names keys that found no home.
+  // From a file in any spelling that formats.md 7.3 lists for Linear and Conv2d, DoRA and LoCon among them. UsageError names keys that
+  // found no home, and refuses a file that also adapts another component: for those, read_lora and hang each component's part.
   static Lora load(torch::nn::Module& model, const std::filesystem::path& file, double weight = 1.0);
+  // One component's part of what read_lora gave. At a weight between 0 and 1 a DoRA goes linearly from the base to its own.
+  static Lora hang(torch::nn::Module& model, const LoraFile& lora, const std::string& component, double weight = 1.0);
 
   ~Lora();
   Lora(Lora&&) noexcept;
@@ -58,5 +64,11 @@ class Lora {
   explicit Lora(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// "unet", or "text_encoder" for a model whose layers are called as CLIP's are.
+std::string lora_component(torch::nn::Module& model);
+
+// What read_lora needs to know of a model that is in memory.
+LayerShapes adaptable_shapes(torch::nn::Module& model);
 
 }  // namespace palate

@@ -22,6 +22,14 @@ Tensor LoraAdapter::delta(const Tensor& input) {
   return at::conv2d(layer_.with_weight(x, a), b);               // [B, in, H, W] -> [B, r, h, w] -> [B, out, h, w]
 }
 
+DenseAdapter::DenseAdapter(const Adaptable& layer, Tensor update) : layer_(layer), update_(std::move(update)) {}
+
+Tensor DenseAdapter::delta(const Tensor& input) {
+  const Tensor update = update_.to(input.scalar_type());
+  const Tensor out = update.dim() == 2 ? at::linear(input, update) : layer_.with_weight(input, update);
+  return weight == 1 ? out : out * weight;
+}
+
 Tensor LoraAdapter::dropped(const Tensor& input) const {
   const auto count = static_cast<int64_t>(draw->ids.size());
   check(count > 0 && input.size(0) % count == 0, "LoRA dropout: the batch has ", input.size(0), " rows, but ", count,

@@ -37,6 +37,24 @@ class LoraAdapter : public Adapter {
   uint64_t name_hash_;
 };
 
+// An update that is no product of two small matrices (DoRA): kept whole, in the layer's own type.
+class DenseAdapter : public Adapter {
+ public:
+  DenseAdapter(const Adaptable& layer, Tensor update);
+  Tensor delta(const Tensor& input) override;
+
+  double weight = 1;
+
+ private:
+  const Adaptable& layer_;
+  Tensor update_;
+};
+
+struct DenseLayer {
+  Adaptable* layer;
+  std::shared_ptr<DenseAdapter> adapter;
+};
+
 struct LoraLayer {
   std::string name;  // "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
   Adaptable* layer;
@@ -46,6 +64,7 @@ struct LoraLayer {
 struct Lora::State {
   LoraConfig config;
   std::vector<LoraLayer> layers;  // in the model's order
+  std::vector<DenseLayer> dense;  // frozen: not among the parameters
   std::shared_ptr<DropoutDraw> draw = std::make_shared<DropoutDraw>();
 
   // Makes the adapter and hangs it on the layer.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "palate/core/error.h"
+
 namespace palate {
 namespace {
 
@@ -12,13 +14,15 @@ struct Ending {
 constexpr Ending endings[] = {
     {".lora_down.weight", LoraRole::down},
     {".lora_up.weight", LoraRole::up},
+    {".lora_mid.weight", LoraRole::mid},
+    {".dora_scale", LoraRole::magnitude},
     {".lora.down.weight", LoraRole::down},
     {".lora.up.weight", LoraRole::up},
     {".lora_linear_layer.down.weight", LoraRole::down},
     {".lora_linear_layer.up.weight", LoraRole::up},
     {".alpha", LoraRole::alpha},
 };
-// The processor spelling: "attn1.processor.to_q_lora.down.weight".
+// The processor spelling: "attn1.processor.to_q_lora.down.weight", or without "processor".
 constexpr Ending processor_endings[] = {{"_lora.down.weight", LoraRole::down}, {"_lora.up.weight", LoraRole::up}};
 
 bool drop_end(std::string_view& text, std::string_view end) {
@@ -36,8 +40,9 @@ bool drop_start(std::string_view& text, std::string_view start) {
 // ".lora_A.weight" or, with the adapter's name as peft keeps it in memory, ".lora_A.default.weight".
 std::optional<LoraRole> drop_peft_end(std::string_view& key) {
   std::string_view rest = key;
-  if (!drop_end(rest, ".weight")) return std::nullopt;
-  for (const Ending& half : {Ending{".lora_A", LoraRole::down}, Ending{".lora_B", LoraRole::up}}) {
+  const bool weight = drop_end(rest, ".weight");
+  for (const Ending& half : {Ending{".lora_A", LoraRole::down}, Ending{".lora_B", LoraRole::up}, Ending{".lora_magnitude_vector", LoraRole::magnitude}}) {
+    if (!weight && half.role != LoraRole::magnitude) continue;  // of which peft's files have both forms
     const size_t at = rest.rfind(half.text);
     if (at == std::string_view::npos) continue;
     const std::string_view adapter = rest.substr(at + half.text.size());
@@ -53,22 +58,37 @@ struct Split {
   LoraRole role;
 };
 
+// "...attn1.processor.to_q" -> "...attn1.to_q", "...self_attn.to_out" -> "...self_attn.out_proj". "" where there is no such layer.
+std::string processor_layer(std::string_view path) {
+  const size_t dot = path.rfind('.');
+  if (dot == std::string_view::npos) return "";
+  const std::string_view projection = path.substr(dot + 1);
+  std::string_view parent = path.substr(0, dot);
+  if (projection != "to_q" && projection != "to_k" && projection != "to_v" && projection != "to_out") return "";
+  drop_end(parent, ".processor");
+  if (parent.ends_with("self_attn")) return concat(parent, ".", projection.substr(3), "_proj");
+  return concat(parent, ".", projection, projection == "to_out" ? ".0" : "");
+}
+
 std::optional<Split> split(std::string_view key) {
   std::string_view module = key;
   if (const auto role = drop_peft_end(module)) return Split{std::string(module), *role};
   for (const Ending& ending : endings) {
     if (drop_end(module, ending.text)) return Split{std::string(module), ending.role};
   }
-  constexpr std::string_view processor = ".processor.";
   for (const Ending& ending : processor_endings) {
     if (!drop_end(module, ending.text)) continue;
-    const size_t at = module.rfind(processor);
-    if (at == std::string_view::npos) return std::nullopt;
-    std::string_view projection = module.substr(at + processor.size());
-    std::string name = std::string(module.substr(0, at)) + "." + std::string(projection);
-    return Split{projection == "to_out" ? name + ".0" : name, ending.role};
+    const std::string layer = processor_layer(module);
+    if (layer.empty()) return std::nullopt;
+    return Split{layer, ending.role};
   }
   return std::nullopt;
+}
+
+std::string underscores(std::string_view dotted) {
+  std::string name(dotted);
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
 }
 
 bool glob(std::string_view text, std::string_view pattern) {
@@ -92,28 +112,60 @@ bool glob(std::string_view text, std::string_view pattern) {
 
 }  // namespace
 
-std::string kohya_name(std::string_view module) {
-  std::string name = "lora_unet_" + std::string(module);
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
+std::string kohya_name(std::string_view component, std::string_view module, bool two_text_encoders) {
+  std::string prefix = "lora_unet_";
+  if (component == "text_encoder") prefix = two_text_encoders ? "lora_te1_" : "lora_te_";
+  if (component == "text_encoder_2") prefix = "lora_te2_";
+  return prefix + underscores(module);
 }
 
-LoraNames::LoraNames(const std::vector<std::string>& modules) {
-  for (size_t i = 0; i < modules.size(); ++i) {
-    dotted_[modules[i]] = i;
-    underscored_[kohya_name(modules[i])] = i;
+LoraNames::LoraNames() {
+  for (const auto& [component, layers] : stable_diffusion_layers()) add(component, layers);
+}
+
+LoraNames::LoraNames(const ModelLayers& model) {
+  for (const auto& [component, layers] : stable_diffusion_layers()) {
+    if (!model.contains(component)) add(component, layers);
+  }
+  for (const auto& [component, layers] : model) {
+    add(component, layers);
+    known_[component] = layers;
   }
 }
 
-std::optional<LoraKey> LoraNames::find(std::string_view key) const {
+void LoraNames::add(const std::string& component, const LayerShapes& layers) {
+  for (const auto& [layer, shape] : layers) underscored_[component + "_" + underscores(layer)] = {component, layer};
+  if (component != "unet") return;
+  for (const auto& [layer, name] : sgm_names(layers)) underscored_.try_emplace("unet_" + underscores(name), Home{component, layer});
+  // Without a model, a block may or may not have attentions.
+  for (const auto& [layer, shape] : layers) {
+    if (layer.find("upsamplers") != std::string::npos) underscored_.try_emplace("unet_" + underscores(sgm_name(layer, 2, false)), Home{component, layer});
+  }
+}
+
+std::optional<LoraKey> LoraNames::find(std::string_view key, std::string_view unprefixed) const {
   const auto parts = split(key);
-  if (!parts) return std::nullopt;
-  if (const auto home = underscored_.find(parts->module); home != underscored_.end()) return LoraKey{home->second, parts->role};
+  if (!parts || parts->module.empty()) return std::nullopt;
   std::string_view module = parts->module;
+  for (const auto& [kohya, component] : {std::pair{"lora_unet_", "unet_"}, {"lora_te_", "text_encoder_"}, {"lora_te1_", "text_encoder_"}, {"lora_te2_", "text_encoder_2_"}}) {
+    if (!module.starts_with(kohya)) continue;
+    drop_start(module, kohya);
+    const auto home = underscored_.find(concat(component, module));
+    if (home == underscored_.end()) return std::nullopt;
+    return LoraKey{home->second.component, home->second.module, parts->role};
+  }
   drop_start(module, "base_model.model.");
-  drop_start(module, "unet.");
-  if (const auto home = dotted_.find(module); home != dotted_.end()) return LoraKey{home->second, parts->role};
-  return std::nullopt;
+  std::string component;
+  for (const auto& name : lora_components()) {
+    if (module.starts_with(name + ".")) component = name;
+  }
+  if (!component.empty()) module.remove_prefix(component.size() + 1);
+  else if (!unprefixed.empty()) component = unprefixed;
+  else component = module.starts_with("text_model.") ? "text_encoder" : "unet";
+  if (module.empty() || module.front() == '.' || module.back() == '.') return std::nullopt;
+  const auto known = known_.find(component);
+  if (known != known_.end() && !known->second.contains(module)) return std::nullopt;
+  return LoraKey{component, std::string(module), parts->role};
 }
 
 bool matches_target(std::string_view name, std::string_view target) {
