@@ -10,16 +10,34 @@
 namespace palate {
 namespace {
 
+constexpr const char* dpm_class = "DPMSolverMultistepScheduler";
+// The spacings of noise levels exclude each other, so a name that says one says that the others are off.
+constexpr const char* dpm_options[] = {
+    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
+};
+
 struct Entry {
   const char* name;
   const char* class_name;  // diffusers'
   std::unique_ptr<Sampler> (*make)(const Json&);
+  const char* says = "{}";  // the options that the name sets
 };
 constexpr Entry entries[] = {
     {"ddpm", "DDPMScheduler", make_ddpm},
     {"ddim", "DDIMScheduler", make_ddim},
     {"euler", "EulerDiscreteScheduler", make_euler},
     {"pndm", "PNDMScheduler", make_pndm},
+    {"euler_a", "EulerAncestralDiscreteScheduler", make_euler_ancestral},
+    {"heun", "HeunDiscreteScheduler", make_heun},
+    {"dpm++_2m", dpm_class, make_dpm_solver, dpm_options[0]},
+    {"dpm++_2m_sde", dpm_class, make_dpm_solver, dpm_options[1]},
+    {"dpm++_2m_karras", dpm_class, make_dpm_solver, dpm_options[2]},
+    {"dpm++_2m_sde_karras", dpm_class, make_dpm_solver, dpm_options[3]},
+    {"unipc", "UniPCMultistepScheduler", make_unipc},
+    {"lcm", "LCMScheduler", make_lcm},
 };
 
 // Lin et al., 2023, section 3.4: guided predictions brought part of the way back to the conditional one's spread.
@@ -62,10 +80,14 @@ std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& sched
     wanted = scheduler_config["_class_name"].get<std::string>();
   }
   for (const auto& entry : entries) {
-    if (wanted == (own ? entry.class_name : entry.name)) return entry.make(scheduler_config);
+    if (wanted == entry.class_name) return entry.make(scheduler_config);
+    if (own || wanted != entry.name) continue;
+    Json config = scheduler_config;
+    if (config.is_object()) config.update(Json::parse(entry.says));
+    return entry.make(config);
   }
   if (own) fail<UsageError>("the model's own scheduler ", wanted, " is not supported: name a sampler (", one_of(sampler_names()), ")");
-  fail<UsageError>("no sampler is called '", name, "'", did_you_mean(name, sampler_names()), ": expected ", one_of(sampler_names()));
+  fail<UsageError>("no sampler is called '", name, "'", did_you_mean(name, sampler_names()), ": expected ", one_of(sampler_names()), ", or the name of diffusers' class");
 }
 
 std::vector<std::string> sampler_names() {

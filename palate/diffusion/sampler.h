@@ -31,7 +31,9 @@ class Sampler {
   virtual int64_t order() const { return 1; }
 };
 
-// "ddpm" | "ddim" | "euler"; or "" for the one that the config's `_class_name` names. UsageError for any other.
+// A name of sampler_names() or diffusers' class name; or "" for the one that the config's `_class_name` names. UsageError
+// for any other. A short name sets the options that it says (dpm++_2m_karras: algorithm_type, solver_order and
+// use_karras_sigmas) and keeps the rest of the config, as diffusers' from_config does.
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& scheduler_config);
 std::vector<std::string> sampler_names();
 

@@ -16,4 +16,15 @@ std::unique_ptr<Sampler> make_euler(const Json& config);
 // Liu et al., 2022, in the form that SD1.x and SD2.x ship: linear multistep only (skip_prk_steps).
 std::unique_ptr<Sampler> make_pndm(const Json& config);
 
+// Euler with noise at each step; with trailing spacing what SD-Turbo and SDXL-Turbo are sampled by.
+std::unique_ptr<Sampler> make_euler_ancestral(const Json& config);
+// Karras et al., 2022, algorithm 1: two evaluations a step.
+std::unique_ptr<Sampler> make_heun(const Json& config);
+// Lu et al., 2022 (2206.00927, 2211.01095): DPM-Solver and DPM-Solver++, ODE and SDE, of order 1 to 3.
+std::unique_ptr<Sampler> make_dpm_solver(const Json& config);
+// Zhao et al., 2023 (2302.04867).
+std::unique_ptr<Sampler> make_unipc(const Json& config);
+// Luo et al., 2023 (2310.04378): latent consistency models.
+std::unique_ptr<Sampler> make_lcm(const Json& config);
+
 }  // namespace palate

@@ -91,6 +91,10 @@ void SchedulerConfig::refuse(const char* key) const {
   check<UsageError>(!flag(key, false), where, key, " is true, which Palate does not support: set it to false or choose another scheduler");
 }
 
+void SchedulerConfig::refuse_given(const char* key) const {
+  check<UsageError>(!has(key), where, key, " is set, which Palate does not support: set it to null or choose another scheduler");
+}
+
 std::vector<double> linspace(double start, double stop, int64_t count) {
   std::vector<double> values;
   const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
@@ -118,17 +122,27 @@ std::vector<double> spaced_timesteps(const Spacing& spacing, int64_t count) {
     const int64_t ratio = total / count;
     for (int64_t i = count - 1; i >= 0; --i) steps.push_back(static_cast<double>(i * ratio + spacing.offset));
   } else {
-    // numpy.arange(total, 0, -ratio): its length is the rounded-up quotient. Where rounding makes that one too many, the
-    // surplus step would be at timestep -1: it is left out.
-    const double start = static_cast<double>(total), ratio = start / static_cast<double>(count);
-    const double delta = (start - ratio) - start;
-    const auto length = static_cast<int64_t>(std::ceil(start / ratio));
-    for (int64_t i = 0; i < std::min(length, count); ++i) steps.push_back(std::nearbyint(start + static_cast<double>(i) * delta) - 1);
+    steps = trailing_timesteps(total, total, count);
   }
-  const bool inside = steps.front() < static_cast<double>(total) && steps.back() >= 0;
-  check<UsageError>(inside, "sampler: ", count, " steps with steps_offset ", spacing.offset, " start at timestep ", steps.front(),
-                    ", but the schedule has only 0 to ", total - 1, ": ask for fewer steps");
+  check_inside(spacing, count, steps);
   return steps;
+}
+
+std::vector<double> trailing_timesteps(int64_t last, int64_t total, int64_t count) {
+  // The length is the rounded-up quotient. Where rounding makes that one too many, the surplus step would be at
+  // timestep -1: it is left out.
+  const double start = static_cast<double>(last), ratio = static_cast<double>(total) / static_cast<double>(count);
+  const double delta = (start - ratio) - start;
+  const auto length = static_cast<int64_t>(std::ceil(start / ratio));
+  std::vector<double> steps;
+  for (int64_t i = 0; i < std::min(length, count); ++i) steps.push_back(std::nearbyint(start + static_cast<double>(i) * delta) - 1);
+  return steps;
+}
+
+void check_inside(const Spacing& spacing, int64_t count, const std::vector<double>& steps) {
+  const bool inside = !steps.empty() && steps.front() < static_cast<double>(spacing.total) && steps.back() >= 0;
+  check<UsageError>(inside, "sampler: ", count, " steps with steps_offset ", spacing.offset, " start at timestep ",
+                    steps.empty() ? -1 : steps.front(), ", but the schedule has only 0 to ", spacing.total - 1, ": ask for fewer steps");
 }
 
 Estimate estimate(Prediction prediction, const Tensor& predicted, const Tensor& x_t, float a, float s) {

@@ -34,6 +34,7 @@ class SchedulerConfig {
   Prediction prediction() const;
   Tensor betas(const BetaDefaults& otherwise = {}) const;  // [T] float32, after rescale_betas_zero_snr
   void refuse(const char* key) const;  // UsageError when the flag is set: not supported
+  void refuse_given(const char* key) const;  // UsageError when the key is there and not null
   const Json* find(const char* key) const;  // null when missing or null
 
  private:
@@ -49,6 +50,9 @@ struct Spacing {
   int64_t total = 1000;
 };
 std::vector<double> spaced_timesteps(const Spacing& spacing, int64_t count);
+// numpy.arange(last, 0, -total / count), rounded, minus 1: at most `count`.
+std::vector<double> trailing_timesteps(int64_t last, int64_t total, int64_t count);
+void check_inside(const Spacing& spacing, int64_t count, const std::vector<double>& steps);  // UsageError when past the ends
 Spacing read_spacing(const SchedulerConfig& config, const std::string& otherwise);
 
 // numpy.linspace(start, stop, count), to the bit.

@@ -48,6 +48,13 @@ std::vector<double> SigmaTable::timesteps_of(const std::vector<double>& levels) 
   return steps;
 }
 
+std::vector<double> SigmaTable::even_logarithms(int64_t count) const {
+  const double most = log_levels_.back(), least = log_levels_.front();
+  std::vector<double> made;
+  for (const double share : linspace(0, 1, count)) made.push_back(std::exp(most + share * (least - most)));
+  return made;
+}
+
 std::vector<double> SigmaTable::respace(double largest, double smallest, int64_t count) const {
   const double most = sigma_max_ >= 0 ? sigma_max_ : largest, least = sigma_min_ >= 0 ? sigma_min_ : smallest;
   std::vector<double> made;

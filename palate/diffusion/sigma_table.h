@@ -21,7 +21,8 @@ class SigmaTable {
   std::vector<double> timesteps_of(const std::vector<double>& levels) const;
 
   bool respaced() const { return karras_ || exponential_; }
-  bool karras() const { return karras_; }
+  // `count` levels with even steps of the logarithm, over the whole schedule: use_lu_lambdas.
+  std::vector<double> even_logarithms(int64_t count) const;
   // `count` levels by use_karras_sigmas or use_exponential_sigmas, from `largest` to `smallest` unless the config has
   // sigma_max and sigma_min.
   std::vector<double> respace(double largest, double smallest, int64_t count) const;

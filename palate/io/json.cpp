@@ -40,6 +40,23 @@ void check_depth(std::string_view text, const std::string& origin, int64_t line)
   }
 }
 
+// Python writes Infinity where JSON has no word: diffusers' DPMSolverMultistepScheduler has "lambda_min_clipped": -Infinity.
+// A number as long, near the end of float32, so that places in errors stay.
+std::string without_infinities(std::string text) {
+  const std::string_view word = "Infinity", number = "3.00e+38";
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (quoted && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (!quoted && text.compare(i, word.size(), word) == 0) {
+      text.replace(i, word.size(), number);
+    }
+  }
+  return text;
+}
+
 // Of "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ..." the last part.
 std::string reason(const Json::parse_error& error) {
   const std::string why = error.what();
@@ -74,7 +91,7 @@ Json parse_json_line(std::string_view line, const std::string& origin) {
 
 Json parse_json(std::string_view text, const std::string& origin) { return parse_from_line(text, origin, 1); }
 
-Json read_json(const std::filesystem::path& path) { return parse_json(read_file(path), path.string()); }
+Json read_json(const std::filesystem::path& path) { return parse_json(without_infinities(read_file(path)), path.string()); }
 
 void write_json(const std::filesystem::path& path, const Json& value) {
   write_file(path, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 Json parse_json(std::string_view text, const std::string& origin);
 // The same of one line of a longer file: "pairs.jsonl line 3, column 17: is not JSON: ...".
 Json parse_json_line(std::string_view line, const std::string& origin);
+// Of a whole file. Python's Infinity and -Infinity, which are not JSON, are read as 3e38 and -3e38.
 Json read_json(const std::filesystem::path& path);
 // Indented by two, keys in insertion order, one final newline: as diffusers writes its configs.
 void write_json(const std::filesystem::path& path, const Json& value);

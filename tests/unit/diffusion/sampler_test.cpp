@@ -38,17 +38,86 @@ TEST_CASE("samplers: found by name and by class, and others are refused") {
   CHECK_THROWS_WITH_AS(make_sampler("euler", Json{{"use_beta_sigmas", true}}), doctest::Contains("use_beta_sigmas"), UsageError);
 }
 
+TEST_CASE("samplers: what a config asks for and Palate does not do is refused by key") {
+  const auto refused = [](const char* name, const Json& config, const char* key) {
+    CHECK_THROWS_WITH_AS(make_sampler(name, config), doctest::Contains(key), UsageError);
+  };
+  for (const char* name : {"dpm++_2m", "unipc"}) {
+    for (const char* key : {"thresholding", "use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting"}) refused(name, {{key, true}}, key);
+    refused(name, {{"prediction_type", "flow_prediction"}}, "prediction_type");
+    refused(name, {{"final_sigmas_type", "none"}}, "final_sigmas_type");
+    refused(name, {{"solver_type", "bh3"}}, "solver_type");
+  }
+  const char* dpm = "DPMSolverMultistepScheduler";
+  refused(dpm, {{"solver_order", 4}}, "solver_order");
+  refused(dpm, {{"solver_order", 0}}, "solver_order");
+  refused(dpm, {{"algorithm_type", "dpmsolver"}}, "sigma_min");
+  refused(dpm, {{"algorithm_type", "sde-dpmsolver"}, {"solver_order", 3}, {"final_sigmas_type", "sigma_min"}}, "sde-dpmsolver");
+  refused(dpm, {{"algorithm_type", "dpmsolver+"}}, "did you mean 'dpmsolver++'");
+  refused(dpm, {{"variance_type", "learned_range"}}, "variance_type");
+  refused(dpm, {{"use_karras_sigmas", true}, {"use_exponential_sigmas", true}}, "use_exponential_sigmas");
+  refused("unipc", {{"lower_order_final", false}}, "lower_order_final");
+  refused("unipc", {{"solver_p", "x"}}, "solver_p");
+  CHECK_THROWS_WITH_AS(make_sampler("unipc", Json{{"disable_corrector", {0.5}}}), doctest::Contains("disable_corrector"), FormatError);
+  refused("euler_a", {{"prediction_type", "sample"}}, "prediction_type");
+  refused("heun", {{"use_beta_sigmas", true}}, "use_beta_sigmas");
+  refused("lcm", {{"thresholding", true}}, "thresholding");
+  refused("lcm", {{"original_inference_steps", 1001}}, "original_inference_steps");
+  CHECK_THROWS_AS(make_sampler("dpm++_2m", Json::array()), FormatError);
+}
+
+TEST_CASE("samplers: a number of steps that the schedule has not is wrong use") {
+  for (const char* name : {"euler_a", "heun", "dpm++_2m", "unipc", "lcm"}) {
+    INFO(std::string(name));
+    const auto sampler = make_sampler(name, Json{{"timestep_spacing", "leading"}, {"steps_offset", 1}});
+    for (const int64_t count : {int64_t{-1}, int64_t{0}, int64_t{1000}, int64_t{1} << 62}) CHECK_THROWS_AS(sampler->set_timesteps(count), UsageError);
+    CHECK_NOTHROW(sampler->set_timesteps(50));
+  }
+}
+
+TEST_CASE("samplers: a name says its options, a class keeps the config's") {
+  const auto stochastic = [](const char* name, const char* type) {
+    return make_sampler(name, Json{{"algorithm_type", type}, {"_class_name", "DPMSolverMultistepScheduler"}})->stochastic();
+  };
+  CHECK(stochastic("", "sde-dpmsolver++"));
+  CHECK(stochastic("DPMSolverMultistepScheduler", "sde-dpmsolver++"));
+  CHECK_FALSE(stochastic("dpm++_2m", "sde-dpmsolver++"));
+  CHECK(stochastic("dpm++_2m_sde", "dpmsolver++"));
+  CHECK_NOTHROW(make_sampler("dpm++_2m_karras", Json{{"use_exponential_sigmas", true}}));
+}
+
+TEST_CASE("samplers: Heun evaluates twice a step, the others once") {
+  for (const auto& name : sampler_names()) {
+    Json config = sd;
+    config["skip_prk_steps"] = true;
+    const auto sampler = make_sampler(name, config);
+    sampler->set_timesteps(6);
+    INFO(name);
+    CHECK(sampler->order() == (name == "heun" ? 2 : 1));
+    CHECK(sampler->timesteps().size(0) == (name == "heun" ? 11 : name == "pndm" ? 7 : 6));
+  }
+}
+
+// diffusers multiplies the infinite last step of bh1 by zero, and gives no number.
+TEST_CASE("samplers: UniPC's bh1 ends at noise level 0 with numbers") {
+  const auto sampler = make_sampler("unipc", Json{{"solver_type", "bh1"}});
+  sampler->set_timesteps(3);
+  Tensor x = torch::ones({1, 1, 2, 2});
+  for (int64_t i = 0; i < 3; ++i) x = sampler->step(0.5 * x, i, x, {});
+  CHECK(x.isfinite().all().item<bool>());
+}
+
 // The last step goes to noise level 0, where all weight lies on the estimate of x0: a network that always answers x0 is led there.
 TEST_CASE("samplers: a network that knows the answer is led to it") {
   const Tensor x0 = torch::full({1, 1, 2, 2}, 0.5);
-  for (const char* name : {"ddim", "euler", "ddpm"}) {
+  for (const char* name : {"ddim", "euler", "ddpm", "heun", "dpm++_2m", "dpm++_2m_sde_karras", "unipc", "lcm"}) {
     Json config = sd;
     config["prediction_type"] = "sample";
     config["set_alpha_to_one"] = true;
     const auto sampler = make_sampler(name, config);
     sampler->set_timesteps(10);
     Tensor x = Generator({.seed = 5}).normal({1, 1, 2, 2}) * sampler->init_noise_sigma();
-    for (int64_t i = 0; i < 10; ++i) x = sampler->step(x0, i, x, Generator({.seed = 6, .draw = static_cast<uint64_t>(i)}).normal({1, 1, 2, 2}));
+    for (int64_t i = 0; i < sampler->timesteps().size(0); ++i) x = sampler->step(x0, i, x, Generator({.seed = 6, .draw = static_cast<uint64_t>(i)}).normal({1, 1, 2, 2}));
     INFO(std::string(name));
     test::expect_close(name, x, x0, 1e-5);
   }
@@ -116,5 +185,14 @@ TEST_CASE("sampling: what is missing is named") {
   const auto pndm = make_sampler("pndm", Json{{"skip_prk_steps", true}});
   pndm->set_timesteps(3);
   CHECK_NOTHROW(pndm->step(start, 1, start, {}));  // a late start
+  for (const char* name : {"heun", "dpm++_2m", "unipc"}) {
+    const auto sampler = make_sampler(name, sd);
+    CHECK_THROWS_WITH(sampler->step(start, 0, start, {}), doctest::Contains("set_timesteps"));
+    sampler->set_timesteps(3);
+    CHECK_NOTHROW(sampler->step(start, 1, start, {}));
+    CHECK_THROWS_WITH(sampler->step(start, 1, start, {}), doctest::Contains("in order"));
+    sampler->set_timesteps(3);
+    CHECK_NOTHROW(sampler->step(start, 0, start, {}));
+  }
   CHECK_THROWS_WITH(pndm->step(start, 3, start, {}), doctest::Contains("in order"));
 }

@@ -25,6 +25,15 @@ TEST_CASE("json: errors name file, line and column") {
   CHECK(has(message<FormatError>([] { parse_json("[1e999]", "c.json"); }), "larger than a double"));
 }
 
+TEST_CASE("json: a file with Python's infinities is read, text that says so stays, and places in errors too") {
+  const auto path = fresh_folder("json_infinity") / "config.json";
+  write_file(path, R"({"least": -Infinity, "most": Infinity, "text": "\"-Infinity"})");
+  CHECK(read_json(path).dump() == R"({"least":-3e+38,"most":3e+38,"text":"\"-Infinity"})");
+  write_file(path, R"({"least": -Infinity, "most": Infinit})");
+  CHECK(has(message<FormatError>([&] { read_json(path); }), "config.json:1:3"));
+  CHECK_THROWS_AS(parse_json("[-Infinity]", "c.json"), FormatError);
+}
+
 TEST_CASE("json: deep nesting is refused before it is parsed, brackets inside text are not nesting") {
   const std::string deep = std::string(1'000'000, '[');
   CHECK(has(message<FormatError>([&] { parse_json(deep, "c.json"); }), "c.json:1:201: JSON nested deeper than 200"));
