@@ -48,7 +48,8 @@ def run(scheduler, config, steps=8, begin=0, name=""):
         samples.append(x)
         timesteps.append(t.to(torch.float64))
     assert x.isfinite().all(), (config, steps, begin)
-    case = {"name": name, "count": steps, "rows": len(told), "sigma": float(scheduler.init_noise_sigma), "config": config}
+    case = {"name": name, "count": steps, "rows": len(told), "sigma": float(scheduler.init_noise_sigma),
+            "whole": not told.is_floating_point(), "config": config}
     cases.append({**case, "begin": first} if begin else case)
 
 
