@@ -34,6 +34,7 @@ struct LoraFile {
   size_t keys = 0;                                              // of the file, those among them
   Metadata metadata;                                            // of the file, as it stands
   double dropout = 0;                                           // as its peft configuration says
+  bool bare_text_names = false;                                 // it names text_encoder's layers as transformers 5 does: no "text_model."
   std::vector<std::string> targets;                             // ends of layers' names for peft's configuration; empty: every name
 
   size_t size() const;  // modules in all

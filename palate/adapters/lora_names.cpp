@@ -163,9 +163,12 @@ std::optional<LoraKey> LoraNames::find(std::string_view key, std::string_view un
   else if (!unprefixed.empty()) component = unprefixed;
   else component = module.starts_with("text_model.") ? "text_encoder" : "unet";
   if (module.empty() || module.front() == '.' || module.back() == '.') return std::nullopt;
+  // transformers 5 names the layers of its CLIPTextModel without "text_model".
+  const bool bare = component != "unet" && module.starts_with("encoder.layers.");
+  const std::string layer = concat(bare ? "text_model." : "", module);
   const auto known = known_.find(component);
-  if (known != known_.end() && !known->second.contains(module)) return std::nullopt;
-  return LoraKey{component, std::string(module), parts->role};
+  if (known != known_.end() && !known->second.contains(layer)) return std::nullopt;
+  return LoraKey{component, layer, parts->role};
 }
 
 bool matches_target(std::string_view name, std::string_view target) {

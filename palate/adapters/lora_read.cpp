@@ -134,6 +134,7 @@ void read_into(LoraFile& lora, const fs::path& path, const ModelLayers* model, c
     const auto home = names.find(key, unprefixed);
     if (!home) lora.homeless.push_back(key);
     else take(file, key, *home, found);
+    if (home && home->component == "text_encoder" && key.find("text_model") == std::string::npos) lora.bare_text_names = true;
     if (home && home->role == LoraRole::down && (lora.spelling.empty() || lora.spelling == "kohya")) lora.spelling = spelling_of(key);
   }
   for (const auto& [component, modules] : found) {

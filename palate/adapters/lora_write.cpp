@@ -32,10 +32,16 @@ double commonest(const std::map<std::string, double>& values) {
   return best;
 }
 
+// In peft's configuration, the end of a text encoder's layer: it fits with "text_model." (transformers 4) and without (5).
+std::string without_text_model(const std::string& name) {
+  constexpr std::string_view start = "text_model.";
+  return name.starts_with(start) ? name.substr(start.size()) : name;
+}
+
 Json exceptions(const std::map<std::string, double>& values, double usual) {
   Json pattern = Json::object();
   for (const auto& [name, value] : values) {
-    if (value != usual) pattern[name] = number(value);
+    if (value != usual) pattern[without_text_model(name)] = number(value);
   }
   return pattern;
 }
@@ -58,7 +64,7 @@ Json peft_config(const LoraFile& lora, const LoraModules& modules) {
   const double rank = commonest(ranks), alpha = commonest(alphas);
   Json targets = lora.targets.empty() ? Json::array() : Json(lora.targets);
   for (const auto& [name, module] : modules) {
-    if (lora.targets.empty()) targets.push_back(name);
+    if (lora.targets.empty()) targets.push_back(without_text_model(name));
   }
   bool dora = false;
   for (const auto& [name, module] : modules) dora = dora || module.magnitude.defined();
@@ -89,8 +95,9 @@ void check_dora(const LoraFile& lora) {
   }
 }
 
-void put_peft(TensorMap& out, const std::string& prefix, const LoraModules& modules) {
-  for (const auto& [name, module] : modules) {
+void put_peft(TensorMap& out, const std::string& prefix, const LoraModules& modules, bool bare = false) {
+  for (const auto& [full, module] : modules) {
+    const std::string name = bare ? without_text_model(full) : full;
     out[prefix + name + ".lora_A.weight"] = module.down;
     out[prefix + name + ".lora_B.weight"] = module.up;
     if (!module.magnitude.defined()) continue;
@@ -156,7 +163,9 @@ void put_kohya(TensorMap& out, const LoraFile& lora, const std::string& componen
   const bool two = two_text_encoders(lora);
   for (const auto& [module_name, module] : modules) {
     const auto renamed = names.find(module_name);
-    const std::string name = kohya_name(component, renamed == names.end() ? module_name : renamed->second, two);
+    std::string module_path = renamed == names.end() ? module_name : renamed->second;
+    if (module_path.starts_with("add_embedding.")) module_path = sgm_name(module_path, 2, false);  // diffusers (0.42) garbles its own name of it
+    const std::string name = kohya_name(component, module_path, two);
     out[name + ".lora_down.weight"] = module.down;
     out[name + ".lora_up.weight"] = alphas.up(module);
     out[name + ".alpha"] = torch::tensor(alphas.of(module), torch::kFloat32);
@@ -184,7 +193,7 @@ void write_peft(const fs::path& folder, const LoraFile& lora) {
     const fs::path place = lora.components.size() == 1 ? folder : folder / component;
     make_folder(place);
     TensorMap tensors;
-    put_peft(tensors, "base_model.model.", modules);
+    put_peft(tensors, "base_model.model.", modules, lora.bare_text_names && component == "text_encoder");
     save_safetensors(place / "adapter_model.safetensors", tensors, {{"format", "pt"}});
     Json config = peft_config(lora, modules);
     config["peft_type"] = "LORA";

@@ -14,6 +14,7 @@ void add_eval(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_list(CLI::App& app);
+void add_lora(CLI::App& app);
 void add_pretrain(CLI::App& app);
 void add_report(CLI::App& app);
 void add_sample(CLI::App& app);

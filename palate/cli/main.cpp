@@ -33,6 +33,7 @@ constexpr Command commands[] = {
     {"pretrain", "train a base model from nothing (how assets/base was made)", palate::add_pretrain},
     {"forward", "run one component of a model on given tensors", palate::add_forward},
     {"step", "evaluate one objective on given tensors: loss, errors, gradients", palate::add_step},
+    {"lora", "LoRA files: inspect, convert, verify, merge, zip, resize", palate::add_lora},
     {"inspect", "say what a model folder, a weights file or a run holds", palate::add_inspect},
     {"list", "names of losses, error spaces, presets, models, samplers", palate::add_list},
     {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},

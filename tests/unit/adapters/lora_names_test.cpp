@@ -63,6 +63,7 @@ TEST_CASE("lora names: text encoders, in all their spellings") {
     finds(names, "text_encoder." + q + ".lora_linear_layer.up.weight", "text_encoder", q);
     finds(names, "text_encoder.text_model.encoder.layers.0.self_attn.to_out_lora.up.weight", "text_encoder", out);
     finds(names, q + ".lora_B.weight", "text_encoder", q);
+    finds(names, "text_encoder.encoder.layers.0.self_attn.q_proj.lora_A.weight", "text_encoder", q);  // transformers 5
     finds(names, "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight", "text_encoder", q);
     finds(names, "lora_te1_text_model_encoder_layers_0_self_attn_out_proj.alpha", "text_encoder", out);
     finds(names, "lora_te2_text_model_encoder_layers_31_mlp_fc2.alpha", "text_encoder_2", "text_model.encoder.layers.31.mlp.fc2");
