@@ -5,6 +5,7 @@
 
 #include "palate/adapters/lora_alpha.h"
 #include "palate/adapters/lora_file.h"
+#include "palate/adapters/lora_legacy.h"
 #include "palate/adapters/lora_names.h"
 #include "palate/core/error.h"
 
@@ -167,9 +168,25 @@ std::vector<std::pair<fs::path, std::string>> files_in(const fs::path& path) {
   return files;
 }
 
+// Nothing in such a file says whose layers it means but their shapes.
+LoraFile legacy(const fs::path& path, const ModelLayers* model) {
+  LoraFile lora = read_legacy_list(path);
+  for (const auto& [component, modules] : lora.components) {
+    for (const auto& [name, module] : modules) {
+      if (!model || !model->contains(component)) continue;
+      const auto* shape = layer_shape(model, component, name);
+      const std::vector<int64_t> own = {module.up.size(0), module.down.size(1)};
+      check<UsageError>(shape && *shape == own, path.string(), ": ", component, ".", name, shape ? concat(" changes a weight ", show_shape(own), ", but the model's is ", show_shape(*shape)) : " is not in the model",
+                        ": this LoRA was made for another model");
+    }
+  }
+  return lora;
+}
+
 }  // namespace
 
 LoraFile read_lora(const fs::path& path, const ModelLayers* model) {
+  if (fs::is_regular_file(path) && path.extension() == ".pt") return legacy(path, model);
   LoraFile lora;
   lora.origin = path.string();
   const LoraNames names = model ? LoraNames(*model) : LoraNames();
