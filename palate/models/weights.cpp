@@ -3,41 +3,15 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include <nlohmann/json.hpp>
-#include <set>
+#include <map>
 
 #include "palate/core/error.h"
-#include "palate/io/json.h"
-#include "palate/io/safetensors.h"
+#include "palate/io/tensor_file.h"
+#include "palate/models/weight_files.h"
 
 namespace palate {
 namespace fs = std::filesystem;
 namespace {
-
-// "diffusion_pytorch_model" + "fp16" -> the file, or the shards that its index lists.
-std::vector<fs::path> weight_files(const fs::path& folder, const std::string& stem, const std::string& variant) {
-  const std::string infix = variant.empty() ? "" : "." + variant;
-  const fs::path single = folder / (stem + infix + ".safetensors");
-  if (fs::exists(single)) return {single};
-  const fs::path index = folder / (stem + ".safetensors.index" + infix + ".json");
-  if (fs::exists(index)) {
-    const Json json = read_json(index);
-    check<FormatError>(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index.string(), ": expected a 'weight_map' from tensor to file");
-    std::set<std::string> shards;
-    for (const auto& [name, file] : json["weight_map"].items()) {
-      check<FormatError>(file.is_string(), index.string(), ": weight_map['", name, "'] is not a file name");
-      const std::string shard = file.get<std::string>();
-      check<FormatError>(!shard.empty() && shard.find('/') == std::string::npos && shard.find('\\') == std::string::npos && shard != "..", index.string(), ": weight_map names '", shard,
-                         "', which is no plain file name");
-      shards.insert(shard);
-    }
-    std::vector<fs::path> files;
-    for (const auto& shard : shards) files.push_back(folder / shard);
-    return files;
-  }
-  const bool pickled = fs::exists(folder / (stem + ".bin")) || fs::exists(folder / "pytorch_model.bin");
-  fail<UsageError>(folder.string(), ": expected ", single.filename().string(), ", found ", pickled ? "only a pickled .bin: convert it to safetensors first" : "no weights");
-}
 
 std::string first_five(const std::vector<std::string>& names) {
   std::string text;
@@ -53,7 +27,7 @@ std::vector<int64_t> without_ones(const std::vector<int64_t>& shape) {
   return kept;
 }
 
-void take(Tensor& parameter, const SafetensorsFile& file, const std::string& key, const std::string& name, const LoadOptions& options) {
+void take(Tensor& parameter, const TensorFile& file, const std::string& key, const std::string& name, const LoadOptions& options) {
   const auto shape = file.shape(key), expected = parameter.sizes().vec();
   // 1x1 convolutions and linear layers stand for each other in old files.
   const bool fits = shape == expected || (without_ones(shape) == without_ones(expected) && (shape.size() == 4 || shape.size() == 2) && expected.size() >= 2);
@@ -74,7 +48,7 @@ void load_weights(torch::nn::Module& model, const fs::path& folder, const Weight
   std::vector<std::string> surplus;
   fs::path last;
   for (const auto& path : weight_files(folder, names.stem, options.variant)) {
-    const SafetensorsFile file(path);
+    const TensorFile file(path);
     last = path;
     for (const auto& key : file.names()) {
       const std::string name = names.current ? names.current(key) : key;

@@ -16,7 +16,7 @@ struct WeightNames {
   std::function<bool(const std::string&)> ignored;          // tensors of a file that are no weights (position_ids); may be empty
 };
 
-// One file, or shards with an index; options.variant picks *.VARIANT.safetensors. Each parameter takes options.dtype and
+// The files that weight_files() finds: safetensors before .bin, one or shards. Each parameter takes options.dtype and
 // device, one tensor at a time, so no second copy of the model is ever held; afterwards none requires a gradient.
 // FormatError names up to five missing or surplus tensors, or the one with the wrong shape.
 void load_weights(torch::nn::Module& model, const std::filesystem::path& folder, const WeightNames& names, const LoadOptions& options);

@@ -102,12 +102,29 @@ TEST_CASE("weights: shards give the same model; an index that leaves its folder 
   }
 }
 
+// golden/make_bin.py: the same tiny models as save_pretrained(safe_serialization=False) leaves them.
+TEST_CASE("weights: .bin gives the same model, one file or shards, with a variant, and safetensors go before it") {
+  const LoadOptions half = {.dtype = torch::kFloat, .device = torch::kCPU, .variant = "half"};
+  const auto unet = load_denoiser(test::golden("unet_sd1"));
+  expect_same(unet->module(), load_denoiser(test::golden("bin/unet"))->module());
+  expect_same(unet->module(), load_denoiser(test::golden("bin/unet"), half)->module());
+  const auto text = load_text_encoder(test::golden("clip_legacy"));
+  expect_same(text->module(), load_text_encoder(test::golden("bin/text_encoder"))->module());
+  const fs::path both = test::fresh_folder("both");
+  fs::copy(test::golden("unet_sd1") / "config.json", both / "config.json");
+  fs::copy(test::golden("unet_sd1") / unet_file, both / unet_file);
+  test::write_text(both / "diffusion_pytorch_model.bin", "not even a pickle");
+  expect_same(unet->module(), load_denoiser(both)->module());
+}
+
 TEST_CASE("weights: what a folder has instead of the weights is said") {
   const fs::path folder = test::fresh_folder("instead");
   fs::copy(test::golden("unet_sd1") / "config.json", folder / "config.json");
   CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("expected diffusion_pytorch_model.safetensors, found no weights"), UsageError);
   test::write_text(folder / "diffusion_pytorch_model.bin", "pickle");
-  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("only a pickled .bin"), UsageError);
+  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("neither a zip archive nor a pickle"), FormatError);
+  CHECK_THROWS_WITH_AS(load_denoiser(folder, {.dtype = torch::kFloat, .device = torch::kCPU, .variant = "fp16"}),
+                       doctest::Contains("but diffusion_pytorch_model.bin: choose its variant"), UsageError);
   fs::copy(test::golden("unet_sd1") / unet_file, folder / "diffusion_pytorch_model.fp16.safetensors");
   CHECK(load_denoiser(folder, {.dtype = torch::kFloat, .device = torch::kCPU, .variant = "fp16"}) != nullptr);
   CHECK_THROWS_WITH_AS(load_denoiser(folder / "none"), doctest::Contains("none"), Error);
