@@ -130,6 +130,7 @@ class Builder {
   struct Views {
     std::string origin;
     std::vector<Tensor> images;  // winner's variants, then the loser's; uint8 [3, side, side]
+    std::vector<float> time_ids; // [V, 6]
   };
 
   // Rows [next_, end): the kept ones, decoded and cut.
@@ -143,7 +144,7 @@ class Builder {
         } else if (seen_.contains(record.id)) {
           ++pending_.counts.duplicates;
         } else {
-          group.push_back({record.origin, views(record)});
+          group.push_back(views(record));
           pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin});
           note_row(pending_.rows.back());
         }
@@ -155,15 +156,19 @@ class Builder {
     return group;
   }
 
-  std::vector<Tensor> views(const PairRecord& record) const {
-    std::vector<Tensor> images;
-    for (const bool win : {true, false}) {
-      const Tensor image =
-          decode_image(win ? record.win : record.lose, concat(record.origin, ": ", win ? record.win_name : record.lose_name));
-      for (int64_t v = 0; v < config_.variants; ++v)
-        images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
+  Views views(const PairRecord& record) const {
+    const Tensor win = decode_image(record.win, concat(record.origin, ": ", record.win_name));
+    const Tensor lose = decode_image(record.lose, concat(record.origin, ": ", record.lose_name));
+    Views found{record.origin, {}, {}};
+    for (const Tensor& image : {win, lose}) {
+      for (int64_t v = 0; v < config_.variants; ++v) found.images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
     }
-    return images;
+    for (int64_t v = 0; v < config_.variants; ++v) {
+      const CropPlace place = crop_place(record.id, v, config_.crop, config_.flip);
+      const auto ids = shared_time_ids(crop_box(win.size(1), win.size(2), side_, place), crop_box(lose.size(1), lose.size(2), side_, place), side_);
+      found.time_ids.insert(found.time_ids.end(), ids.begin(), ids.end());
+    }
+    return found;
   }
 
   void encode(const std::vector<Views>& group) {
@@ -182,6 +187,7 @@ class Builder {
     const std::vector<int64_t> sizes = {count, 2, config_.variants, mean.size(1), mean.size(2), mean.size(3)};
     pending_mean_.push_back(mean.view(sizes));
     pending_std_.push_back(std.view(sizes));
+    for (const Views& views : group) pending_time_ids_.push_back(torch::tensor(views.time_ids).view({1, config_.variants, 6}));
     check_finite(group);
     pending_bytes_ += 8 * mean.numel();
   }
@@ -206,6 +212,7 @@ class Builder {
       tensors = {
           {"win_mean", mean.select(1, 0)}, {"lose_mean", mean.select(1, 1)}, {"win_std", std.select(1, 0)}, {"lose_std", std.select(1, 1)}};
     }
+    if (!pending_time_ids_.empty() && build_.encoders.takes_time_ids()) tensors["time_ids"] = torch::cat(pending_time_ids_);
     const fs::path path = pair_shard_path(build_.folder, shards_++);
     save_pair_shard(path, build_.key, pending_, tensors);
     note_file(path, pair_files_);
@@ -213,6 +220,7 @@ class Builder {
     pending_ = {next_, next_, {}, {}, 0};
     pending_mean_.clear();
     pending_std_.clear();
+    pending_time_ids_.clear();
     pending_bytes_ = 0;
   }
 
@@ -246,7 +254,6 @@ class Builder {
           build_.encoders.prompts({prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end)});
       parts["text"].push_back(states.text.cpu());
       if (states.text_embeds.defined()) parts["text_embeds"].push_back(states.text_embeds.cpu());
-      if (states.time_ids.defined()) parts["time_ids"].push_back(states.time_ids.cpu());
     }
     TensorMap tensors;
     for (const auto& [name, list] : parts) tensors[name] = torch::cat(list).contiguous();
@@ -266,6 +273,7 @@ class Builder {
   RowCounts counts_;                         // of written shards
   ShardInfo pending_;
   std::vector<Tensor> pending_mean_, pending_std_;  // [n, 2, V, C, h, w]
+  std::vector<Tensor> pending_time_ids_;            // [1, V, 6]
   int64_t pending_bytes_ = 0;
   Clock::time_point flushed_;
   std::vector<CacheManifest::File> pair_files_, text_files_;

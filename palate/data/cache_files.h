@@ -1,8 +1,8 @@
 // The files of a pair cache, FOLDER named by the cache's key:
 //
 //   pairs-00000.safetensors ...  win_mean, win_std, lose_mean, lose_std, each [n, V, C, h, w] float32 (not scaled), and in the
-//                                metadata the rows that the shard covers; no tensors when it kept no row
-//   text-00000.safetensors ...   text [p, L, D], and text_embeds, time_ids where the model has them; prompts in the metadata
+//                                metadata the rows that the shard covers; no tensors when it kept no row. SDXL: time_ids [n, V, 6] too
+//   text-00000.safetensors ...   text [p, L, D], and text_embeds where the model has them; prompts in the metadata
 //   manifest.json                written last: a cache is complete when it is there
 //   lock                         held while a run builds
 //

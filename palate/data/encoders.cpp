@@ -22,22 +22,28 @@ class PipelineEncoders : public Encoders {
     // Text states are computed and kept in the dtype that the model's weights are held in.
     const auto parameters = pipeline_.denoiser().module().parameters();
     check(!parameters.empty(), pipeline_.folder().string(), ": the denoiser has no parameters");
-    std::string text = concat("vae ", pipeline_.weights_hash("vae"), "\ntext ", pipeline_.weights_hash("text_encoder"), "\ndtype ",
-                              dtype_name(parameters[0].scalar_type()));
-    for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"}) {
-      const fs::path path = pipeline_.folder() / "tokenizer" / name;
-      if (fs::exists(path)) text += concat("\n", name, " ", sha256_file(path));
-    }
-    return text;
+    std::string text = concat("vae ", pipeline_.weights_hash("vae"));
+    for (const size_t which : pipeline_.prompt_encoder().present()) text += text_identity(which == 0 ? "" : "_2");
+    return concat(text, "\ndtype ", dtype_name(parameters[0].scalar_type()), takes_time_ids() ? "\ntime_ids of the smaller picture" : "");
   }
 
   int64_t sample_size() override { return pipeline_.denoiser().sample_size(); }
   int64_t factor() override { return pipeline_.autoencoder().factor(); }
   double scaling_factor() override { return pipeline_.autoencoder().scaling_factor(); }
   Posterior images(const Tensor& pixels) override { return pipeline_.encode_images(pixels); }
+  bool takes_time_ids() override { return pipeline_.takes_time_ids(); }
   Condition prompts(const std::vector<std::string>& prompts) override { return pipeline_.encode_prompts(prompts); }
 
  private:
+  std::string text_identity(const std::string& number) {
+    std::string text = concat("\ntext", number, " ", pipeline_.weights_hash("text_encoder" + number));
+    for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"}) {
+      const fs::path path = pipeline_.folder() / ("tokenizer" + number) / name;
+      if (fs::exists(path)) text += concat("\n", name, " ", sha256_file(path));
+    }
+    return text;
+  }
+
   Pipeline& pipeline_;
 };
 

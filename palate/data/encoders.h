@@ -22,6 +22,7 @@ class Encoders {
   virtual int64_t factor() = 0;          // pixels per latent along one side
   virtual double scaling_factor() = 0;
   virtual Posterior images(const Tensor& pixels) = 0;  // uint8 [B, 3, side, side]
+  virtual bool takes_time_ids() { return false; }      // SDXL: pairs are cached with their micro-conditioning
   virtual Condition prompts(const std::vector<std::string>& prompts) = 0;
 };
 

@@ -30,6 +30,7 @@ struct RowPlace {
   float preference;
   int64_t prompt;
   const float *win_mean, *win_std, *lose_mean, *lose_std;  // [V, C, h, w]
+  const float* time_ids;                                   // [V, 6]; null for models without
 };
 
 // One of a condition's tensors for all prompts: mapped shards, and a pointer to each prompt's row.
@@ -71,7 +72,7 @@ struct PairCache::State {
   std::vector<Tensor> mapped;    // keep the mappings alive
   std::vector<RowPlace> rows;
   std::vector<std::string> prompts;
-  PromptStates text, text_embeds, time_ids;
+  PromptStates text, text_embeds;
   std::vector<int64_t> train, held_out;
 
   void load(const fs::path& folder, const CacheManifest& manifest);
@@ -79,6 +80,8 @@ struct PairCache::State {
   void load_pairs(const SafetensorsFile& file, const std::unordered_map<std::string, int64_t>& numbers);
   void split(double share, uint64_t seed);
   void draw_latents(const float* mean, const float* std, Generator* noise, float* out) const;
+  int64_t variant(const RowPlace& row, uint64_t draw, const Options& options) const;
+  Tensor time_ids(const std::vector<int64_t>& numbers, const std::vector<uint64_t>& draws, const Options& options) const;  // [B, 6] or undefined
   void draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const;
 };
 
@@ -97,7 +100,6 @@ void PairCache::State::load_text(const SafetensorsFile& file) {
   prompts.insert(prompts.end(), part.begin(), part.end());
   text.add(file.tensor("text"));
   if (file.contains("text_embeds")) text_embeds.add(file.tensor("text_embeds"));
-  if (file.contains("time_ids")) time_ids.add(file.tensor("time_ids"));
   check<FormatError>(text.rows.size() == prompts.size(), file.path().string(), ": holds text states of ", text.rows.size(), " prompts, expected ",
                      prompts.size());
 }
@@ -123,12 +125,22 @@ void PairCache::State::load_pairs(const SafetensorsFile& file, const std::unorde
     mapped.push_back(tensor);
     starts[i] = tensor.data_ptr<float>();
   }
+  const float* time_ids = nullptr;
+  if (file.contains("time_ids")) {
+    const Tensor tensor = file.tensor("time_ids");
+    const std::vector<int64_t> expected = {static_cast<int64_t>(info.rows.size()), variants, 6};
+    check<FormatError>(tensor.sizes() == expected && tensor.scalar_type() == torch::kFloat, file.path().string(), ": time_ids has shape ", show_shape(tensor.sizes()), ", expected ",
+                       show_shape(expected));
+    mapped.push_back(tensor);
+    time_ids = tensor.data_ptr<float>();
+  }
   for (size_t i = 0; i < info.rows.size(); ++i) {
     const CachedRow& row = info.rows[i];
     const auto prompt = numbers.find(row.prompt);
     check<FormatError>(prompt != numbers.end(), file.path().string(), ": the text states of '", row.prompt, "' are missing");
     const int64_t at = static_cast<int64_t>(i) * variants * values;
-    rows.push_back({row.id, static_cast<float>(row.preference), prompt->second, starts[0] + at, starts[1] + at, starts[2] + at, starts[3] + at});
+    rows.push_back({row.id, static_cast<float>(row.preference), prompt->second, starts[0] + at, starts[1] + at, starts[2] + at, starts[3] + at,
+                    time_ids ? time_ids + static_cast<int64_t>(i) * variants * 6 : nullptr});
   }
 }
 
@@ -148,9 +160,12 @@ void PairCache::State::draw_latents(const float* mean, const float* std, Generat
   for (int64_t i = 0; i < values; ++i) out[i] = (mean[i] + std[i] * static_cast<float>(noise->normal())) * scale;
 }
 
+int64_t PairCache::State::variant(const RowPlace& row, uint64_t draw, const Options& options) const {
+  return options.augment && variants > 1 ? static_cast<int64_t>((mix(options.seed, row.id) + draw) % static_cast<uint64_t>(variants)) : 0;
+}
+
 void PairCache::State::draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const {
-  const uint64_t turn = options.augment && variants > 1 ? (mix(options.seed, row.id) + draw) % static_cast<uint64_t>(variants) : 0;
-  const int64_t at = static_cast<int64_t>(turn) * values;
+  const int64_t at = variant(row, draw, options) * values;
   if (!options.augment || !noisy) {
     draw_latents(row.win_mean + at, row.win_std + at, nullptr, win);
     draw_latents(row.lose_mean + at, row.lose_std + at, nullptr, lose);
@@ -159,6 +174,16 @@ void PairCache::State::draw_row(const RowPlace& row, uint64_t draw, const Option
   Generator win_noise({options.seed, mix(row.id, 1), draw, Purpose::posterior}), lose_noise({options.seed, mix(row.id, 2), draw, Purpose::posterior});
   draw_latents(row.win_mean + at, row.win_std + at, &win_noise, win);
   draw_latents(row.lose_mean + at, row.lose_std + at, &lose_noise, lose);
+}
+
+Tensor PairCache::State::time_ids(const std::vector<int64_t>& numbers, const std::vector<uint64_t>& draws, const Options& options) const {
+  if (rows.empty() || !rows[0].time_ids) return {};
+  const Tensor ids = torch::empty({static_cast<int64_t>(numbers.size()), 6}, torch::kFloat);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const RowPlace& row = rows[static_cast<size_t>(numbers[i])];
+    std::memcpy(ids.data_ptr<float>() + 6 * i, row.time_ids + 6 * variant(row, draws[i], options), 6 * sizeof(float));
+  }
+  return ids;
 }
 
 PairCache::PairCache(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -227,7 +252,7 @@ PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<u
   at::parallel_for(0, count, noisy ? 1 : 256, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) s.draw_row(s.rows[static_cast<size_t>(rows[static_cast<size_t>(i)])], draws[static_cast<size_t>(i)], options, win + i * s.values, lose + i * s.values);
   });
-  batch.condition = {s.text.gather(prompts), s.text_embeds.gather(prompts), s.time_ids.gather(prompts)};
+  batch.condition = {s.text.gather(prompts), s.text_embeds.gather(prompts), s.time_ids(rows, draws, options)};
   return batch;
 }
 

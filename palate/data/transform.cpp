@@ -33,16 +33,33 @@ CropPlace crop_place(uint64_t id, int64_t variant, const std::string& crop, bool
   return place;
 }
 
-Tensor square(const Tensor& image, int64_t side, const CropPlace& place) {
-  const int64_t height = image.size(1), width = image.size(2), low = std::min(height, width);
+CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& place) {
+  const int64_t low = std::min(height, width);
   // torchvision's Resize(side): int(side * long / short) for the longer side.
   const int64_t new_height = height <= width ? side : side * height / low;
   const int64_t new_width = width <= height ? side : side * width / low;
-  Tensor resized = image;
-  if (new_height != height || new_width != width) resized = resize_image(image, new_height, new_width, Filter::bilinear);
-  const int64_t top = offset(new_height - side, place.center, place.y);
   const int64_t left = offset(new_width - side, place.center, place.x);
-  Tensor cut = resized.slice(1, top, top + side).slice(2, left, left + side);
+  return {height, width, new_height, new_width, offset(new_height - side, place.center, place.y), place.flip ? new_width - side - left : left};
+}
+
+std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side) {
+  const auto less = [](const CropBox& x, const CropBox& y) {
+    return std::pair(x.height * x.width, x.height) < std::pair(y.height * y.width, y.height);
+  };
+  const CropBox& box = less(b, a) ? b : a;
+  std::array<float, 6> ids{};
+  const int64_t values[6] = {box.height, box.width, box.top, box.left, side, side};
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<float>(values[i]);
+  return ids;
+}
+
+Tensor square(const Tensor& image, int64_t side, const CropPlace& place) {
+  CropPlace unflipped = place;
+  unflipped.flip = false;
+  const CropBox box = crop_box(image.size(1), image.size(2), side, unflipped);
+  Tensor resized = image;
+  if (box.resized_height != box.height || box.resized_width != box.width) resized = resize_image(image, box.resized_height, box.resized_width, Filter::bilinear);
+  Tensor cut = resized.slice(1, box.top, box.top + side).slice(2, box.left, box.left + side);
   return place.flip ? cut.flip({2}) : cut.contiguous();
 }
 

@@ -3,6 +3,7 @@
 // place and the flip, so that "cut off at the left" or "mirrored" is never what tells winner from loser.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -20,6 +21,18 @@ struct CropPlace {
 // The place for one variant of a pair, keyed by (id, variant): the same in every run, whatever its seed, because runs
 // with different seeds share one cache.
 CropPlace crop_place(uint64_t id, int64_t variant, const std::string& crop, bool flip);
+
+// What `square` does to a picture of this size, in pixels of the picture and of the resized one (as it is after the flip).
+struct CropBox {
+  int64_t height, width;               // of the picture
+  int64_t resized_height, resized_width;
+  int64_t top, left;                   // of the crop in the resized picture
+};
+CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& place);
+
+// SDXL's micro-conditioning of a pair, which both pictures share: {height, width, top, left, side, side} of the one that has fewer
+// pixels (the lower one when they have equally many), so that it does not depend on which of them was chosen.
+std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side);
 
 // uint8 [3, H, W] -> uint8 [3, side, side], contiguous.
 Tensor square(const Tensor& image, int64_t side, const CropPlace& place);

@@ -38,6 +38,7 @@ Tensor in_batches(const Requests& requests, const GenerateOptions& options, cons
 Condition repeated(const Condition& one, int64_t rows) {
   Condition many;
   many.text = one.text.expand({rows, one.text.size(1), one.text.size(2)});
+  if (one.text_embeds.defined()) many.text_embeds = one.text_embeds.expand({rows, one.text_embeds.size(1)});
   return many;
 }
 
@@ -48,7 +49,7 @@ class Run {
     check<UsageError>(options.steps >= 1, "generating: the number of steps should be at least 1, found ", options.steps);
     sampler_ = make_sampler(options.sampler, pipeline.scheduler_config());
     sampler_->set_timesteps(options.steps);
-    if (options.guidance_scale > 1) negative_ = pipeline.encode_prompts({options.negative});
+    if (options.guidance_scale > 1) negative_ = options.negative.empty() ? pipeline.encode_nothing(1) : pipeline.encode_prompts({options.negative});
     const Tensor& given = options.starting_noise;
     check<UsageError>(!given.defined() || (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) &&
                                            given.size(1) == pipeline.denoiser().latent_channels()),
@@ -59,7 +60,7 @@ class Run {
 
   Tensor latents(const Requests& requests) {
     const auto rows = static_cast<int64_t>(requests.size());
-    const Condition positive = pipeline_.encode_prompts(prompts_of(requests));
+    Condition positive = pipeline_.encode_prompts(prompts_of(requests));
     const Tensor start = starting_noise(requests);
     SampleOptions sampling;
     sampling.guidance_scale = options_.guidance_scale;
@@ -72,11 +73,18 @@ class Run {
     };
     sampling.on_step = [&](int64_t) { progress_->advance(rows); };
     sampler_->set_timesteps(options_.steps);  // samplers with a memory start afresh
-    const Condition negative = negative_.text.defined() ? repeated(negative_, rows) : Condition();
+    Condition negative = negative_.text.defined() ? repeated(negative_, rows) : Condition();
+    if (pipeline_.takes_time_ids()) positive.time_ids = negative.time_ids = time_ids(start);
     return sample_latents(pipeline_.denoiser(), *sampler_, start, positive, negative, sampling);
   }
 
  private:
+  // Said to be an uncropped picture of this size, as diffusers' default is.
+  Tensor time_ids(const Tensor& start) {
+    const int64_t factor = pipeline_.autoencoder().factor(), height = start.size(2) * factor, width = start.size(3) * factor;
+    return pipeline_.time_ids({height, width, 0, 0, height, width}).expand({start.size(0), 6});
+  }
+
   Tensor starting_noise(const Requests& requests) {
     const auto rows = static_cast<int64_t>(requests.size());
     const int64_t first = done_;

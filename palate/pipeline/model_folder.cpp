@@ -19,6 +19,7 @@ ModelFolder::ModelFolder(fs::path folder) : path_(std::move(folder)) {
   check<FormatError>(named, index_path.string(), ": expected an object with _class_name");
   class_name_ = index["_class_name"].get<std::string>();
   for (const auto& [key, value] : index.items()) {
+    if (value.is_boolean()) options_[key] = value.get<bool>();
     // A component is a pair of library and class; anything else is an option of the pipeline.
     if (key.starts_with("_") || !value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) continue;
     components_.push_back(key);
@@ -28,6 +29,11 @@ ModelFolder::ModelFolder(fs::path folder) : path_(std::move(folder)) {
 
 bool ModelFolder::has(const std::string& component) const {
   return std::find(components_.begin(), components_.end(), component) != components_.end();
+}
+
+bool ModelFolder::option(const std::string& key, bool otherwise) const {
+  const auto found = options_.find(key);
+  return found == options_.end() ? otherwise : found->second;
 }
 
 fs::path ModelFolder::component(const std::string& name) const {

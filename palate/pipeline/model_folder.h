@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,12 +22,14 @@ class ModelFolder {
   bool has(const std::string& component) const;
   // Its folder. UsageError when the index does not name it or the folder is not there.
   std::filesystem::path component(const std::string& name) const;
+  bool option(const std::string& key, bool otherwise) const;                    // one of model_index.json's true-or-false options
   std::string component_class(const std::string& name) const;                   // "UNet2DConditionModel"; "" when it is not there
 
  private:
   std::filesystem::path path_;
   std::string class_name_;
   std::vector<std::string> components_, classes_;
+  std::map<std::string, bool> options_;
 };
 
 // SHA-256 over the names and contents of a component's configs, vocabularies and weights, in the order of their names.

@@ -14,23 +14,21 @@
 namespace palate {
 namespace {
 
-constexpr int64_t prompts_at_once = 32;
-
 Json read_scheduler(const ModelFolder& folder) { return read_json(folder.component("scheduler") / "scheduler_config.json"); }
 
 }  // namespace
 
 struct Pipeline::State {
-  State(std::filesystem::path path, LoadOptions load) : folder(std::move(path)), options(std::move(load)), scheduler(read_scheduler(folder)), schedule(scheduler) {}
+  State(std::filesystem::path path, LoadOptions load)
+      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), scheduler(read_scheduler(folder)), schedule(scheduler) {}
 
   ModelFolder folder;
   LoadOptions options;
+  PromptEncoder prompts;
   Json scheduler;
   NoiseSchedule schedule;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
-  std::unique_ptr<TextEncoder> text_encoder;
-  std::optional<ClipTokenizer> tokenizer;
   std::optional<double> scaling;  // outlives the autoencoder
   std::map<std::string, std::string> hashes;
 
@@ -60,19 +58,11 @@ const NoiseSchedule& Pipeline::schedule() const { return state_->schedule; }
 Denoiser& Pipeline::denoiser() { return state_->unet(); }
 Autoencoder& Pipeline::autoencoder() { return state_->vae(); }
 
-TextEncoder& Pipeline::text_encoder() {
-  if (!state_->text_encoder) state_->text_encoder = load_text_encoder(state_->folder.component("text_encoder"), state_->options);
-  return *state_->text_encoder;
-}
-
-const ClipTokenizer& Pipeline::tokenizer() {
-  if (!state_->tokenizer) state_->tokenizer.emplace(state_->folder.component("tokenizer"));
-  return *state_->tokenizer;
-}
+PromptEncoder& Pipeline::prompt_encoder() { return state_->prompts; }
 
 void Pipeline::release_encoders() {
   state_->autoencoder.reset();
-  state_->text_encoder.reset();
+  state_->prompts.release();
 }
 
 std::string Pipeline::weights_hash(const std::string& component) {
@@ -81,32 +71,23 @@ std::string Pipeline::weights_hash(const std::string& component) {
   return known;
 }
 
-Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts) {
-  const torch::NoGradGuard no_grad;
-  check<UsageError>(!prompts.empty(), "encoding prompts: there are none");
-  check<UsageError>(!state_->folder.has("text_encoder_2"), folder().string(), ": ", state_->folder.class_name(),
-                    " has two text encoders, which this version cannot combine: use a model with one (SD1.x, SD2.x)");
-  TextEncoder& encoder = text_encoder();
-  const Json& config = encoder.config();
-  const int64_t words = config.value("vocab_size", int64_t{49408});
-  check<FormatError>(tokenizer().vocabulary_size() <= words, folder().string(), ": the tokenizer has ", tokenizer().vocabulary_size(),
-                     " tokens, but the text encoder's vocab_size is ", words, ": they are not of one model");
-  check<UsageError>(!config.value("use_attention_mask", false), folder().string(), ": a text encoder with use_attention_mask is not supported");
-  const int64_t length = std::min(tokenizer().max_length(), encoder.max_length());
-  std::vector<Tensor> states;
-  for (size_t from = 0; from < prompts.size(); from += prompts_at_once) {
-    const size_t to = std::min(prompts.size(), from + prompts_at_once);
-    std::vector<int64_t> ids;
-    for (size_t i = from; i < to; ++i) {
-      const auto row = tokenizer().encode(prompts[i], length);
-      ids.insert(ids.end(), row.begin(), row.end());
-    }
-    const Tensor batch = torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(to - from), length});
-    states.push_back(encoder.encode(batch.to(state_->options.device)).last_hidden_state.to(state_->options.dtype));
-  }
-  Condition condition;
-  condition.text = torch::cat(states);
+Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts) { return state_->prompts.encode(prompts); }
+
+Condition Pipeline::encode_nothing(int64_t rows) {
+  Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)));
+  if (!state_->folder.option("force_zeros_for_empty_prompt", condition.text_embeds.defined())) return condition;
+  condition.text.zero_();
+  condition.text_embeds.zero_();
   return condition;
+}
+
+bool Pipeline::takes_time_ids() { return state_->unet().config().value("addition_embed_type", Json()) == "text_time"; }
+
+Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
+  check<UsageError>(!state_->folder.option("requires_aesthetics_score", false), folder().string(),
+                    ": a refiner, which is conditioned on an aesthetic score, is not supported: use the base model");
+  return torch::tensor({micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width}, torch::kFloat32)
+      .view({1, 6});
 }
 
 Posterior Pipeline::encode_images(const Tensor& images) {

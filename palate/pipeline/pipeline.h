@@ -11,9 +11,15 @@
 #include "palate/diffusion/sampler.h"
 #include "palate/diffusion/schedule.h"
 #include "palate/models/registry.h"
-#include "palate/text/clip_tokenizer.h"
+#include "palate/pipeline/prompt_encoder.h"
 
 namespace palate {
+
+// SDXL's micro-conditioning, in pixels: the size of the picture before it was resized, where the crop lies in the resized one, and the
+// crop's size. In generation: (H, W), (0, 0), (H, W).
+struct MicroConditioning {
+  int64_t original_height = 0, original_width = 0, crop_top = 0, crop_left = 0, target_height = 0, target_width = 0;
+};
 
 struct GenerateOptions {
   int64_t steps = 25;
@@ -44,15 +50,17 @@ class Pipeline {
   const std::filesystem::path& folder() const;
   Denoiser& denoiser();
   Autoencoder& autoencoder();    // held in float32 unless the options say otherwise
-  TextEncoder& text_encoder();
-  const ClipTokenizer& tokenizer();
+  PromptEncoder& prompt_encoder();
   const Json& scheduler_config() const;
   const NoiseSchedule& schedule() const;
   void release_encoders();       // frees autoencoder and text encoder
   std::string weights_hash(const std::string& component);  // SHA-256 over the component's config and weight files
 
-  // No gradients. Text states in the options' dtype [B, L, D].
+  // No gradients. Text states in the options' dtype [B, L, D], for SDXL also text_embeds [B, P]; time_ids are the caller's to add.
   Condition encode_prompts(const std::vector<std::string>& prompts);
+  Condition encode_nothing(int64_t rows);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
+  bool takes_time_ids();                   // SDXL's text_time conditioning
+  Tensor time_ids(const MicroConditioning& micro) const;  // float32 [1, 6]
   Posterior encode_images(const Tensor& images);               // uint8 [B, 3, H, W]
   Tensor to_latents(const Posterior& posterior, const Tensor& noise) const;  // (mean + std * noise) * scaling_factor; undefined noise: the mean
   Tensor decode(const Tensor& latents);                        // -> float32 [B, 3, H, W] in [0, 1]

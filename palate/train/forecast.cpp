@@ -31,7 +31,7 @@ constexpr double slack_bf16 = 1.05, slack_float32 = 1.6;  // measured peak over 
 
 struct Shapes {
   std::vector<std::pair<std::string, std::vector<int64_t>>> unet;
-  int64_t unet_numbers = 0, encoder_bytes = 0;
+  int64_t unet_numbers = 0, vae_numbers = 0, text_numbers = 0;
   UnetCost cost;
   int64_t side = 0, latent_channels = 4, factor = 8, vae_width = 128, tokens = 77, context = 768;
 };
@@ -77,7 +77,8 @@ Shapes read_shapes(const RunConfig& config) {
   }
   if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
   shapes.side = config.data.resolution > 0 ? config.data.resolution / shapes.factor : unet.value("sample_size", int64_t{64});
-  shapes.encoder_bytes = 4 * (numbers_of(model / "vae") + numbers_of(model / "text_encoder"));
+  shapes.vae_numbers = numbers_of(model / "vae");
+  shapes.text_numbers = numbers_of(model / "text_encoder") + numbers_of(model / "text_encoder_2");
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);
   return shapes;
 }
@@ -150,18 +151,21 @@ int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   return latents + pairs * shapes.tokens * shapes.context * width + errors;
 }
 
-// While the caches are built: the text encoder, the autoencoder and its activations for one picture.
-int64_t encoding_bytes(const Shapes& shapes) {
+// The autoencoder is held in float32, text encoders in the run's dtype of `width` bytes.
+int64_t encoder_bytes(const Shapes& shapes, int64_t width) { return 4 * shapes.vae_numbers + width * shapes.text_numbers; }
+
+// While the caches are built: the encoders, and the autoencoder's activations for one picture.
+int64_t encoding_bytes(const Shapes& shapes, int64_t width) {
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  return shapes.encoder_bytes + 8 * 4 * shapes.vae_width * pixels;
+  return encoder_bytes(shapes, width) + 8 * 4 * shapes.vae_width * pixels;
 }
 
 // While grids of sample.prompts are drawn: the same to decode, as many pictures at a time as Pipeline::decode takes.
-int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes) {
+int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes, int64_t width) {
   if (config.sample.prompts.empty()) return 0;
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
   const int64_t at_once = std::clamp<int64_t>((int64_t{1} << 18) / pixels, 1, static_cast<int64_t>(config.sample.prompts.size()));
-  return shapes.encoder_bytes + 13 * 4 * shapes.vae_width * pixels * at_once;
+  return encoder_bytes(shapes, width) + 13 * 4 * shapes.vae_width * pixels * at_once;
 }
 
 void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
@@ -179,7 +183,7 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const double slack = width == 2 ? slack_bf16 : slack_float32;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
   const int64_t held = it.weights_bytes + it.optimizer_bytes;
-  it.peak_bytes = program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes), held + sampling_bytes(config, shapes)});
+  it.peak_bytes = program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
 }
 
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {

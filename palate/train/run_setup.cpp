@@ -108,9 +108,10 @@ void Run::open_model() {
   log("training ", trainable_->count(), " numbers in ", trainable_->names().size(), " tensors", config_.full ? " (the whole U-Net)" : " (LoRA)");
   prepare_ = [this](PairBatch& batch, Draw* draw) {
     for (Tensor* tensor : {&batch.latents_win, &batch.latents_lose, &batch.preference}) *tensor = tensor->to(device_);
-    for (Tensor* tensor : {&batch.condition.text, &batch.condition.text_embeds, &batch.condition.time_ids}) {
+    for (Tensor* tensor : {&batch.condition.text, &batch.condition.text_embeds}) {
       if (tensor->defined()) *tensor = tensor->to(device_, dtype_);
     }
+    if (batch.condition.time_ids.defined()) batch.condition.time_ids = batch.condition.time_ids.to(device_);  // sizes in pixels: bf16 would round them
     if (!draw) return;
     for (Tensor* tensor : {&draw->t, &draw->weight, &draw->noise}) *tensor = tensor->to(device_);
   };

@@ -29,6 +29,22 @@ TEST_CASE("resume: a run in two parts equals one in one part, to the bit") {
   expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
 }
 
+TEST_CASE("sdxl: a LoRA is trained, resumed to the bit and sampled with, from the folder alone") {
+  const TinyRun tiny("sdxl");
+  const std::string model = (repository() / "tests/golden/tiny_pipeline_xl").string();
+  const auto whole = tiny.train("whole", {"model=" + model});
+  INFO(whole.err);
+  REQUIRE(whole.status == 0);
+  REQUIRE(tiny.train("parts", {"model=" + model, "train.steps=6"}).status == 0);
+  REQUIRE(tiny.train("parts", {"model=" + model, "resume=latest"}).status == 0);
+  expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
+  const auto pictures = run_program({"sample", "--model", model, "--lora", (tiny.output("whole") / "pytorch_lora_weights.safetensors").string(), "--prompt", "a thing", "--steps", "2",
+                                     "--out", tiny.output("pictures").string()});
+  INFO(pictures.err);
+  CHECK(pictures.status == 0);
+  CHECK(fs::exists(tiny.output("pictures") / "00000.png"));
+}
+
 TEST_CASE("resume: kill -9 at random moments loses nothing but time") {
   const TinyRun tiny("killed");
   REQUIRE(tiny.train("whole", {"train.checkpoint_every=1", "train.keep_checkpoints=2"}).status == 0);

@@ -21,6 +21,7 @@ struct FakeEncoders : Encoders {
   bool composition = false;       // values depend on the batch that an image is in, as rounding does in a real model
   bool broken = false;            // values are not finite
   int milliseconds = 0;           // extra time per call
+  bool xl = false;                // wants time ids
   std::string name = "fake";
   int64_t encoded_images = 0, encoded_prompts = 0;
 
@@ -28,6 +29,7 @@ struct FakeEncoders : Encoders {
   int64_t sample_size() override { return 4; }
   int64_t factor() override { return 4; }
   double scaling_factor() override { return 0.5; }
+  bool takes_time_ids() override { return xl; }
 
   static Tensor means(const Tensor& pixels) {
     const auto s = pixels.sizes();

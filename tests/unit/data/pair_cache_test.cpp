@@ -234,3 +234,34 @@ TEST_CASE("cache: what cannot be is said in one sentence") {
   config.pairs = {(folder / "ties.jsonl").string()};
   CHECK(has(error_of([&] { PairCache::open(encoders, config, caches, 0); }), "no pair can be used: 1 rows read, of them 1 dropped ties"));
 }
+
+TEST_CASE("cache: a pair's time ids follow its variant, and are kept only for models that take them") {
+  const fs::path folder = fresh_folder("time_ids");
+  write_text(folder / "a.png", encode_png(torch::full({3, 16, 64}, 10, torch::kByte)));
+  write_text(folder / "b.png", encode_png(torch::full({3, 64, 64}, 200, torch::kByte)));
+  write_text(folder / "pairs.jsonl", "{\"prompt\": \"x\", \"chosen\": \"b.png\", \"rejected\": \"a.png\"}\n");
+  DataConfig config;
+  config.pairs = {(folder / "pairs.jsonl").string()};
+  config.crop = "random";
+  config.variants = 4;
+  FakeEncoders encoders;
+  const PairCache without = PairCache::open(encoders, config, folder / "sd", 0);
+  CHECK_FALSE(without.batch({0}, {0}, {}).condition.time_ids.defined());
+  encoders.xl = true;
+  const PairCache cache = PairCache::open(encoders, config, folder / "xl", 0);
+  std::set<int64_t> lefts;
+  for (uint64_t draw = 0; draw < 4; ++draw) {
+    const Tensor ids = cache.batch({0}, {draw}, {}).condition.time_ids;
+    REQUIRE(ids.sizes() == std::vector<int64_t>{1, 6});
+    const auto at = [&](int64_t i) { return ids[0][i].item<int64_t>(); };
+    CHECK(at(0) == 16);  // a.png, the smaller one, though it lost
+    CHECK(at(1) == 64);
+    CHECK(at(4) == 16);
+    lefts.insert(at(3));
+  }
+  // The four variants take turns, so four draws show each variant's crop.
+  std::set<int64_t> expected;
+  for (int64_t v = 0; v < 4; ++v) expected.insert(crop_box(16, 64, 16, crop_place(cache.id(0), v, "random", config.flip)).left);
+  CHECK(lefts == expected);
+  CHECK(expected.size() > 1);
+}

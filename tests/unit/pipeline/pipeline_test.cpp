@@ -112,7 +112,7 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
   Json index = Json::parse(test::read_text(two / "model_index.json"));
   index["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
   test::write_text(two / "model_index.json", index.dump());
-  CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}), doctest::Contains("two text encoders"), UsageError);
+  CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}), doctest::Contains("text_encoder_2: model_index.json names this folder, but it is not there"), UsageError);
 }
 
 TEST_CASE("pipeline: wrong requests are refused") {

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes a full-size Stable Diffusion 1.5 folder with random weights, from the model's real configs and tokenizer.
+"""Writes a full-size SD1.x, SD2.x or SDXL folder with random weights, from the model's real configs and tokenizers.
 
-    make_sd15.py CONFIGS OUTPUT [--dtype bf16|fp16|float32] [--seed N]
+    make_model.py CONFIGS OUTPUT [--dtype bf16|fp16|float32] [--seed N]
 
 CONFIGS is a folder in diffusers' layout without weights (unet/config.json, vae/config.json, text_encoder/config.json,
-scheduler/, tokenizer/, model_index.json). The configs are copied byte for byte, so a reader meets the missing keys of the
+scheduler/, tokenizer/, model_index.json; for SDXL text_encoder_2 and tokenizer_2 too). The configs are copied byte for byte, so a reader meets the missing keys of the
 real files; only the weights are ours: the reference library's initial ones, with the final layers of the U-Net's and the
-autoencoder's blocks left as they are drawn. Sizes: 1.7 GB + 0.2 GB + 0.2 GB in bf16. For tests of size, memory and
+autoencoder's blocks left as they are drawn. Sizes in bf16: SD1.5 2.1 GB, SDXL 6.9 GB. For tests of size, memory and
 formats: the pictures of such a model are noise.
 """
 import argparse
@@ -17,7 +17,7 @@ import shutil
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 
@@ -25,12 +25,12 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float3
 def draw(cls, config, seed):
     """A model with the reference library's initial weights, the same for the same seed."""
     torch.manual_seed(seed)
-    return cls(config) if cls is CLIPTextModel else cls.from_config(config)
+    return cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
 
 
 def text_name(name):
-    """transformers 5 drops the prefix that the files of SD1.5 carry."""
-    return name if name.startswith("text_model.") else "text_model." + name
+    """transformers 5 drops the prefix that the files of SD carry."""
+    return name if name.startswith(("text_model.", "text_projection.")) else "text_model." + name
 
 
 def write(model, path, dtype, rename=lambda name: name):
@@ -49,23 +49,27 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     dtype = DTYPES[args.dtype]
+    torch.set_default_dtype(dtype)  # SDXL in float32 would need 10 GB
 
     index = json.loads((args.configs / "model_index.json").read_text())
     # Parts that are not needed to train or sample, and that CONFIGS has no files for.
     for part in ("safety_checker", "feature_extractor"):
-        index[part] = [None, None]
+        if part in index:
+            index[part] = [None, None]
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    for part in ("scheduler", "tokenizer", "unet", "vae", "text_encoder"):
+    parts = [name for name, value in index.items() if isinstance(value, list) and value[0]]
+    for part in parts:
         shutil.copytree(args.configs / part, args.output / part, dirs_exist_ok=True, copy_function=shutil.copyfile)
         (args.output / part).chmod(0o755)
 
-    config = json.loads((args.configs / "unet/config.json").read_text())
-    write(draw(UNet2DConditionModel, config, args.seed), args.output / "unet/diffusion_pytorch_model.safetensors", dtype)
-    config = json.loads((args.configs / "vae/config.json").read_text())
-    write(draw(AutoencoderKL, config, args.seed + 1), args.output / "vae/diffusion_pytorch_model.safetensors", dtype)
-    config = CLIPTextConfig.from_json_file(args.configs / "text_encoder/config.json")
-    write(draw(CLIPTextModel, config, args.seed + 2), args.output / "text_encoder/model.safetensors", dtype, text_name)
+    for offset, (part, cls) in enumerate((("unet", UNet2DConditionModel), ("vae", AutoencoderKL))):
+        config = json.loads((args.configs / part / "config.json").read_text())
+        write(draw(cls, config, args.seed + offset), args.output / part / "diffusion_pytorch_model.safetensors", dtype)
+    for offset, (part, cls) in enumerate((("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection)), 2):
+        if part in parts:
+            config = CLIPTextConfig.from_json_file(args.configs / part / "config.json")
+            write(draw(cls, config, args.seed + offset), args.output / part / "model.safetensors", dtype, text_name)
 
 
 if __name__ == "__main__":
