@@ -27,7 +27,7 @@ Lora Lora::load(torch::nn::Module& model, const std::filesystem::path& path, dou
   refuse_homeless(file, "this model");
   for (const auto& [other, modules] : file.components) {
     check<UsageError>(other == component, path.string(), ": this LoRA also adapts ", modules.size(), modules.size() == 1 ? " layer of " : " layers of ", other, " (",
-                      modules.begin()->first, "), which is not loaded here: it was made for another use, or split it with palate lora convert --only ", component);
+                      modules.begin()->first, "), which is not loaded here: take this component's part with palate lora convert --only ", component);
   }
   return hang(model, file, component, weight);
 }

@@ -88,8 +88,9 @@ TensorMap run_vae(const Flags& flags, const Inputs& in, const LoadOptions& optio
 }
 
 TensorMap run_text(const Flags& flags, const Inputs& in, const LoadOptions& options) {
-  const auto model = load_text_encoder(component_folder(flags.model, flags.component == "text2" ? "text_encoder_2" : "text_encoder"), options);
-  const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
+  const std::string name = flags.component == "text2" ? "text_encoder_2" : "text_encoder";
+  const auto model = load_text_encoder(component_folder(flags.model, name), options);
+  const std::vector<Lora> loras = load_loras(ModelParts{{name, &model->module()}}, flags.lora);
   const TextStates states = model->encode(in.required("input_ids", 2).to(torch::kInt64), in.optional("attention_mask"));
   TensorMap out = {{"last_hidden_state", states.last_hidden_state}, {"pooler_output", states.pooler_output}};
   if (states.text_embeds.defined()) out["text_embeds"] = states.text_embeds;

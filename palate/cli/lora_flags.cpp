@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "palate/adapters/lora_file.h"
 #include "palate/core/error.h"
 
 namespace palate {
@@ -26,6 +27,23 @@ std::vector<Lora> load_loras(torch::nn::Module& model, const std::vector<std::st
   for (const auto& text : flags) {
     const LoraFlag flag = parse_lora_flag(text);
     loras.push_back(Lora::load(model, flag.file, flag.weight));
+  }
+  return loras;
+}
+
+std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::string>& flags) {
+  ModelLayers layers;
+  for (const auto& [component, module] : parts) layers[component] = adaptable_shapes(*module);
+  std::vector<Lora> loras;
+  for (const auto& text : flags) {
+    const LoraFlag flag = parse_lora_flag(text);
+    const LoraFile file = read_lora(flag.file, &layers);
+    refuse_homeless(file, "this model");
+    for (const auto& [component, modules] : file.components) {
+      const auto part = parts.find(component);
+      check<UsageError>(part != parts.end(), flag.file.string(), ": it adapts ", component, " (", modules.begin()->first, ") too, which is not loaded here: take a component's part with palate lora convert --only");
+      loras.push_back(Lora::hang(*part->second, file, component, flag.weight));
+    }
   }
   return loras;
 }

@@ -79,6 +79,30 @@ TEST_CASE("lora command: merged, resized, zipped, and merged into the model") {
   CHECK(read_lora(work / "zip.safetensors").size() == read_lora(a).size());
 }
 
+TEST_CASE("forward --lora: a text encoder takes its own part, two at once add up, and the U-Net's is refused") {
+  const fs::path work = fresh_folder("lora_cli_text");
+  const std::string layer = "text_model.encoder.layers.0.self_attn.q_proj", file = (work / "te.safetensors").string();
+  const Tensor weight = SafetensorsFile(fs::path(model) / "text_encoder/model.safetensors").tensor("encoder.layers.0.self_attn.q_proj.weight");
+  LoraFile made;
+  made.components["text_encoder"][layer] = {torch::arange(weight.size(1)).to(torch::kFloat32).cos().view({1, -1}), torch::linspace(-1, 1, weight.size(0)).view({-1, 1}), {}, 1};
+  write_lora(file, made, LoraSpelling::kohya);
+  save_safetensors(work / "in.safetensors", {{"input_ids", torch::arange(8).view({1, 8})}});
+  const auto states = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"forward", "--model", model, "--component", "text", "--in", (work / "in.safetensors").string(), "--out", (work / "out.safetensors").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    const auto result = run_program(words);
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    return SafetensorsFile(work / "out.safetensors").tensor("last_hidden_state").clone();
+  };
+  const Tensor base = states({}), full = states({"--lora", file});
+  CHECK_FALSE(torch::equal(base, full));
+  expect_close("two halves", states({"--lora", file + ":0.5", "--lora", file + ":0.5"}), full, 1e-5);
+  const auto refused = run_program({"forward", "--model", model, "--component", "text", "--in", (work / "in.safetensors").string(), "--out", (work / "out.safetensors").string(), "--lora", make_lora(work / "a", 1)});
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--only") != std::string::npos);
+}
+
 TEST_CASE("lora command: wrong use is one sentence") {
   const fs::path work = fresh_folder("lora_cli_wrong");
   const std::string a = make_lora(work / "a", 1);
