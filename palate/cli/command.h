@@ -8,6 +8,7 @@ class App;
 namespace palate {
 
 void add_bench(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_env(CLI::App& app);
 void add_eval(CLI::App& app);

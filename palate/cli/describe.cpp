@@ -7,7 +7,9 @@
 
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
-#include "palate/io/safetensors.h"
+#include "palate/io/tensor_file.h"
+#include "palate/models/convert/recognise.h"
+#include "palate/models/weight_files.h"
 #include "palate/pipeline/model_folder.h"
 
 namespace palate {
@@ -36,7 +38,7 @@ constexpr Spelling spellings[] = {
     {"oldest diffusers", "_lora.down.weight"},
 };
 
-void describe_lora(const SafetensorsFile& file, Json& out) {
+void describe_lora(const TensorFile& file, Json& out) {
   int64_t layers = 0;
   Json ranks = Json::object(), alphas = Json::array();
   for (const auto& name : file.names()) {
@@ -51,6 +53,11 @@ void describe_lora(const SafetensorsFile& file, Json& out) {
     const double alpha = file.tensor(name).item<double>();
     if (std::find(alphas.begin(), alphas.end(), alpha) == alphas.end()) alphas.push_back(alpha);
   }
+  for (const int64_t rank : listed_lora_ranks(file)) {
+    out["spelling"] = "a list without names";
+    add_count(ranks, std::to_string(rank), 1);
+    ++layers;
+  }
   if (layers == 0) return;
   out["kind"] = "lora";
   out["layers"] = layers;
@@ -58,9 +65,21 @@ void describe_lora(const SafetensorsFile& file, Json& out) {
   if (!alphas.empty()) out["alphas"] = alphas;
 }
 
-Json describe_component(const ModelFolder& model, const std::string& name) {
-  Json out = {{"class", model.component_class(name)}};
-  const fs::path folder = model.path() / name;
+// The files that are loaded without a variant, else those of the first variant that is there.
+std::vector<fs::path> weights_in(const fs::path& folder) {
+  for (const char* stem : {"diffusion_pytorch_model", "model"}) {
+    for (const char* variant : {"", "fp16", "bf16", "fp32", "non_ema"}) {
+      try {
+        return weight_files(folder, stem, variant);
+      } catch (const UsageError&) {  // none of this name
+      }
+    }
+  }
+  return {};
+}
+
+Json describe_component(const fs::path& folder, const std::string& class_name) {
+  Json out = {{"class", class_name}};
   if (!fs::is_directory(folder)) {
     out["missing"] = true;
     return out;
@@ -68,15 +87,25 @@ Json describe_component(const ModelFolder& model, const std::string& name) {
   int64_t parameters = 0;
   uintmax_t bytes = 0;
   Json dtypes = Json::object();
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    const Json file = describe_weights(entry.path(), TensorNames::left_out);
+  for (const auto& path : weights_in(folder)) {
+    const Json file = describe_weights(path, TensorNames::left_out);
     parameters += file["parameters"].get<int64_t>();
-    bytes += entry.file_size();
+    bytes += fs::file_size(path);
     for (const auto& [dtype, count] : file["dtypes"].items()) add_count(dtypes, dtype, count.get<int64_t>());
   }
   if (bytes > 0) out.update(Json{{"parameters", parameters}, {"bytes", bytes}, {"dtypes", dtypes}});
   return out;
+}
+
+// A component by itself: unet/ with its config.json.
+Json describe_component_folder(const fs::path& folder) {
+  const Json config = read_json(folder / "config.json");
+  std::string name = "a model";
+  if (config.is_object() && config.contains("_class_name") && config["_class_name"].is_string()) name = config["_class_name"].get<std::string>();
+  const bool listed = config.is_object() && config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty();
+  if (listed && config["architectures"][0].is_string()) name = config["architectures"][0].get<std::string>();
+  const std::string key = folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
+  return {{"kind", "model"}, {"folder", folder.string()}, {"class", name}, {"components", {{key, describe_component(folder, name)}}}};
 }
 
 std::string last_line(const fs::path& path) {
@@ -88,7 +117,7 @@ std::string last_line(const fs::path& path) {
 }  // namespace
 
 Json describe_weights(const fs::path& path, TensorNames names) {
-  const SafetensorsFile file(path);
+  const TensorFile file(path);
   Json out = {{"kind", "weights"}, {"file", path.string()}, {"bytes", fs::file_size(path)}, {"tensors", file.names().size()}};
   int64_t parameters = 0;
   Json dtypes = Json::object(), shapes = Json::object();
@@ -101,6 +130,8 @@ Json describe_weights(const fs::path& path, TensorNames names) {
   out["parameters"] = parameters;
   out["dtypes"] = dtypes;
   describe_lora(file, out);
+  if (const std::string architecture = architecture_of(file); out["kind"] == "weights" && !architecture.empty()) out["architecture"] = architecture;
+  out["format"] = file.pickled() ? "torch.save" : "safetensors";
   out["metadata"] = file.metadata();
   if (names == TensorNames::listed) out["shapes"] = shapes;
   return out;
@@ -109,7 +140,7 @@ Json describe_weights(const fs::path& path, TensorNames names) {
 Json describe_model(const fs::path& folder) {
   const ModelFolder model(folder);
   Json components = Json::object();
-  for (const auto& name : model.components()) components[name] = describe_component(model, name);
+  for (const auto& name : model.components()) components[name] = describe_component(folder / name, model.component_class(name));
   return {{"kind", "model"}, {"folder", folder.string()}, {"class", model.class_name()}, {"components", components}};
 }
 
@@ -138,6 +169,7 @@ Json describe(const fs::path& path, TensorNames names) {
   if (!fs::is_directory(path)) return describe_weights(path, names);
   if (fs::exists(path / "model_index.json")) return describe_model(path);
   if (fs::exists(path / "config.resolved.toml") || fs::exists(path / "metrics.jsonl")) return describe_run(path);
+  if (fs::exists(path / "config.json")) return describe_component_folder(path);
   fail<UsageError>(path.string(), ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor a weights file");
 }
 

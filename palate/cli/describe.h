@@ -7,12 +7,14 @@
 
 namespace palate {
 
-// {"kind": "weights" or "lora", "file", "bytes", "tensors", "parameters", "dtypes": {name: parameters}, "metadata",
-//  for a LoRA also "spelling", "layers", "ranks": {rank: layers}, "alphas"}; with `names` also "shapes": {name: "F32 [4, 320]"}.
+// {"kind": "weights" or "lora", "file", "bytes", "tensors", "parameters", "dtypes": {name: parameters}, "format", "metadata",
+//  "architecture" where the names tell it (models/convert/recognise.h), for a LoRA also "spelling", "layers", "ranks": {rank: layers},
+//  "alphas"}; with `names` also "shapes": {name: "F32 [4, 320]"}.
 enum class TensorNames { left_out, listed };
 Json describe_weights(const std::filesystem::path& file, TensorNames names);
 
-// {"kind": "model", "folder", "class", "components": {name: {"class", "parameters", "bytes", "dtypes"}}}
+// A model, or one component of it by itself: {"kind": "model", "folder", "class", "components": {name: {"class", "parameters", "bytes",
+// "dtypes"}}}
 Json describe_model(const std::filesystem::path& folder);
 
 // {"kind": "run", "folder", "model", "checkpoints", "last": the last line of metrics.jsonl, "results": files}

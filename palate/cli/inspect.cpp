@@ -39,6 +39,8 @@ void print_weights(const Json& file) {
   const bool lora = file["kind"] == "lora";
   line("file", file["file"].get<std::string>());
   line("kind", lora ? "LoRA (" + file["spelling"].get<std::string>() + ")" : "weights");
+  if (file.contains("architecture")) line("architecture", file["architecture"].get<std::string>());
+  line("format", file["format"].get<std::string>());
   line("tensors", with_commas(file["tensors"].get<int64_t>()));
   line("parameters", with_commas(file["parameters"].get<int64_t>()) + " (" + joined(file["dtypes"]) + ")");
   if (lora) {
@@ -89,7 +91,7 @@ void inspect(const Flags& flags) {
 
 void add_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("path", flags->path, "safetensors file, model folder or run folder")->required()->type_name("FILE_OR_DIR");
+  app.add_option("path", flags->path, "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder or run folder")->required()->type_name("FILE_OR_DIR");
   app.add_flag("--tensors", flags->tensors, "of a weights file: every tensor's name, dtype and shape");
   app.add_flag("--json", flags->json, "one JSON object instead of lines");
   app.footer("Example:\n  palate inspect runs/demo-1/dpo/pytorch_lora_weights.safetensors");
