@@ -34,6 +34,10 @@ Side make_side(Pipeline& pipeline, const LoraFile& lora, const std::string& prom
   hung.remove();
   check(side.latents.isfinite().all().item<bool>(), lora.origin, ": the pictures it makes are not finite");
   side.condition = pipeline.encode_prompts({prompt});
+  if (pipeline.takes_time_ids()) {
+    const int64_t height = side.latents.size(2) * pipeline.autoencoder().factor(), width = side.latents.size(3) * pipeline.autoencoder().factor();
+    side.condition.time_ids = pipeline.time_ids({height, width, 0, 0, height, width});
+  }
   return side;
 }
 
