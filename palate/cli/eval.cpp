@@ -85,7 +85,7 @@ void add_eval(CLI::App& app) {
   app.add_option("--repeats", flags->repeats, "pictures for each prompt")->check(whole(1, 10000))->capture_default_str();
   app.add_option("--steps", flags->sampling.steps, "sampling steps")->check(whole(1, 1000))->capture_default_str();
   app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")->check(number(0, 1000))->capture_default_str();
-  app.add_option("--scheduler", flags->sampling.sampler, "ddpm, ddim or euler (default: the model's own)");
+  app.add_option("--scheduler", flags->sampling.sampler, one_of(sampler_names()) + " (default: the model's own)");
   app.add_option("--batch", flags->sampling.batch, "pictures at once")->check(whole(1, 4096))->capture_default_str();
   app.add_option("--seed", flags->seed, "of noise and prompts")->check(a_seed())->capture_default_str();
   app.add_option("--dtype", flags->dtype, "float32 or bf16")->capture_default_str();

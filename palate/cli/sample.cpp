@@ -22,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Flags {
-  std::string model, prompts_file, out, latents, save_latents, dtype = "float32", device = "cpu";
+  std::string model, prompts_file, out, latents, save_latents, init_image, guidance = "cfg", dtype = "float32", device = "cpu";
+  double reward_weight = 3;
   std::vector<std::string> prompts, lora;
   GenerateOptions sampling;
   int64_t count = 1, threads = 0;
@@ -64,6 +65,11 @@ Json manifest_line(const Flags& flags, const GenerateRequest& request, const std
           {"steps", s.steps},
           {"guidance_scale", s.guidance_scale},
           {"guidance_rescale", s.guidance_rescale},
+          {"guidance", flags.guidance},
+          {"reward_weight", s.reward_weight.value_or(0)},
+          {"base_prompt", s.base_prompt},
+          {"init_image", flags.init_image},
+          {"strength", flags.init_image.empty() ? 1 : s.strength},
           {"latents", flags.latents},
           {"dtype", flags.dtype}};
 }
@@ -96,6 +102,19 @@ std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>&
   return load_loras(parts, flags);
 }
 
+// The picture to edit as latents (the posterior's mean), at the size asked for or its own, cut to whole latents as diffusers does.
+void read_init_image(Flags& flags, Pipeline& pipeline) {
+  Tensor image = read_image(flags.init_image);
+  const int64_t factor = pipeline.autoencoder().factor();
+  const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };
+  const int64_t height = side(flags.sampling.height, image.size(1)), width = side(flags.sampling.width, image.size(2));
+  check<UsageError>(height > 0 && width > 0, flags.init_image, ": is smaller than one latent of ", factor, " pixels: expected a larger picture, or --height and --width");
+  if (height != image.size(1) || width != image.size(2)) image = resize_image(image, height, width, Filter::lanczos);
+  flags.sampling.height = height;
+  flags.sampling.width = width;
+  flags.sampling.init_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0)), {});
+}
+
 void sample(Flags& flags) {
   set_threads(flags.threads);
   const std::vector<GenerateRequest> requests = paired_requests(read_prompts(flags), flags.count);
@@ -103,6 +122,10 @@ void sample(Flags& flags) {
   check_parent(flags.save_latents);
   Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
   const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
+  if (flags.guidance == "reward") flags.sampling.reward_weight = flags.reward_weight;
+  check<UsageError>(flags.guidance == "cfg" || !flags.lora.empty(), "--guidance reward compares a model with and without its adapters: give at least one --lora");
+  check<UsageError>(flags.guidance == "reward" || flags.sampling.base_prompt.empty(), "--base-prompt is used by --guidance reward alone");
+  if (!flags.init_image.empty()) read_init_image(flags, pipeline);
   if (!flags.latents.empty()) flags.sampling.starting_noise = read_latents(flags.latents, requests.size());
   make_folder(flags.out);
   const Tensor latents = pipeline.generate_latents(requests, flags.sampling);
@@ -123,11 +146,16 @@ void add_sample(CLI::App& app) {
   app.add_option("--prompts", flags->prompts_file, "file with one prompt a line")->type_name("FILE");
   app.add_option("--negative", s.negative, "what to keep away from")->type_name("TEXT");
   app.add_option("--count", flags->count, "pictures for each prompt")->capture_default_str()->type_name("INT")->check(whole(1, 1'000'000));
-  app.add_option("--scheduler", s.sampler, "ddpm, ddim, euler or pndm (default: the model's own)")->type_name("NAME");
+  app.add_option("--scheduler", s.sampler, one_of(sampler_names()) + ", or diffusers' class name (default: the model's own)")->type_name("NAME");
   app.add_option("--steps", s.steps, "sampling steps")->capture_default_str()->check(whole(1, 1'000'000));
   app.add_option("--guidance-scale", s.guidance_scale, "classifier-free guidance; 1 is none")
       ->capture_default_str()
       ->check(number(-1000, 1000));
+  app.add_option("--guidance", flags->guidance, "cfg, or reward: DCO's, the LoRA's change over the base is added --reward-weight times")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cfg", "reward"}));
+  app.add_option("--reward-weight", flags->reward_weight, "of --guidance reward; 0 is the base model")->capture_default_str()->check(number(-1000, 1000));
+  app.add_option("--base-prompt", s.base_prompt, "what the base is asked for with --guidance reward (default: the prompt)")->type_name("TEXT");
   app.add_option("--guidance-rescale", s.guidance_rescale, "share of the spread that is taken back; 0 is none")
       ->capture_default_str()
       ->check(number(0, 1));
@@ -137,6 +165,10 @@ void add_sample(CLI::App& app) {
   app.add_option("--height", s.height, "in pixels (default: what the model was made for)")->check(whole(8, 16384));
   app.add_option("--width", s.width, "in pixels")->check(whole(8, 16384));
   app.add_option("--batch", s.batch, "pictures at once; changes no picture but for rounding")->capture_default_str()->check(whole(1, 4096));
+  app.add_option("--init-image", flags->init_image, "picture to start from (SDEdit)")->type_name("FILE");
+  app.add_option("--strength", s.strength, "with --init-image: the share of the steps that is made; 1 keeps next to nothing of it")
+      ->capture_default_str()
+      ->check(number(0, 1));
   app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's")
       ->type_name("FILE");
   app.add_option("--save-latents", flags->save_latents, "safetensors for the finished `latents`")->type_name("FILE");

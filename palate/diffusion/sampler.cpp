@@ -3,9 +3,11 @@
 #include <torch/types.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "palate/core/error.h"
 #include "palate/diffusion/samplers.h"
+#include "palate/nn/adaptable.h"
 
 namespace palate {
 namespace {
@@ -52,12 +54,29 @@ Tensor rescaled(const Tensor& guided, const Tensor& conditional, double share) {
   return share * (guided * (wanted / found)) + (1 - share) * guided;
 }
 
-Tensor predict(Denoiser& denoiser, const Tensor& input, const Tensor& t, const Condition& condition, const SampleOptions& options) {
-  const int64_t batch = input.size(0);
-  if (options.guidance_scale <= 1) return denoiser.predict(input, t.expand({batch}), condition).to(torch::kFloat32);
-  const Tensor both = denoiser.predict(torch::cat({input, input}), t.expand({2 * batch}), condition).to(torch::kFloat32);
-  const Tensor unconditional = both.narrow(0, 0, batch), conditional = both.narrow(0, batch, batch);
-  const Tensor guided = unconditional + options.guidance_scale * (conditional - unconditional);
+// What a step evaluates the network on.
+struct Prompts {
+  Condition one;   // without guidance, and for the adapted model of reward guidance
+  Condition both;  // [negative, positive], or [negative, base]
+};
+
+Tensor predict_both(Denoiser& denoiser, const Tensor& input, const Tensor& t, const Prompts& prompts) {
+  return denoiser.predict(torch::cat({input, input}), t.expand({2 * input.size(0)}), prompts.both).to(torch::kFloat32);
+}
+
+Tensor predict(Denoiser& denoiser, const Tensor& input, const Tensor& t, const Prompts& prompts, const SampleOptions& options) {
+  const auto alone = [&] { return denoiser.predict(input, t.expand({input.size(0)}), prompts.one).to(torch::kFloat32); };
+  const bool reward = options.reward_weight.has_value();
+  if (!reward && options.guidance_scale <= 1) return alone();
+  Tensor both;
+  {
+    std::optional<AdaptersOff> off;
+    if (reward) off.emplace();
+    both = predict_both(denoiser, input, t, prompts);
+  }
+  const Tensor unconditional = both.narrow(0, 0, input.size(0)), conditional = both.narrow(0, input.size(0), input.size(0));
+  Tensor guided = unconditional + options.guidance_scale * (conditional - unconditional);
+  if (reward) guided = guided + *options.reward_weight * (alone() - conditional);
   return options.guidance_rescale > 0 ? rescaled(guided, conditional, options.guidance_rescale) : guided;
 }
 
@@ -100,14 +119,15 @@ Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starti
                       const Condition& negative, const SampleOptions& options) {
   const torch::NoGradGuard no_grad;
   check(sampler.timesteps().defined(), "sampling: set_timesteps comes first");
-  const bool guided = options.guidance_scale > 1;
+  const bool reward = options.reward_weight.has_value(), guided = reward || options.guidance_scale > 1;
   check<UsageError>(!guided || negative.text.defined(), "sampling: guidance needs the text states of the negative prompt");
-  const Condition condition = guided ? concat_conditions(negative, positive) : positive;
+  check<UsageError>(!reward || options.base.text.defined(), "sampling: reward guidance needs the text states of the base prompt");
+  const Prompts prompts{positive, guided ? concat_conditions(negative, reward ? options.base : positive) : Condition()};
   const auto device = positive.text.device();
-  const Tensor steps = sampler.timesteps().to(device);
-  Tensor x = starting_noise.to(device, torch::kFloat32) * sampler.init_noise_sigma();
-  for (int64_t i = 0; i < steps.size(0); ++i) {
-    const Tensor predicted = predict(denoiser, sampler.scale_model_input(x, i), steps.narrow(0, i, 1), condition, options);
+  const Tensor steps = sampler.timesteps().to(device), start = starting_noise.to(device, torch::kFloat32);
+  Tensor x = options.clean.defined() ? sampler.add_noise(options.clean.to(device, torch::kFloat32), start, options.begin) : start * sampler.init_noise_sigma();
+  for (int64_t i = options.begin; i < steps.size(0); ++i) {
+    const Tensor predicted = predict(denoiser, sampler.scale_model_input(x, i), steps.narrow(0, i, 1), prompts, options);
     x = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
     if (options.on_step) options.on_step(i);
   }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,13 @@ std::vector<std::string> sampler_names();
 struct SampleOptions {
   double guidance_scale = 7.5;  // 1 or less: no guidance, one evaluation a step
   double guidance_rescale = 0;  // diffusers' rescale_noise_cfg; 0 is off
+  // Reward guidance (Direct Consistency Optimization): on `base` with the adapters off, guided as above, the adapted model's change is
+  // added so many times: e(base, none) + guidance_scale (e(base, base) - e(base, none)) + weight (e(adapted, positive) - e(base, base)).
+  std::optional<double> reward_weight;
+  Condition base;
+  // SDEdit: from this clean latent [B, C, H, W], noised for step `begin`; undefined: from noise alone and the first step.
+  Tensor clean;
+  int64_t begin = 0;
   // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
   std::function<Tensor(int64_t sample, int64_t step)> noise;
   std::function<void(int64_t step)> on_step;

@@ -54,7 +54,7 @@ std::string component_hash(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string ending = entry.path().extension().string();
-    if (entry.is_regular_file() && (ending == ".json" || ending == ".txt" || ending == ".safetensors")) files.push_back(entry.path());
+    if (entry.is_regular_file() && (ending == ".json" || ending == ".txt" || ending == ".safetensors" || ending == ".bin")) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   Sha256 hash;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct GenerateOptions {
   double guidance_rescale = 0;
   std::string sampler;        // "" takes the folder's own scheduler
   std::string negative;       // negative prompt
+  std::optional<double> reward_weight;  // reward guidance (SampleOptions): the model's adapters against the model without them
+  std::string base_prompt;    // what the model without adapters is asked for; "": the prompt itself
+  Tensor init_latents;        // SDEdit: [1 or N, C, h, w] as encode_images and to_latents give them; undefined: from noise alone
+  double strength = 0.8;      // of SDEdit: the share of the steps that is made, in (0, 1]
   uint64_t seed = 0;
   int64_t batch = 8;          // pictures at once; changes no picture but for rounding
   int64_t height = 0, width = 0;  // in pixels; 0: what the model was made for

@@ -48,7 +48,7 @@ void SampleConfig::visit(Fields& f) {
   f("every", every, "steps between grids; 0: only one before the first step and one at the end (none without prompts)", {.min = 0, .max = 1e12});
   f("steps", steps, "sampling steps of a picture", {.min = 1, .max = 1e6});
   f("guidance_scale", guidance_scale, "classifier-free guidance; 1 or less: off");
-  f("sampler", sampler, "ddpm, ddim, euler; empty: the model folder's own");
+  f("sampler", sampler, "a name of palate sample --scheduler; empty: the model folder's own");
 }
 
 void RunConfig::visit(Fields& f) {
