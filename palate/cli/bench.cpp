@@ -49,7 +49,7 @@ Tensor noise(const std::vector<int64_t>& sizes, uint64_t sample) { return Genera
 class StepBench {
  public:
   explicit StepBench(const Arguments& a) : a_(a), dtype_(parse_dtype(a.dtype)), denoiser_(bench_denoiser(a.model, dtype_)), trainable_(Trainable::adapters(*denoiser_, lora(), 0)),
-                                           optimizer_(OptimizerConfig(), trainable_.names(), trainable_.values()), schedule_(bench_scheduler(a.model)) {
+                                           optimizer_(make_optimizer({}, trainable_.names(), trainable_.values())), schedule_(bench_scheduler(a.model)) {
     denoiser_->set_gradient_checkpointing(a.checkpointing);
     trainable_.set_training(true);
     ObjectiveConfig config;
@@ -77,7 +77,7 @@ class StepBench {
     const double backward = since(begin);
     const auto gradients = trainable_.gradients();
     clip_gradients(gradients, 1.0);
-    optimizer_.step(gradients, 1e-5);
+    optimizer_->step(gradients, 1e-5);
     trainable_.publish();
     trainable_.clear_gradients();
     const double total = since(begin);
@@ -119,7 +119,7 @@ class StepBench {
   c10::ScalarType dtype_;
   std::unique_ptr<Denoiser> denoiser_;
   Trainable trainable_;
-  AdamW optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   NoiseSchedule schedule_;
   std::unique_ptr<Objective> objective_;
   double reference_seconds_ = 0;

@@ -2,12 +2,26 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "palate/core/error.h"
 
 namespace palate {
 
-Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const TimestepPolicy& policy,
-                const NoiseSchedule& schedule) {
+double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma) {
+  const double kept = schedule.alphas_cumprod()[t].item<float>(), snr = kept / (1 - kept), capped = std::min(snr, gamma);
+  switch (schedule.prediction()) {
+    case Prediction::epsilon:
+      return snr > 0 ? capped / snr : 1;  // the limit at zero terminal SNR
+    case Prediction::v:
+      return capped / (snr + 1);
+    case Prediction::sample:
+      break;
+  }
+  return capped;
+}
+
+Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const ObjectiveConfig& config, const NoiseSchedule& schedule) {
   check(draws.size() == batch.ids.size(), "draws: expected one a pair (", batch.ids.size(), "), found ", draws.size());
   const std::vector<int64_t> one(batch.latents_win.sizes().begin() + 1, batch.latents_win.sizes().end());
   std::vector<int64_t> t;
@@ -15,10 +29,12 @@ Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint
   std::vector<Tensor> noise;
   for (size_t i = 0; i < draws.size(); ++i) {
     Generator times({seed, batch.ids[i], draws[i], Purpose::timestep});
-    const Timestep step = policy.draw(schedule, times);
+    const Timestep step = config.timestep_member->draw(schedule, times);
     t.push_back(step.t);
-    weight.push_back(static_cast<float>(step.weight));
-    noise.push_back(Generator({seed, batch.ids[i], draws[i], Purpose::noise}).normal(one));
+    weight.push_back(static_cast<float>(step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
+    Generator numbers({seed, batch.ids[i], draws[i], Purpose::noise});
+    noise.push_back(numbers.normal(one));
+    if (config.noise_offset > 0) noise.back().add_(numbers.normal({one[0], 1, 1}), config.noise_offset);
   }
   const auto device = batch.latents_win.device();
   return {.t = torch::tensor(t, torch::kInt64).to(device),

@@ -23,7 +23,7 @@ class GridObjective : public Objective {
   Draw draw(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed) const override {
     std::vector<uint64_t> effective;
     for (uint64_t draw : draws) effective.push_back(effective_draw(config_, draw));
-    return draw_noise(batch, effective, seed, *config_.timestep_member, schedule_);
+    return draw_noise(batch, effective, seed, config_, schedule_);
   }
 
   ObjectiveOutput evaluate(Denoiser& policy, const PairBatch& batch, const Draw& draw, const std::vector<uint64_t>& draws) override {

@@ -23,6 +23,8 @@ struct ObjectiveConfig {
   std::string timesteps = "uniform";
   std::string reference = "adapters_off";  // none | adapters_off | frozen_copy | cached
   int64_t reference_draws = 8;             // cached: K draws of (t, noise) for each pair
+  double snr_gamma = 0;                    // min-SNR weights (2303.09556); 0: off
+  double noise_offset = 0;                 // size of a constant added to each channel's noise; 0: off
 
   void visit(Fields& f);  // builds the members below while the names are read
   void build();           // builds them from the names where no visitor has; keeps constants whose name is unchanged

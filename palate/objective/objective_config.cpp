@@ -97,6 +97,8 @@ void ObjectiveConfig::visit(Fields& f) {
   visit_member(f, timestep_member, built_timesteps, timesteps, timestep_policies(), make_timestep_policy);
   f("reference", reference, "where the reference's errors come from (palate list references)", {.choices = names(references())});
   f("reference_draws", reference_draws, "cached reference: draws of (t, noise) kept for each pair; a pair's later draws repeat them", {.min = 1});
+  f("snr_gamma", snr_gamma, "min-SNR weights of timesteps (2303.09556), 5 in the paper; 0: all timesteps weigh the same", {.min = 0, .aliases = {"min_snr_gamma"}});
+  f("noise_offset", noise_offset, "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off", {.min = 0});
   f.require(!loss_member || !loss_member->needs_reference() || reference != "none",
             "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");
 }

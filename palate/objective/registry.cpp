@@ -23,6 +23,7 @@ constexpr Line<std::shared_ptr<ErrorSpace> (*)()> error_space_table[] = {
 
 constexpr Line<std::shared_ptr<TimestepPolicy> (*)()> timestep_table[] = {
     {"uniform", "every t of [t_min, t_max) alike, weight 1", make_uniform},
+    {"turbo", "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps says otherwise", make_turbo},
 };
 
 using MakeReference = std::unique_ptr<Reference> (*)(const ObjectiveConfig&, const ReferenceSetup&);

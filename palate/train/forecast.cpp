@@ -15,6 +15,7 @@
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/data/pairs.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/safetensors.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
@@ -60,7 +61,7 @@ int64_t numbers_of(const fs::path& folder) {
 }
 
 Shapes read_shapes(const RunConfig& config) {
-  const fs::path model = config.model;
+  const fs::path model = model_path(config.model);
   check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(), " holds no unet/config.json: name a model folder in diffusers' layout");
   Shapes shapes;
   const Json unet = read_json(model / "unet/config.json");
@@ -176,7 +177,7 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   it.weights_bytes = shapes.unet_numbers * width * (roles.second_copy ? 2 : 1);
   const int64_t masters = !config.full ? trained * 4 : width == 2 ? trained * 4 : 0;
   const int64_t ema = config.train.ema > 0 ? trained * 4 : 0;
-  it.optimizer_bytes = masters + ema + AdamW::state_bytes(trained) + trained * 4;  // and the gradients
+  it.optimizer_bytes = masters + ema + optimizer_state_bytes(config.optimizer.name, trained) + trained * 4;  // and the gradients
   const UnetCost& cost = shapes.cost;
   const int64_t adapted = cost.saved_frozen + static_cast<int64_t>(lora.convolutions * static_cast<double>(cost.conv_inputs));
   const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;

@@ -3,9 +3,27 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
+#include "palate/train/optimizers/members.h"
 
 namespace palate {
 namespace {
+
+// The one table of optimizers. A new one is one file of train/optimizers and one line here.
+struct Line {
+  const char* name;
+  MakeOptimizer make;
+  double bytes_per_value;
+};
+constexpr Line table[] = {
+    {"adamw", make_adamw, 8}, {"adamw8bit", make_adamw_8bit, 2.04}, {"adafactor", make_adafactor, 0.05}, {"lion", make_lion, 4}, {"prodigy", make_prodigy, 16},
+};
+
+const Line& find(const std::string& name) {
+  for (const auto& line : table) {
+    if (name == line.name) return line;
+  }
+  fail<UsageError>("optimizer.name: there is no '", name, "'", did_you_mean(name, optimizer_names()), "; it is one of ", one_of(optimizer_names()));
+}
 
 std::vector<Tensor> defined(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> kept;
@@ -18,7 +36,7 @@ std::vector<Tensor> defined(const std::vector<Tensor>& tensors) {
 
 void restore(const std::map<std::string, Tensor>& state, const std::string& name, Tensor& into) {
   const auto found = state.find(name);
-  check<FormatError>(found != state.end(), "optimizer state: expected '", name, "', found no such tensor: the checkpoint is of another run");
+  check<FormatError>(found != state.end(), "optimizer state: expected '", name, "', found no such tensor: the checkpoint is of another run or another optimizer");
   check<FormatError>(found->second.sizes() == into.sizes(), "optimizer state: '", name, "' should be ", show_shape(into.sizes()), ", found ",
                      show_shape(found->second.sizes()), ": the checkpoint is of another run");
   into.copy_(found->second);
@@ -26,47 +44,49 @@ void restore(const std::map<std::string, Tensor>& state, const std::string& name
 
 }  // namespace
 
-AdamW::AdamW(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-    : config_(config), names_(std::move(names)), values_(std::move(values)) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& value : values_) {
-    mean_.push_back(torch::zeros_like(value));
-    square_.push_back(torch::zeros_like(value));
-  }
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
+  return find(config.name).make(config, std::move(names), std::move(values));
 }
 
-void AdamW::step(const std::vector<Tensor>& gradients, double lr) {
+std::vector<std::string> optimizer_names() {
+  std::vector<std::string> names;
+  for (const auto& line : table) names.emplace_back(line.name);
+  return names;
+}
+
+int64_t optimizer_state_bytes(const std::string& name, int64_t values) {
+  return static_cast<int64_t>(find(name).bytes_per_value * static_cast<double>(values));
+}
+
+void Optimizer::step(const std::vector<Tensor>& gradients, double lr) {
   const torch::NoGradGuard no_grad;
   ++steps_;
-  std::vector<Tensor> values, grads, means, squares;
-  for (size_t i = 0; i < values_.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    values.push_back(values_[i]);
-    grads.push_back(gradients[i]);
-    means.push_back(mean_[i]);
-    squares.push_back(square_[i]);
-  }
-  if (values.empty()) return;
-  const Tensor count = torch::full({}, static_cast<double>(steps_), values[0].options().dtype(torch::kFloat));
-  const std::vector<Tensor> counts(values.size(), count);
-  at::_fused_adamw_(values, grads, means, squares, {}, counts, lr, config_.beta1, config_.beta2, config_.weight_decay, config_.eps,
-                    /*amsgrad=*/false, /*maximize=*/false);
+  update(gradients, lr);
 }
 
-void AdamW::save(std::map<std::string, Tensor>& state) const {
-  for (size_t i = 0; i < names_.size(); ++i) {
-    state["exp_avg." + names_[i]] = mean_[i];
-    state["exp_avg_sq." + names_[i]] = square_[i];
+void Optimizer::save(std::map<std::string, Tensor>& state) const {
+  for (const auto& [kind, tensors] : state_) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].defined()) state[kind + "." + names_[i]] = tensors[i];
+    }
   }
 }
 
-void AdamW::load(const std::map<std::string, Tensor>& state, int64_t steps) {
+void Optimizer::load(const std::map<std::string, Tensor>& state, int64_t steps) {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < names_.size(); ++i) {
-    restore(state, "exp_avg." + names_[i], mean_[i]);
-    restore(state, "exp_avg_sq." + names_[i], square_[i]);
+  for (auto& [kind, tensors] : state_) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].defined()) restore(state, kind + "." + names_[i], tensors[i]);
+    }
   }
   steps_ = steps;
+}
+
+std::vector<Tensor>& Optimizer::add_state(const std::string& kind) {
+  const torch::NoGradGuard no_grad;
+  auto& tensors = state_[kind];
+  for (const auto& value : values_) tensors.push_back(torch::zeros_like(value));
+  return tensors;
 }
 
 Tensor clip_gradients(const std::vector<Tensor>& gradients, double limit) {

@@ -1,9 +1,9 @@
-// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019), equal to torch.optim.AdamW(fused=True), and the clipping
-// of torch.nn.utils.clip_grad_norm_.
+// How weights move: one class an optimizer (train/optimizers), chosen by name, and the clipping of torch.nn.utils.clip_grad_norm_.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,26 +12,36 @@
 
 namespace palate {
 
-class AdamW {
+class Optimizer {
  public:
   // values: contiguous float32 tensors, changed in place by step(); names key the saved state.
-  AdamW(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values);
+  Optimizer(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : config_(config), names_(std::move(names)), values_(std::move(values)) {}
+  virtual ~Optimizer() = default;
 
-  // One update. gradients: float32, one a value; where one is undefined its value and moments stay as they are.
+  // One update. gradients: float32, one a value; where one is undefined its value and its state stay as they are.
   void step(const std::vector<Tensor>& gradients, double lr);
 
-  // "exp_avg.NAME" and "exp_avg_sq.NAME". load() throws FormatError for a missing name or another shape.
+  // "KIND.NAME", for example "exp_avg.NAME". load() throws FormatError for a missing name or another shape.
   void save(std::map<std::string, Tensor>& state) const;
   void load(const std::map<std::string, Tensor>& state, int64_t steps);
   int64_t steps() const { return steps_; }
-  static int64_t state_bytes(int64_t values) { return 8 * values; }
 
- private:
+ protected:
+  virtual void update(const std::vector<Tensor>& gradients, double lr) = 0;  // without gradients; steps_ counts this one already
+  std::vector<Tensor>& add_state(const std::string& kind);                     // zeros like the values
+
   OptimizerConfig config_;
   std::vector<std::string> names_;
-  std::vector<Tensor> values_, mean_, square_;
+  std::vector<Tensor> values_;
+  std::map<std::string, std::vector<Tensor>> state_;  // kind -> one tensor a value; undefined where a value needs none of that kind
   int64_t steps_ = 0;
 };
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values);
+std::vector<std::string> optimizer_names();
+// What its state takes for that many values in matrices (of which Adafactor keeps the sums of rows and columns alone).
+int64_t optimizer_state_bytes(const std::string& name, int64_t values);
 
 // Scales the gradients so that their common norm is at most `limit` (0: leaves them) and returns the norm before that, a
 // float32 tensor [] on their device. Undefined gradients are passed over.

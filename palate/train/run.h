@@ -80,7 +80,7 @@ class Run {
   std::optional<PairCache> cache_;
   std::optional<Trainable> trainable_;
   std::unique_ptr<Objective> objective_;
-  std::optional<AdamW> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::optional<Ema> ema_;
   std::optional<PairOrder> order_;
   std::optional<Validation> validation_;

@@ -19,6 +19,10 @@ struct OptimizerConfig {
   int64_t warmup_steps = 0, num_cycles = 1;
   double power = 1;
   double clip_norm = 1;       // 0: no clipping
+  bool scale_parameter = false;  // adafactor
+  double clip_threshold = 1;     // adafactor
+  double prodigy_beta3 = 0, prodigy_d_coef = 1;  // beta3 0: the root of beta2
+  bool prodigy_decouple = true, prodigy_use_bias_correction = true, prodigy_safeguard_warmup = true;  // as diffusers' scripts set them
   void visit(Fields& f);
 };
 

@@ -42,7 +42,7 @@ double rate(const FitConfig& config, int64_t step, double progress) {
 class Loop {
  public:
   explicit Loop(const FitTask& task)
-      : task_(task), config_(task.config), optimizer_(optimizer_config(config_), task.weights.names, task.weights.values),
+      : task_(task), config_(task.config), optimizer_(make_optimizer(optimizer_config(config_), task.weights.names, task.weights.values)),
         ema_(config_.ema, task.weights.names, task.weights.values) {
     resume();
     log_.emplace(task.folder, state_.step);
@@ -88,7 +88,7 @@ class Loop {
       Tensor into = task_.weights.values[i];
       into.copy_(value->second);
     }
-    optimizer_.load(found->tensors, state_.step);
+    optimizer_->load(found->tensors, state_.step);
     ema_.load(found->tensors, state_.step);
     saved_at_ = evaluated_at_ = logged_at_ = state_.seconds;
     log("going on from ", found->folder.string());
@@ -104,7 +104,7 @@ class Loop {
     std::vector<Tensor> gradients;
     for (const auto& weight : task_.weights.values) gradients.push_back(weight.grad());
     const double norm = clip_gradients(gradients, config_.clip_norm).item<double>();
-    optimizer_.step(gradients, learning_rate);
+    optimizer_->step(gradients, learning_rate);
     for (const auto& weight : task_.weights.values) weight.mutable_grad().reset();
     ema_.update(task_.weights.values);
     ++state_.step;
@@ -131,7 +131,7 @@ class Loop {
   std::map<std::string, double> checkpoint(bool final) {
     std::map<std::string, Tensor> tensors;
     for (size_t i = 0; i < task_.weights.names.size(); ++i) tensors["value." + task_.weights.names[i]] = task_.weights.values[i].detach().clone();
-    optimizer_.save(tensors);
+    optimizer_->save(tensors);
     ema_.save(tensors);
     for (auto& [name, tensor] : tensors) {
       if (name.rfind("ema.", 0) == 0) tensor = tensor.clone();  // the means change places below
@@ -173,7 +173,7 @@ class Loop {
 
   const FitTask& task_;
   const FitConfig& config_;
-  AdamW optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   Ema ema_;
   TrainState state_;
   std::optional<MetricLog> log_;

@@ -56,6 +56,7 @@ std::string cache_key(const ObjectiveConfig& config, const ReferenceSetup& setup
   hash.update(concat("\nseed=", part.seed, " draws=", config.reference_draws, " dtype=", static_cast<int>(setup.load.dtype), " "));
   hash.update(config.error_space + "\n" + config_to_toml([&](Fields& f) { copy.error_space_member->visit(f); }));
   hash.update(config.timesteps + "\n" + config_to_toml([&](Fields& f) { copy.timestep_member->visit(f); }));
+  if (config.noise_offset > 0) hash.update(concat("noise_offset=", config.noise_offset, "\n"));
   const Tensor alphas = setup.schedule->alphas_cumprod().to(torch::kCPU, torch::kFloat32).contiguous();
   hash.update(prediction_name(setup.schedule->prediction()));
   hash.update({reinterpret_cast<const char*>(alphas.data_ptr<float>()), static_cast<size_t>(alphas.numel()) * sizeof(float)});
@@ -75,14 +76,23 @@ class Filler {
     if (!setup_.policy && !copy_) copy_ = load_denoiser(setup_.denoiser_folder, setup_.load);
     Denoiser& network = setup_.policy ? *setup_.policy : *copy_;
     const std::vector<int64_t> rows(part.rows.begin() + first, part.rows.begin() + first + count);
-    const std::vector<uint64_t> draws(rows.size(), static_cast<uint64_t>(draw));
-    PairBatch batch = part.batch(rows, draws);
-    const Draw noising = draw_noise(batch, draws, part.seed, *config_.timestep_member, *setup_.schedule);
-    const auto [win, lose] = branch_errors(network, batch, noising, *setup_.schedule, *config_.error_space_member, true);
-    return {win.to(torch::kCPU), lose.to(torch::kCPU)};
+    std::vector<Tensor> wins, loses;
+    for (const auto& some : part.split ? part.split(rows) : std::vector<std::vector<int64_t>>{rows}) {
+      const auto [win, lose] = batch_errors(network, part, some, draw);
+      wins.push_back(win.to(torch::kCPU));
+      loses.push_back(lose.defined() ? lose.to(torch::kCPU) : wins.back());  // single pictures have no loser
+    }
+    return {at::cat(wins), at::cat(loses)};
   }
 
  private:
+  std::pair<Tensor, Tensor> batch_errors(Denoiser& network, const ReferenceRows& part, const std::vector<int64_t>& rows, int64_t draw) const {
+    const std::vector<uint64_t> draws(rows.size(), static_cast<uint64_t>(draw));
+    PairBatch batch = part.batch(rows, draws);
+    const Draw noising = draw_noise(batch, draws, part.seed, config_, *setup_.schedule);
+    return branch_errors(network, batch, noising, *setup_.schedule, *config_.error_space_member, batch.latents_lose.defined());
+  }
+
   ObjectiveConfig config_;
   const ReferenceSetup& setup_;
   std::unique_ptr<Denoiser> copy_;

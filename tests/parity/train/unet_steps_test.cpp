@@ -32,7 +32,7 @@ TEST_CASE("training: ten steps on a U-Net give the losses and the weights that d
   config.lr = 1e-3;
   config.lr_schedule = "cosine";
   config.warmup_steps = 2;
-  AdamW optimizer(config, trainable.names(), trainable.values());
+  const auto optimizer = make_optimizer(config, trainable.names(), trainable.values());
   for (int step = 0; step < 10; ++step) {
     CAPTURE(step);
     const Tensor predicted = model->predict(golden.at("x"), golden.at("t"), {golden.at("text"), {}, {}});
@@ -43,7 +43,7 @@ TEST_CASE("training: ten steps on a U-Net give the losses and the weights that d
     const Tensor norm = clip_gradients(gradients, 1.0);
     expect_close("loss", loss, golden.at("losses")[step], 1e-5);
     expect_close("norm", norm, golden.at("norms")[step], 1e-4);
-    optimizer.step(gradients, learning_rate(config, step, 10));
+    optimizer->step(gradients, learning_rate(config, step, 10));
     trainable.clear_gradients();
   }
   // Adam divides by the root of the second moment, so a gradient that is rounding only moves its weight by a full step in

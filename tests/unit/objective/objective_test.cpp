@@ -51,6 +51,46 @@ TEST_CASE("objective: uniform timesteps cover their range evenly and no more") {
   CHECK_THROWS_AS(objective({"t_min=100", "t_max=2000"}).timestep_member->draw(schedule, generator), UsageError);
 }
 
+TEST_CASE("objective: turbo draws its few timesteps evenly") {
+  const auto schedule = toy_schedule();
+  const auto config = objective({"timesteps=turbo", "turbo_timesteps=[3, 50]"});
+  int first = 0;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    Generator generator({0, i, 0, Purpose::timestep});
+    const auto step = config.timestep_member->draw(schedule, generator);
+    REQUIRE((step.t == 3 || step.t == 50));
+    first += step.t == 3;
+  }
+  CHECK(std::abs(first - 500) < 80);  // five standard deviations of 16
+  Generator generator({0, 0, 0, Purpose::timestep});
+  CHECK_THROWS_AS(objective({"timesteps=turbo", "turbo_timesteps=[100000]"}).timestep_member->draw(schedule, generator), UsageError);
+}
+
+TEST_CASE("objective: min-SNR weighs a timestep by min(SNR, gamma) over SNR") {
+  // SNR = a / (1 - a) with a the cumulative alpha: far above gamma at small t, where the weight is gamma / SNR, below it at large t, where it is 1.
+  const auto schedule = toy_schedule();
+  const auto made = make_objective(objective({"snr_gamma=5"}), schedule, std::make_unique<ToyReference>(0.5));
+  const Draw draw = made->draw(toy_pairs({1, 2, 3, 4, 5, 6, 7, 8}), std::vector<uint64_t>(8), 0);
+  for (int64_t i = 0; i < 8; ++i) {
+    const double a = schedule.alphas_cumprod()[draw.t[i].item<int64_t>()].item<float>(), snr = a / (1 - a);
+    CHECK(draw.weight[i].item<double>() == doctest::Approx(snr > 5 ? 5 / snr : 1));
+  }
+  CHECK(min_snr_weight(schedule, 0, 5) < 0.1);
+  CHECK(min_snr_weight(schedule, schedule.steps() - 1, 5) == 1);
+}
+
+TEST_CASE("objective: offset noise adds one normal constant a channel, and the draw's own noise stays") {
+  const auto schedule = toy_schedule();
+  const PairBatch batch = toy_pairs({1, 2});
+  const auto plain = make_objective(objective({}), schedule, std::make_unique<ToyReference>(0.5))->draw(batch, {0, 1}, 3);
+  const auto offset = make_objective(objective({"noise_offset=0.1"}), schedule, std::make_unique<ToyReference>(0.5))->draw(batch, {0, 1}, 3);
+  expect_equal("t", plain.t, offset.t);
+  const Tensor added = offset.noise - plain.noise, constant = added.mean({2, 3}, true);
+  expect_close("constant", added, constant.expand_as(added), 1e-5);
+  CHECK(constant.abs().max().item<double>() > 0.001);
+  CHECK(constant.abs().max().item<double>() < 0.6);  // six standard deviations
+}
+
 TEST_CASE("objective: the winner's and loser's errors are those of the formula, from one batch of 2B") {
   // prediction = g x_t, x_t = a x0 + s eps, target eps: d = mean (eps - g (a x0 + s eps))^2.
   const auto schedule = toy_schedule();
