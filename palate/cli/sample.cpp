@@ -2,95 +2,28 @@
 #include <torch/types.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/cli/lora_flags.h"
+#include "palate/cli/sample_flags.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/eval/paired.h"
-#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
-#include "palate/pipeline/pipeline.h"
+#include "palate/io/safetensors.h"
 
 namespace palate {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Flags {
-  std::string model, prompts_file, out, latents, save_latents, init_image, guidance = "cfg", dtype = "float32", device = "cpu";
-  double reward_weight = 3;
-  std::vector<std::string> prompts, lora;
-  GenerateOptions sampling;
-  int64_t count = 1, threads = 0;
-};
-
-std::vector<std::string> read_prompts(const Flags& flags) {
-  std::vector<std::string> prompts = flags.prompts;
-  if (!flags.prompts_file.empty()) {
-    const auto more = read_prompt_file(flags.prompts_file);
-    prompts.insert(prompts.end(), more.begin(), more.end());
-  }
-  for (const auto& prompt : prompts) check<UsageError>(!prompt.empty(), "--prompt is empty: expected what to draw");
-  check<UsageError>(!prompts.empty(), "sample needs --prompt TEXT, or --prompts FILE with one prompt a line");
-  return prompts;
-}
-
-// Latents as `palate sample --save-latents` or another program wrote them: one row a picture, used instead of the seed's noise.
-Tensor read_latents(const std::string& path, size_t count) {
-  const SafetensorsFile file(path);
-  check<UsageError>(file.contains("latents"), path, ": expected a tensor named 'latents', found ",
-                    file.names().size() > 8 ? concat(file.names().size(), " others") : one_of(file.names()));
-  const Tensor latents = file.tensor("latents").to(torch::kFloat32);
-  check<UsageError>(latents.dim() == 4 && latents.size(0) == static_cast<int64_t>(count), path, ": expected latents [", count,
-                    ", C, H, W], one row a picture, found ", show_shape(latents.sizes()));
-  return latents;
-}
-
-Json manifest_line(const Flags& flags, const GenerateRequest& request, const std::string& file, const std::string& unet) {
-  const GenerateOptions& s = flags.sampling;
-  return {{"image", file},
-          {"prompt", request.prompt},
-          {"id", request.id},
-          {"seed", s.seed},
-          {"model", flags.model},
-          {"unet_sha256", unet},
-          {"lora", flags.lora},
-          {"negative_prompt", s.negative},
-          {"scheduler", s.sampler},
-          {"steps", s.steps},
-          {"guidance_scale", s.guidance_scale},
-          {"guidance_rescale", s.guidance_rescale},
-          {"guidance", flags.guidance},
-          {"reward_weight", s.reward_weight.value_or(0)},
-          {"base_prompt", s.base_prompt},
-          {"init_image", flags.init_image},
-          {"strength", flags.init_image.empty() ? 1 : s.strength},
-          {"latents", flags.latents},
-          {"dtype", flags.dtype}};
-}
-
-void write_pictures(const Flags& flags, const std::vector<GenerateRequest>& requests, const Tensor& pictures, const std::string& unet) {
-  LineWriter manifest(fs::path(flags.out) / "manifest.jsonl", false);
-  for (size_t i = 0; i < requests.size(); ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%05zu.png", i);
-    write_png(fs::path(flags.out) / name, pictures[static_cast<int64_t>(i)]);
-    manifest.line(manifest_line(flags, requests[i], name, unet).dump());
-  }
-}
-
 // Such latents would become black pictures.
-void refuse_non_finite(const Tensor& latents, const std::vector<GenerateRequest>& requests) {
+void refuse_non_finite(const Tensor& latents, const std::vector<GenerateRequest>& requests, size_t first) {
   const Tensor good = latents.isfinite().flatten(1).all(1).cpu();
-  for (size_t i = 0; i < requests.size(); ++i) {
-    check(good[static_cast<int64_t>(i)].item<bool>(), "picture ", i, " (\"", requests[i].prompt,
-          "\"): the sampler gave values that are not finite; nothing was written: a lower --guidance-scale, --dtype float32 or another "
-          "LoRA may help");
+  for (int64_t i = 0; i < latents.size(0); ++i) {
+    const size_t request = first + static_cast<size_t>(i);
+    check(good[i].item<bool>(), "picture ", request, " (\"", requests[request].prompt,
+          "\"): the sampler gave values that are not finite, so it was not written: a lower --guidance-scale, --dtype float32 or another LoRA may help");
   }
 }
 
@@ -102,43 +35,63 @@ std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>&
   return load_loras(parts, flags);
 }
 
-// The picture to edit as latents (the posterior's mean), at the size asked for or its own, cut to whole latents as diffusers does.
-void read_init_image(Flags& flags, Pipeline& pipeline) {
-  Tensor image = read_image(flags.init_image);
-  const int64_t factor = pipeline.autoencoder().factor();
-  const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };
-  const int64_t height = side(flags.sampling.height, image.size(1)), width = side(flags.sampling.width, image.size(2));
-  check<UsageError>(height > 0 && width > 0, flags.init_image, ": is smaller than one latent of ", factor, " pixels: expected a larger picture, or --height and --width");
-  if (height != image.size(1) || width != image.size(2)) image = resize_image(image, height, width, Filter::lanczos);
-  flags.sampling.height = height;
-  flags.sampling.width = width;
-  flags.sampling.init_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0)), {});
-}
-
-void sample(Flags& flags) {
-  set_threads(flags.threads);
-  const std::vector<GenerateRequest> requests = paired_requests(read_prompts(flags), flags.count);
-  check_new_folder(flags.out);
-  check_parent(flags.save_latents);
-  Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
-  const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
-  if (flags.guidance == "reward") flags.sampling.reward_weight = flags.reward_weight;
+void check_flags(const SampleFlags& flags) {
   check<UsageError>(flags.guidance == "cfg" || !flags.lora.empty(), "--guidance reward compares a model with and without its adapters: give at least one --lora");
   check<UsageError>(flags.guidance == "reward" || flags.sampling.base_prompt.empty(), "--base-prompt is used by --guidance reward alone");
-  if (!flags.init_image.empty()) read_init_image(flags, pipeline);
+  check<UsageError>(flags.mask.empty() || !flags.init_image.empty(), "--mask says what of a picture is made anew: give the picture with --init-image");
+  check<UsageError>(!flags.resume || flags.save_latents.empty(), "--save-latents keeps the latents of all pictures, but with --resume some were made before: leave one of them out");
+  check_parent(flags.save_latents);
+  if (!flags.resume) check_new_folder(flags.out);
+}
+
+// The rows of those requests, where there is one for each; a single row stands for all.
+Tensor rows_for(const Tensor& given, const std::vector<size_t>& requests) {
+  if (!given.defined() || given.size(0) == 1) return given;
+  std::vector<int64_t> rows(requests.begin(), requests.end());
+  return given.index_select(0, torch::tensor(rows, torch::kInt64));
+}
+
+// Batch by batch, each written as it is made. Returns the latents of all where they are to be kept.
+std::vector<Tensor> make_pictures(SampleFlags& flags, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, SampleFolder& folder) {
+  const std::vector<size_t> missing = folder.missing();
+  std::vector<GenerateRequest> wanted;
+  for (const size_t i : missing) wanted.push_back(requests[i]);
+  std::vector<Tensor> kept;
+  if (wanted.empty()) return kept;
+  flags.sampling.starting_noise = rows_for(flags.sampling.starting_noise, missing);
+  pipeline.generate_each(wanted, flags.sampling, [&](size_t first, const Tensor& latents) {
+    refuse_non_finite(latents, wanted, first);
+    const Tensor pictures = from_unit(pipeline.decode(latents).cpu());
+    for (int64_t i = 0; i < pictures.size(0); ++i) folder.add(missing[first + static_cast<size_t>(i)], pictures[i]);
+    if (!flags.save_latents.empty()) kept.push_back(latents.to(torch::kCPU, torch::kFloat32));
+  });
+  return kept;
+}
+
+void sample(SampleFlags& flags) {
+  set_threads(flags.threads);
+  const std::vector<GenerateRequest> requests = paired_requests(read_prompts(flags), flags.count);
+  check_flags(flags);
+  if (flags.guidance == "reward") flags.sampling.reward_weight = flags.reward_weight;
+  Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
+  pipeline.prompt_encoder().set_style(flags.style);
+  pipeline.set_tiling(flags.tiling);
+  read_embeddings(flags.embeddings, pipeline);
+  const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
   if (!flags.latents.empty()) flags.sampling.starting_noise = read_latents(flags.latents, requests.size());
-  make_folder(flags.out);
-  const Tensor latents = pipeline.generate_latents(requests, flags.sampling);
-  refuse_non_finite(latents, requests);
-  if (!flags.save_latents.empty()) save_safetensors(flags.save_latents, {{"latents", latents.to(torch::kFloat32)}});
-  write_pictures(flags, requests, from_unit(pipeline.decode(latents).cpu()), pipeline.weights_hash("unet"));
+  if (!flags.init_image.empty()) read_init_image(flags, pipeline);
+  SampleFolder folder(flags, requests, pipeline.weights_hash("unet"));
+  const size_t before = requests.size() - folder.missing().size();
+  if (before > 0) log(before, " of ", requests.size(), " pictures are there already: ", flags.out);
+  const std::vector<Tensor> latents = make_pictures(flags, pipeline, requests, folder);
+  if (!flags.save_latents.empty()) save_safetensors(flags.save_latents, {{"latents", torch::cat(latents)}});
   log(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
 }
 
 }  // namespace
 
 void add_sample(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<SampleFlags>();
   GenerateOptions& s = flags->sampling;
   app.add_option("--model", flags->model, "model folder in diffusers' layout")->required()->type_name("DIR");
   app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
@@ -169,14 +122,22 @@ void add_sample(CLI::App& app) {
   app.add_option("--strength", s.strength, "with --init-image: the share of the steps that is made; 1 keeps next to nothing of it")
       ->capture_default_str()
       ->check(number(0, 1));
+  app.add_option("--mask", flags->mask, "with --init-image: a picture of its size, white where it is made anew (--strength 1 starts there from noise)")->type_name("FILE");
+  app.add_option("--embedding", flags->embeddings, "textual inversion: a word that prompts may use, by its own name or NAME; repeatable")->type_name("FILE[=NAME]")->allow_extra_args(false);
+  app.add_flag("--prompt-weights", flags->style.weights, "read (word:1.2), (word) and [word] in prompts as weights");
+  app.add_flag("--long-prompts", flags->style.chunks, "give prompts of more than 75 tokens to the text encoder in parts, instead of cutting them");
+  app.add_flag("--vae-tiling", flags->tiling, "decode large pictures in tiles: less memory, slightly other pixels");
+  app.add_flag("--resume", flags->resume, "go on in a folder that the same command began: pictures that are there are not made again");
   app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's")
       ->type_name("FILE");
   app.add_option("--save-latents", flags->save_latents, "safetensors for the finished `latents`")->type_name("FILE");
   app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
-  app.add_option("--out", flags->out, "folder for the pictures and manifest.jsonl; new or empty")->required()->type_name("DIR");
-  app.footer("Example:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures");
+  app.add_option("--out", flags->out, "folder for the pictures and manifest.jsonl; new or empty unless --resume")->required()->type_name("DIR");
+  app.footer("Example:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures\n"
+             "  palate sample --model models/sd15 --prompts prompts.txt --lora run/pytorch_lora_weights.safetensors:0.8 --out all --resume\n"
+             "  palate sample --model models/sd15 --prompt \"a cat\" --init-image room.png --mask sofa.png --strength 1 --out edited");
   app.callback([flags] { sample(*flags); });
 }
 

@@ -48,6 +48,9 @@ struct SampleOptions {
   // SDEdit: from this clean latent [B, C, H, W], noised for step `begin`; undefined: from noise alone and the first step.
   Tensor clean;
   int64_t begin = 0;
+  // Inpainting: [1 or B, 1, H, W], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From step 0
+  // it starts at noise alone, as diffusers' inpainting does at strength 1.
+  Tensor mask;
   // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
   std::function<Tensor(int64_t sample, int64_t step)> noise;
   std::function<void(int64_t step)> on_step;

@@ -1,5 +1,7 @@
 #include <torch/types.h>
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -21,21 +23,6 @@ std::vector<std::string> prompts_of(const Requests& requests) {
   return prompts;
 }
 
-// Calls `use` with up to options.batch requests at a time, in order, and joins the results.
-template <class Use>
-Tensor in_batches(const Requests& requests, const GenerateOptions& options, const Use& use) {
-  check<UsageError>(!requests.empty(), "generating: there are no prompts");
-  check<UsageError>(options.batch >= 1, "generating: the batch should be at least 1, found ", options.batch);
-  std::vector<Tensor> parts;
-  const auto batch = static_cast<size_t>(options.batch);
-  for (size_t from = 0; from < requests.size(); from += batch) {
-    const auto begin = requests.begin() + static_cast<std::ptrdiff_t>(from);
-    const auto end = requests.begin() + static_cast<std::ptrdiff_t>(std::min(requests.size(), from + batch));
-    parts.push_back(use(Requests(begin, end)));
-  }
-  return torch::cat(parts);
-}
-
 Condition repeated(const Condition& one, int64_t rows) {
   Condition many;
   many.text = one.text.expand({rows, one.text.size(1), one.text.size(2)});
@@ -47,15 +34,21 @@ Condition repeated(const Condition& one, int64_t rows) {
 class Run {
  public:
   Run(Pipeline& pipeline, const GenerateOptions& options, size_t count) : pipeline_(pipeline), options_(options) {
+    check<UsageError>(count > 0, "generating: there are no prompts");
+    check<UsageError>(options.batch >= 1, "generating: the batch should be at least 1, found ", options.batch);
     check<UsageError>(options.steps >= 1, "generating: the number of steps should be at least 1, found ", options.steps);
     sampler_ = make_sampler(options.sampler, pipeline.scheduler_config());
     sampler_->set_timesteps(options.steps);
-    if (options.guidance_scale > 1 || options.reward_weight) negative_ = options.negative.empty() ? pipeline.encode_nothing(1) : pipeline.encode_prompts({options.negative});
+    for (const std::string& text : {options.negative, options.base_prompt}) least_rows_ = std::max(least_rows_, pipeline.prompt_encoder().rows(text));
     const Tensor& given = options.starting_noise;
     check<UsageError>(!given.defined() || (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) &&
                                            given.size(1) == pipeline.denoiser().latent_channels()),
                       "generating: expected starting noise [", count, ", ", pipeline.denoiser().latent_channels(), ", h, w], found ",
                       given.defined() ? show_shape(given.sizes()) : "none");
+    const Json& config = pipeline.denoiser().config();
+    const auto channels = config.value("in_channels", int64_t{4}), predicted = config.value("out_channels", channels);
+    check<UsageError>(channels == predicted, pipeline.folder().string(), ": this U-Net takes ", channels, " channels and predicts ", predicted,
+                      ": checkpoints made for inpainting, editing or upscaling are not supported; the base model takes --init-image and --mask");
     const Tensor& edited = options.init_latents;
     check<UsageError>(!edited.defined() || (edited.dim() == 4 && (edited.size(0) == 1 || edited.size(0) == static_cast<int64_t>(count))),
                       "generating: expected latents of one picture to edit, or of one for each of the ", count, " prompts, found ", edited.defined() ? show_shape(edited.sizes()) : "none");
@@ -63,14 +56,18 @@ class Run {
     progress_.emplace(options.title, static_cast<int64_t>(count) * (sampler_->timesteps().size(0) - begin_));
   }
 
-  Tensor latents(const Requests& requests) {
+  // Rows of text that a request's prompt needs beside the negative one.
+  int64_t text_rows(const GenerateRequest& request) { return std::max(least_rows_, pipeline_.prompt_encoder().rows(request.prompt)); }
+
+  Tensor latents(const Requests& requests, int64_t text_rows) {
     const auto rows = static_cast<int64_t>(requests.size());
     const int64_t first = done_;
-    Condition positive = pipeline_.encode_prompts(prompts_of(requests));
+    Condition positive = pipeline_.encode_prompts(prompts_of(requests), text_rows);
     const Tensor start = starting_noise(requests);
     SampleOptions sampling;
     sampling.begin = begin_;
     if (options_.init_latents.defined()) sampling.clean = options_.init_latents.size(0) == 1 ? options_.init_latents.expand_as(start) : options_.init_latents.narrow(0, first, rows);
+    if (options_.mask.defined()) sampling.mask = options_.mask;
     sampling.guidance_scale = options_.guidance_scale;
     sampling.guidance_rescale = options_.guidance_rescale;
     std::vector<int64_t> shape = start.sizes().vec();
@@ -81,18 +78,24 @@ class Run {
     };
     sampling.on_step = [&](int64_t) { progress_->advance(rows); };
     sampler_->set_timesteps(options_.steps);  // samplers with a memory start afresh
-    Condition negative = negative_.text.defined() ? repeated(negative_, rows) : Condition();
+    Condition negative = options_.guidance_scale > 1 || options_.reward_weight ? repeated(nothing(text_rows), rows) : Condition();
     if (pipeline_.takes_time_ids()) positive.time_ids = negative.time_ids = time_ids(start);
     if (options_.reward_weight) {
       const AdaptersOff off;
       sampling.reward_weight = options_.reward_weight;
-      sampling.base = pipeline_.encode_prompts(options_.base_prompt.empty() ? prompts_of(requests) : std::vector<std::string>(requests.size(), options_.base_prompt));
+      sampling.base = pipeline_.encode_prompts(options_.base_prompt.empty() ? prompts_of(requests) : std::vector<std::string>(requests.size(), options_.base_prompt), text_rows);
       sampling.base.time_ids = positive.time_ids;
     }
     return sample_latents(pipeline_.denoiser(), *sampler_, start, positive, negative, sampling);
   }
 
  private:
+  const Condition& nothing(int64_t text_rows) {
+    Condition& known = negatives_[text_rows];
+    if (!known.text.defined()) known = options_.negative.empty() ? pipeline_.encode_nothing(1, text_rows) : pipeline_.encode_prompts({options_.negative}, text_rows);
+    return known;
+  }
+
   // diffusers' img2img: int(steps * strength) steps are made, the last ones.
   static int64_t first_step(const GenerateOptions& options) {
     check<UsageError>(options.strength > 0 && options.strength <= 1, "generating: strength should be above 0 and at most 1, found ", options.strength);
@@ -120,7 +123,8 @@ class Run {
   Pipeline& pipeline_;
   const GenerateOptions& options_;
   std::unique_ptr<Sampler> sampler_;
-  Condition negative_;
+  std::map<int64_t, Condition> negatives_;  // by the rows of text
+  int64_t least_rows_ = 1;
   int64_t done_ = 0;   // requests of the batches before
   int64_t begin_ = 0;  // index of the first step
   std::optional<Progress> progress_;
@@ -128,16 +132,27 @@ class Run {
 
 }  // namespace
 
-Tensor Pipeline::generate_latents(const std::vector<GenerateRequest>& requests, const GenerateOptions& options) {
+void Pipeline::generate_each(const std::vector<GenerateRequest>& requests, const GenerateOptions& options, const std::function<void(size_t first, const Tensor& latents)>& take) {
   const torch::NoGradGuard no_grad;
   Run run(*this, options, requests.size());
-  return in_batches(requests, options, [&](const Requests& batch) { return run.latents(batch); });
+  for (size_t from = 0, to = 0; from < requests.size(); from = to) {
+    const int64_t text_rows = run.text_rows(requests[from]);
+    const size_t most = std::min(requests.size(), from + static_cast<size_t>(options.batch));
+    for (to = from + 1; to < most && run.text_rows(requests[to]) == text_rows;) ++to;
+    take(from, run.latents({requests.begin() + static_cast<std::ptrdiff_t>(from), requests.begin() + static_cast<std::ptrdiff_t>(to)}, text_rows));
+  }
+}
+
+Tensor Pipeline::generate_latents(const std::vector<GenerateRequest>& requests, const GenerateOptions& options) {
+  std::vector<Tensor> parts;
+  generate_each(requests, options, [&](size_t, const Tensor& latents) { parts.push_back(latents); });
+  return torch::cat(parts);
 }
 
 Tensor Pipeline::generate(const std::vector<GenerateRequest>& requests, const GenerateOptions& options) {
-  const torch::NoGradGuard no_grad;
-  Run run(*this, options, requests.size());
-  return in_batches(requests, options, [&](const Requests& batch) { return from_unit(decode(run.latents(batch)).cpu()); });
+  std::vector<Tensor> parts;
+  generate_each(requests, options, [&](size_t, const Tensor& latents) { parts.push_back(from_unit(decode(latents).cpu())); });
+  return torch::cat(parts);
 }
 
 }  // namespace palate

@@ -8,11 +8,16 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/core/memory.h"
 #include "palate/io/image.h"
 #include "palate/pipeline/model_folder.h"
+#include "palate/pipeline/tiling.h"
 
 namespace palate {
 namespace {
+
+// One large picture at a time, or a few small: at full size the autoencoder's activations are the memory peak of a run.
+int64_t pictures_at_once(int64_t pixels) { return std::max<int64_t>(1, (int64_t{1} << 18) / pixels); }
 
 Json read_scheduler(const ModelFolder& folder) { return read_json(folder.component("scheduler") / "scheduler_config.json"); }
 
@@ -31,6 +36,14 @@ struct Pipeline::State {
   std::unique_ptr<Autoencoder> autoencoder;
   std::optional<double> scaling;  // outlives the autoencoder
   std::map<std::string, std::string> hashes;
+  bool tiling = false;
+
+  Posterior encode(const Tensor& pixels);
+  Tensor decode(const Tensor& latents);
+
+  // Sides of a tile in pixels and in latents.
+  int64_t tile_pixels() { return vae().config().value("sample_size", int64_t{512}); }
+  int64_t tile_latents() { return tile_pixels() / vae().factor(); }
 
   Denoiser& unet() {
     if (!denoiser) denoiser = load_denoiser(folder.component("unet"), options);
@@ -48,6 +61,21 @@ struct Pipeline::State {
   }
 };
 
+Posterior Pipeline::State::encode(const Tensor& pixels) {
+  if (!tiling) return vae().encode(pixels);
+  const Tiling tiles{.tile = tile_pixels(), .out_tile = tile_latents()};
+  const auto halves = in_tiles(pixels, tiles, [&](const Tensor& tile) {
+    const Posterior one = vae().encode(tile);
+    return torch::cat({one.mean, one.logvar}, 1);
+  }).chunk(2, 1);
+  return {halves[0], halves[1]};
+}
+
+Tensor Pipeline::State::decode(const Tensor& latents) {
+  if (!tiling) return vae().decode(latents);
+  return in_tiles(latents, {.tile = tile_latents(), .out_tile = tile_pixels()}, [&](const Tensor& tile) { return vae().decode(tile); });
+}
+
 Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options) : state_(std::make_unique<State>(std::move(folder), std::move(options))) {}
 Pipeline::~Pipeline() = default;
 
@@ -60,9 +88,12 @@ Autoencoder& Pipeline::autoencoder() { return state_->vae(); }
 
 PromptEncoder& Pipeline::prompt_encoder() { return state_->prompts; }
 
+void Pipeline::set_tiling(bool on) { state_->tiling = on; }
+
 void Pipeline::release_encoders() {
   state_->autoencoder.reset();
   state_->prompts.release();
+  give_back_memory();
 }
 
 std::string Pipeline::weights_hash(const std::string& component) {
@@ -71,10 +102,10 @@ std::string Pipeline::weights_hash(const std::string& component) {
   return known;
 }
 
-Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts) { return state_->prompts.encode(prompts); }
+Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int64_t text_rows) { return state_->prompts.encode(prompts, text_rows); }
 
-Condition Pipeline::encode_nothing(int64_t rows) {
-  Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)));
+Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
+  Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
   if (!state_->folder.option("force_zeros_for_empty_prompt", condition.text_embeds.defined())) return condition;
   condition.text.zero_();
   condition.text_embeds.zero_();
@@ -97,7 +128,13 @@ Posterior Pipeline::encode_images(const Tensor& images) {
   const int64_t factor = autoencoder().factor();
   check<UsageError>(images.size(2) % factor == 0 && images.size(3) % factor == 0, "encoding images: height and width must be multiples of ", factor,
                     ", found ", images.size(2), " x ", images.size(3));
-  return autoencoder().encode(to_signed(images).to(state_->options.device));
+  std::vector<Tensor> means, logvars;
+  for (const auto& part : images.split(pictures_at_once(images.size(2) * images.size(3)))) {
+    const Posterior one = state_->encode(to_signed(part).to(state_->options.device));
+    means.push_back(one.mean);
+    logvars.push_back(one.logvar);
+  }
+  return {torch::cat(means), torch::cat(logvars)};
 }
 
 Tensor Pipeline::to_latents(const Posterior& posterior, const Tensor& noise) const {
@@ -109,12 +146,10 @@ Tensor Pipeline::to_latents(const Posterior& posterior, const Tensor& noise) con
 Tensor Pipeline::decode(const Tensor& latents) {
   const torch::NoGradGuard no_grad;
   Autoencoder& model = autoencoder();
-  // One large picture at a time, or a few small: at full size the decoder's activations are the memory peak of a run.
-  const int64_t pixels = latents.size(2) * latents.size(3) * model.factor() * model.factor();
-  const int64_t at_once = std::max<int64_t>(1, (int64_t{1} << 18) / pixels);
+  const int64_t at_once = pictures_at_once(latents.size(2) * latents.size(3) * model.factor() * model.factor());
   std::vector<Tensor> pictures;
   for (const auto& part : (latents.to(state_->options.device, torch::kFloat32) / model.scaling_factor()).split(at_once)) {
-    pictures.push_back((model.decode(part).to(torch::kFloat32) / 2 + 0.5).clamp(0, 1));
+    pictures.push_back((state_->decode(part).to(torch::kFloat32) / 2 + 0.5).clamp(0, 1));
   }
   return torch::cat(pictures);
 }

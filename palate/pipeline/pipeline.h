@@ -30,6 +30,7 @@ struct GenerateOptions {
   std::string negative;       // negative prompt
   std::optional<double> reward_weight;  // reward guidance (SampleOptions): the model's adapters against the model without them
   std::string base_prompt;    // what the model without adapters is asked for; "": the prompt itself
+  Tensor mask;                // inpainting: [1, 1, h, w] in latents, 1 where init_latents are made anew; undefined: everywhere, as strength says
   Tensor init_latents;        // SDEdit: [1 or N, C, h, w] as encode_images and to_latents give them; undefined: from noise alone
   double strength = 0.8;      // of SDEdit: the share of the steps that is made, in (0, 1]
   uint64_t seed = 0;
@@ -58,12 +59,13 @@ class Pipeline {
   PromptEncoder& prompt_encoder();
   const Json& scheduler_config() const;
   const NoiseSchedule& schedule() const;
+  void set_tiling(bool on);      // encode_images and decode work in tiles (pipeline/tiling.h) of the size that the autoencoder was made for
   void release_encoders();       // frees autoencoder and text encoder
   std::string weights_hash(const std::string& component);  // SHA-256 over the component's config and weight files
 
   // No gradients. Text states in the options' dtype [B, L, D], for SDXL also text_embeds [B, P]; time_ids are the caller's to add.
-  Condition encode_prompts(const std::vector<std::string>& prompts);
-  Condition encode_nothing(int64_t rows);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
+  Condition encode_prompts(const std::vector<std::string>& prompts, int64_t text_rows = 1);
+  Condition encode_nothing(int64_t rows, int64_t text_rows = 1);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
   bool takes_time_ids();                   // SDXL's text_time conditioning
   Tensor time_ids(const MicroConditioning& micro) const;  // float32 [1, 6]
   Posterior encode_images(const Tensor& images);               // uint8 [B, 3, H, W]
@@ -71,6 +73,9 @@ class Pipeline {
   Tensor decode(const Tensor& latents);                        // -> float32 [B, 3, H, W] in [0, 1]
 
   Tensor starting_noise(const GenerateRequest& request, const GenerateOptions& options) const;  // [1, C, h, w]
+  // Batch by batch: `take` gets the index of the batch's first request and its latents. A batch ends early where a long prompt
+  // (PromptStyle::chunks) needs another number of rows than the next one, so that no picture depends on its neighbours.
+  void generate_each(const std::vector<GenerateRequest>& requests, const GenerateOptions& options, const std::function<void(size_t first, const Tensor& latents)>& take);
   Tensor generate_latents(const std::vector<GenerateRequest>& requests, const GenerateOptions& options);
   // uint8 [B, 3, H, W], in the order of the requests.
   Tensor generate(const std::vector<GenerateRequest>& requests, const GenerateOptions& options);

@@ -16,6 +16,23 @@ constexpr std::array<const char*, 2> encoder_names = {"text_encoder", "text_enco
 // diffusers' SDXL takes what enters the last layer, without the final norm.
 const Tensor& second_to_last(const TextStates& states) { return states.hidden_states.at(states.hidden_states.size() - 2); }
 
+// states [B * rows, L, D] -> [B, rows * L, D], each prompt's multiplied by its weights and then scaled so that their mean is what it was.
+Tensor weighted(const Tensor& states, const std::vector<PromptTokens>& prompts, int64_t rows) {
+  const int64_t length = states.size(1);
+  const Tensor joined = states.reshape({static_cast<int64_t>(prompts.size()), rows * length, states.size(2)});
+  std::vector<Tensor> parts;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    Tensor one = joined[static_cast<int64_t>(i)];
+    if (!prompts[i].plain) {
+      const Tensor by = torch::tensor(padded_weights(prompts[i], rows, length), torch::kFloat64).to(one.options()).unsqueeze(-1);
+      const Tensor moved = one * by;
+      one = moved * (one.to(torch::kFloat32).mean() / moved.to(torch::kFloat32).mean()).to(one.scalar_type());
+    }
+    parts.push_back(one);
+  }
+  return torch::stack(parts);
+}
+
 }  // namespace
 
 PromptEncoder::PromptEncoder(const ModelFolder& folder, const LoadOptions& options) : folder_(folder), options_(options) {}
@@ -40,13 +57,13 @@ const ClipTokenizer& PromptEncoder::tokenizer(size_t which) {
   return *tokenizer;
 }
 
-Condition PromptEncoder::encode(const std::vector<std::string>& prompts) {
+Condition PromptEncoder::encode(const std::vector<std::string>& prompts, int64_t rows) {
   const torch::NoGradGuard no_grad;
   check<UsageError>(!prompts.empty(), "encoding prompts: there are none");
   std::vector<Tensor> text, pooled;
   for (size_t from = 0; from < prompts.size(); from += prompts_at_once) {
     const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(from);
-    const Condition part = encode_few({begin, begin + static_cast<std::ptrdiff_t>(std::min(prompts_at_once, prompts.size() - from))});
+    const Condition part = encode_few({begin, begin + static_cast<std::ptrdiff_t>(std::min(prompts_at_once, prompts.size() - from))}, rows);
     text.push_back(part.text);
     if (part.text_embeds.defined()) pooled.push_back(part.text_embeds);
   }
@@ -56,26 +73,47 @@ Condition PromptEncoder::encode(const std::vector<std::string>& prompts) {
   return condition;
 }
 
-Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts) {
-  const c10::ScalarType dtype = options_.dtype;
-  Condition condition;
-  if (!pooled()) {
-    condition.text = states(0, prompts).last_hidden_state.to(dtype);
-    return condition;
-  }
+Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int64_t rows) {
   std::vector<Tensor> side_by_side;
+  Condition condition;
   for (const size_t which : present()) {
-    const TextStates found = states(which, prompts);
-    side_by_side.push_back(second_to_last(found).to(dtype));
+    std::vector<PromptTokens> tokens;
+    for (const auto& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer(which), prompt, style_));
+    const TextStates found = states(which, tokens, rows);
+    side_by_side.push_back(weighted(pooled() ? second_to_last(found) : found.last_hidden_state, tokens, rows).to(options_.dtype));
     if (which == 0) continue;
     check<FormatError>(found.text_embeds.defined(), folder_.path().string(), ": text_encoder_2 has no text_projection: expected a CLIPTextModelWithProjection");
-    condition.text_embeds = found.text_embeds.to(dtype);
+    condition.text_embeds = found.text_embeds.view({static_cast<int64_t>(prompts.size()), rows, -1}).select(1, 0).to(options_.dtype);
   }
   condition.text = torch::cat(side_by_side, -1);
   return condition;
 }
 
-TextStates PromptEncoder::states(size_t which, const std::vector<std::string>& prompts) {
+int64_t PromptEncoder::row_length(size_t which) { return std::min(tokenizer(which).max_length(), encoder(which).max_length()); }
+
+int64_t PromptEncoder::rows(const std::string& prompt) {
+  int64_t most = 1;
+  for (const size_t which : present()) {
+    if (style_.chunks) most = std::max(most, rows_of(prompt_tokens(tokenizer(which), prompt, style_), row_length(which)));
+  }
+  return most;
+}
+
+void PromptEncoder::add_word(const std::string& word, const std::map<std::string, Tensor>& vectors) {
+  for (const size_t which : present()) {
+    const auto found = vectors.find(encoder_names[which]);
+    check<UsageError>(found != vectors.end(), "the embedding '", word, "' has no vectors for ", encoder_names[which], ": it is of another kind of model");
+    check<UsageError>(found->second.dim() == 2 && found->second.size(1) == encoder(which).width(), "the embedding '", word, "' has vectors of ", found->second.size(-1), " numbers, but this model's ",
+                      encoder_names[which], " takes ", encoder(which).width(), ": it is of another kind of model");
+    tokenizer(which);
+    const int64_t first = encoder(which).add_embeddings(found->second);
+    std::vector<int64_t> ids;
+    for (int64_t i = 0; i < found->second.size(0); ++i) ids.push_back(first + i);
+    tokenizers_.at(which)->add_word(word, ids);
+  }
+}
+
+TextStates PromptEncoder::states(size_t which, const std::vector<PromptTokens>& prompts, int64_t rows) {
   TextEncoder& model = encoder(which);
   const ClipTokenizer& words = tokenizer(which);
   const Json& config = model.config();
@@ -83,13 +121,13 @@ TextStates PromptEncoder::states(size_t which, const std::vector<std::string>& p
   check<FormatError>(words.vocabulary_size() <= vocabulary, folder_.path().string(), ": the ", tokenizer_names[which], " has ", words.vocabulary_size(),
                      " tokens, but the ", encoder_names[which], "'s vocab_size is ", vocabulary, ": they are not of one model");
   check<UsageError>(!config.value("use_attention_mask", false), folder_.path().string(), ": a text encoder with use_attention_mask is not supported");
-  const int64_t length = std::min(words.max_length(), model.max_length());
+  const int64_t length = row_length(which);
   std::vector<int64_t> ids;
   for (const auto& prompt : prompts) {
-    const auto row = words.encode(prompt, length);
+    const auto row = padded_ids(words, prompt, rows, length);
     ids.insert(ids.end(), row.begin(), row.end());
   }
-  return model.encode(torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(prompts.size()), length}).to(options_.device));
+  return model.encode(torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(prompts.size()) * rows, length}).to(options_.device));
 }
 
 }  // namespace palate

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "palate/models/registry.h"
 #include "palate/models/text_encoder.h"
 #include "palate/pipeline/model_folder.h"
+#include "palate/pipeline/prompt_tokens.h"
 #include "palate/text/clip_tokenizer.h"
 
 namespace palate {
@@ -21,8 +23,15 @@ class PromptEncoder {
   // Loads nothing yet.
   PromptEncoder(const ModelFolder& folder, const LoadOptions& options);
 
-  // Without gradients. text [B, L, D] in the options' dtype; for SDXL also text_embeds [B, P]. UsageError for no prompts.
-  Condition encode(const std::vector<std::string>& prompts);
+  // Without gradients. text [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row. Weighted tokens' states
+  // are multiplied, and then brought back to their mean. UsageError for no prompts.
+  Condition encode(const std::vector<std::string>& prompts, int64_t rows = 1);
+
+  void set_style(const PromptStyle& style) { style_ = style; }
+  // Rows of the encoder's length that the prompt needs; 1 unless the style says chunks.
+  int64_t rows(const std::string& prompt);
+  // A new word: "text_encoder" (and "text_encoder_2") -> [n, width]. UsageError where a text encoder of this model has no vectors of its width.
+  void add_word(const std::string& word, const std::map<std::string, Tensor>& vectors);
 
   // 0 is text_encoder with tokenizer, 1 is text_encoder_2 with tokenizer_2; loaded at first use.
   TextEncoder& encoder(size_t which);
@@ -32,11 +41,13 @@ class PromptEncoder {
   void release() { encoders_ = {}; }
 
  private:
-  TextStates states(size_t which, const std::vector<std::string>& prompts);
-  Condition encode_few(const std::vector<std::string>& prompts);
+  TextStates states(size_t which, const std::vector<PromptTokens>& prompts, int64_t rows);
+  Condition encode_few(const std::vector<std::string>& prompts, int64_t rows);
+  int64_t row_length(size_t which);
 
   const ModelFolder& folder_;
   const LoadOptions& options_;
+  PromptStyle style_;
   std::array<std::unique_ptr<TextEncoder>, 2> encoders_;
   std::array<std::optional<ClipTokenizer>, 2> tokenizers_;
 };

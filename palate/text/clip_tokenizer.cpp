@@ -69,6 +69,7 @@ struct ClipTokenizer::State {
   BytePair merges;
   std::unordered_map<int64_t, std::string> texts;
   std::vector<AddedToken> in_text, in_normalized;
+  std::unordered_map<int64_t, std::vector<int64_t>> words;  // of add_word: its first id -> all of them
   int64_t size = 0;
 };
 
@@ -78,7 +79,14 @@ ClipTokenizer::ClipTokenizer(ClipTokenizer&&) noexcept = default;
 
 std::vector<int64_t> ClipTokenizer::tokens(std::string_view text) const {
   std::vector<int64_t> ids;
-  const auto keep = [&](int64_t id) { ids.push_back(id); };
+  const auto keep = [&](int64_t id) {
+    const auto many = state_->words.find(id);
+    if (many == state_->words.end()) {
+      ids.push_back(id);
+    } else {
+      ids.insert(ids.end(), many->second.begin(), many->second.end());
+    }
+  };
   const auto use_plain = [&](std::string_view normalized) {
     for (const auto piece : clip_pieces(normalized)) state_->merges.encode(piece, ids);
   };
@@ -98,6 +106,18 @@ std::vector<int64_t> ClipTokenizer::encode(std::string_view text, int64_t length
   ids.push_back(end_id());
   ids.resize(static_cast<size_t>(length), pad_id());
   return ids;
+}
+
+void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>& ids) {
+  const std::string found = clip_normalize(valid_utf8(word));
+  check<UsageError>(!found.empty() && !ids.empty(), "tokenizer: a new word needs a name and an id");
+  const auto same = [&](const AddedToken& token) { return token.content == found || token.content == word; };
+  const bool known = std::any_of(state_->in_text.begin(), state_->in_text.end(), same) || std::any_of(state_->in_normalized.begin(), state_->in_normalized.end(), same) ||
+                     state_->files.vocabulary.count(found) > 0;
+  check<UsageError>(!known, "tokenizer: '", word, "' is a token of this model already: give the embedding another name (FILE=NAME)");
+  state_->in_normalized.push_back({found, ids.front(), true});
+  state_->texts[ids.front()] = word;
+  state_->words[ids.front()] = ids;
 }
 
 std::string ClipTokenizer::decode(const std::vector<int64_t>& ids) const {

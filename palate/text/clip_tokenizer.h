@@ -21,6 +21,9 @@ class ClipTokenizer {
   std::vector<int64_t> tokens(std::string_view text) const;
   // start, tokens (cut so that the end fits), end, padded to `length` (0: the tokenizer's own model_max_length).
   std::vector<int64_t> encode(std::string_view text, int64_t length = 0) const;
+  // A word of its own from now on, in any case: it becomes these ids, which no vocabulary needs to hold (textual inversion). UsageError for
+  // an empty word and one that is a token already.
+  void add_word(const std::string& word, const std::vector<int64_t>& ids);
   std::string decode(const std::vector<int64_t>& ids) const;
 
   int64_t max_length() const;  // model_max_length

@@ -106,8 +106,9 @@ class ClipText : public TextEncoder {
 
   TextStates encode(const Tensor& ids, const Tensor& attention_mask) override {
     check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ", options_.positions, "], got ", show_shape(ids.sizes()));
+    const int64_t known = model_->token_embedding->weight.size(0);
     const Tensor range = ids.numel() ? torch::stack({ids.min(), ids.max()}) : torch::zeros({2}, torch::kInt64);
-    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < options_.vocabulary, "[clip text] expected ids from 0 to ", options_.vocabulary - 1, ", found ", range[0].item<int64_t>(), " to ",
+    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known, "[clip text] expected ids from 0 to ", known - 1, ", found ", range[0].item<int64_t>(), " to ",
                       range[1].item<int64_t>());
     const std::optional<Tensor> allowed = allowed_pairs(ids, attention_mask);
     TextStates states;
@@ -121,6 +122,14 @@ class ClipText : public TextEncoder {
     states.pooler_output = states.last_hidden_state.index({torch::arange(ids.size(0), ids.options()), end_positions(ids)});  // [B, D]
     if (model_->text_projection) states.text_embeds = model_->text_projection->forward(states.pooler_output);
     return states;
+  }
+  int64_t add_embeddings(const Tensor& vectors) override {
+    check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.width, "[clip text] expected embeddings of [n, ", options_.width, "], found ", show_shape(vectors.sizes()),
+                      ": they are of another model");
+    Tensor& table = model_->token_embedding->weight;
+    const int64_t first = table.size(0);
+    table.set_data(torch::cat({table.detach(), vectors.to(table.options())}));
+    return first;
   }
   int64_t max_length() const override { return options_.positions; }
   int64_t width() const override { return options_.width; }
@@ -137,7 +146,7 @@ class ClipText : public TextEncoder {
   }
   // transformers' rule: configs from before its fix say eos_token_id 2, and mean the largest id.
   Tensor end_positions(const Tensor& ids) const {
-    if (options_.end == 2) return ids.to(torch::kInt32).argmax(-1);
+    if (options_.end == 2) return ids.where(ids < options_.vocabulary, torch::zeros_like(ids)).to(torch::kInt32).argmax(-1);
     return ids.eq(options_.end).to(torch::kInt32).argmax(-1);
   }
   Json config_;

@@ -1,0 +1,72 @@
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+
+#include "palate/adapters/textual_inversion.h"
+#include "palate/cli/flag_checks.h"
+#include "palate/cli/sample_flags.h"
+#include "palate/core/error.h"
+#include "palate/core/log.h"
+#include "palate/io/image.h"
+#include "palate/io/safetensors.h"
+
+namespace palate {
+namespace {
+
+// White where it is at least half white, as diffusers binarises a mask of Pillow's mode L: [1, 1, h, w] of every factor-th pixel.
+Tensor read_mask(const SampleFlags& flags, int64_t factor) {
+  Tensor mask = read_image(flags.mask);
+  if (mask.size(1) != flags.sampling.height || mask.size(2) != flags.sampling.width) mask = resize_image(mask, flags.sampling.height, flags.sampling.width, Filter::lanczos);
+  const Tensor wide = mask.to(torch::kInt64), grey = (wide[0] * 19595 + wide[1] * 38470 + wide[2] * 7471 + 32768).bitwise_right_shift(torch::tensor(16));
+  const Tensor white = (grey.to(torch::kFloat32) / 255 >= 0.5).to(torch::kFloat32);
+  check<UsageError>(white.any().item<bool>(), flags.mask, ": the mask is black everywhere: paint white what is to be made anew");
+  return white.slice(0, 0, std::nullopt, factor).slice(1, 0, std::nullopt, factor).contiguous().unsqueeze(0).unsqueeze(0);
+}
+
+}  // namespace
+
+std::vector<std::string> read_prompts(const SampleFlags& flags) {
+  std::vector<std::string> prompts = flags.prompts;
+  if (!flags.prompts_file.empty()) {
+    const auto more = read_prompt_file(flags.prompts_file);
+    prompts.insert(prompts.end(), more.begin(), more.end());
+  }
+  for (const auto& prompt : prompts) check<UsageError>(!prompt.empty(), "--prompt is empty: expected what to draw");
+  check<UsageError>(!prompts.empty(), "sample needs --prompt TEXT, or --prompts FILE with one prompt a line");
+  return prompts;
+}
+
+Tensor read_latents(const std::string& path, size_t count) {
+  const SafetensorsFile file(path);
+  check<UsageError>(file.contains("latents"), path, ": expected a tensor named 'latents', found ",
+                    file.names().size() > 8 ? concat(file.names().size(), " others") : one_of(file.names()));
+  const Tensor latents = file.tensor("latents").to(torch::kFloat32);
+  check<UsageError>(latents.dim() == 4 && latents.size(0) == static_cast<int64_t>(count), path, ": expected latents [", count,
+                    ", C, H, W], one row a picture, found ", show_shape(latents.sizes()));
+  return latents;
+}
+
+void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) {
+  for (const auto& flag : flags) {
+    const size_t equals = std::filesystem::exists(flag) ? std::string::npos : flag.rfind('=');
+    const TextualInversion read = read_textual_inversion(flag.substr(0, equals));
+    const std::string word = equals == std::string::npos ? read.token : flag.substr(equals + 1);
+    pipeline.prompt_encoder().add_word(word, read.vectors);
+    log("the word ", word, " stands for ", read.vectors.begin()->second.size(0), read.vectors.begin()->second.size(0) == 1 ? " vector" : " vectors", " of ", flag.substr(0, equals));
+  }
+}
+
+void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
+  Tensor image = read_image(flags.init_image);
+  const int64_t factor = pipeline.autoencoder().factor();
+  const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };
+  const int64_t height = side(flags.sampling.height, image.size(1)), width = side(flags.sampling.width, image.size(2));
+  check<UsageError>(height > 0 && width > 0, flags.init_image, ": is smaller than one latent of ", factor, " pixels: expected a larger picture, or --height and --width");
+  if (height != image.size(1) || width != image.size(2)) image = resize_image(image, height, width, Filter::lanczos);
+  flags.sampling.height = height;
+  flags.sampling.width = width;
+  flags.sampling.init_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0)), {});
+  if (!flags.mask.empty()) flags.sampling.mask = read_mask(flags, factor);
+}
+
+}  // namespace palate
