@@ -62,6 +62,10 @@ def main():
     for part in parts:
         shutil.copytree(args.configs / part, args.output / part, dirs_exist_ok=True, copy_function=shutil.copyfile)
         (args.output / part).chmod(0o755)
+    for part in (p for p in parts if p.startswith("tokenizer")):  # SD2 and SDXL use SD1.5's words; their folders may come without
+        for name in ("vocab.json", "merges.txt"):
+            if not (args.output / part / name).exists():
+                shutil.copyfile(args.configs.parent / "sd15/tokenizer" / name, args.output / part / name)
 
     for offset, (part, cls) in enumerate((("unet", UNet2DConditionModel), ("vae", AutoencoderKL))):
         config = json.loads((args.configs / part / "config.json").read_text())

@@ -1,6 +1,7 @@
 #include "palate/config/toml_read.h"
 
 #include <algorithm>
+#include <sstream>
 #include <stdexcept>
 
 // The library (3.3) states what it takes for granted as assertions, and some texts break them: they must end in an error, not in the
@@ -123,6 +124,23 @@ TomlValue parse_toml(const std::string& text, const std::string& file_name) {
   }
 }
 
+// Text as a shell leaves it: [a.parquet, b.parquet] has lost its quotes, and is a list all the same.
+static TomlValue bare(const std::string& raw) {
+  TomlValue value;
+  if (raw.size() < 2 || raw.front() != '[' || raw.back() != ']') {
+    value.kind = TomlValue::Kind::text;
+    value.text = raw;
+    return value;
+  }
+  value.kind = TomlValue::Kind::list;
+  std::stringstream items(raw.substr(1, raw.size() - 2));
+  for (std::string item; std::getline(items, item, ',');) {
+    const size_t begin = item.find_first_not_of(" \"'"), end = item.find_last_not_of(" \"'");
+    if (begin != std::string::npos) value.items.push_back(bare(item.substr(begin, end - begin + 1)));
+  }
+  return value;
+}
+
 Override parse_override(const std::string& text) {
   const size_t equals = text.find('=');
   check<ConfigError>(equals != std::string::npos, text, ": expected key=value, for example train.steps=100");
@@ -146,11 +164,7 @@ Override parse_override(const std::string& text) {
   } catch (const ConfigError&) {
     result.value.kind = TomlValue::Kind::other;
   }
-  if (result.value.kind == TomlValue::Kind::other) {  // no value of TOML's, or a date: text
-    result.value = {};
-    result.value.kind = TomlValue::Kind::text;
-    result.value.text = result.raw;
-  }
+  if (result.value.kind == TomlValue::Kind::other) result.value = bare(result.raw);  // no value of TOML's, or a date
   result.value.where = text;
   return result;
 }

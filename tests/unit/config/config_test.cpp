@@ -115,6 +115,7 @@ TEST_CASE("config: override values are TOML, or bare text where text is meant") 
   CHECK(run.optimizer.targets == Lines{"to_k"});
   CHECK(run.optimizer.warmup == 3);
   CHECK(run.weights == std::vector<double>{1.5});
+  CHECK(load("", {"optimizer.targets=[to_k, ff/net.0]"}).optimizer.targets == Lines{"to_k", "ff/net.0"});  // a shell has taken the quotes
   CHECK(load("", {"output=\"quoted\""}).output == "quoted");
   CHECK(load("", {"output="}).output.empty());
   CHECK(load("", {"output=a=b"}).output == "a=b");
