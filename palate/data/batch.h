@@ -13,7 +13,7 @@ namespace palate {
 struct PairBatch {
   std::vector<uint64_t> ids;          // one a pair
   std::vector<int64_t> rows;          // index into the cache, for cached reference errors
-  Tensor latents_win, latents_lose;   // [B, C, h, w] float32, scaled
+  Tensor latents_win, latents_lose;   // [B, C, h, w] float32, scaled; lose is undefined for single pictures
   Condition condition;                // [B, L, D], shared by winner and loser
   Tensor preference;                  // [B] float32
 

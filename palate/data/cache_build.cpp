@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
+#include <optional>
 #include <thread>
 #include <unordered_set>
 
@@ -17,8 +19,7 @@
 #include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
-#include "palate/data/transform.h"
-#include "palate/io/image.h"
+#include "palate/data/framing.h"
 
 namespace palate {
 namespace {
@@ -51,15 +52,22 @@ class FolderLock {
   int file_;
 };
 
+// Of the rows of one bucket: mean and std [n, 1 or 2, V, C, h, w], time ids [1, V, 6].
+struct Latents {
+  std::vector<Tensor> mean, std, time_ids;
+};
+
 class Builder {
  public:
   explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(open_pairs(config_)) {}
 
   CacheManifest run() {
-    check<DataError>(source_->rows() > 0, "data.pairs: no rows in ", one_of(config_.pairs), ": expected at least one pair");
+    const std::string noun = example_noun(config_);
+    check<DataError>(source_->rows() > 0, config_.images.empty() ? "data.pairs" : "data.images", ": no rows in ",
+                     one_of(config_.images.empty() ? config_.pairs : config_.images), ": expected at least one ", noun);
     resume();
     build_pairs();
-    check<DataError>(pairs_ > 0, "no pair can be used: ", source_->rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
+    check<DataError>(pairs_ > 0, "no ", noun, " can be used: ", source_->rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
                      counts_.unlabelled, " without a label, ", counts_.bad.size(), " unreadable",
                      counts_.bad.empty() ? "" : " (the first: " + counts_.bad[0] + ")");
     build_text();
@@ -96,8 +104,13 @@ class Builder {
 
   void note_row(const CachedRow& row) {
     seen_.insert(row.id);
-    if (known_prompts_.insert(row.prompt).second) prompts_.push_back(row.prompt);
+    note_prompt(row.prompt);
+    for (const std::string& wording : row.wordings) note_prompt(wording);
     ++pairs_;
+  }
+
+  void note_prompt(const std::string& prompt) {
+    if (known_prompts_.insert(prompt).second) prompts_.push_back(prompt);
   }
 
   static void note_file(const fs::path& path, std::vector<CacheManifest::File>& files) {
@@ -108,11 +121,9 @@ class Builder {
 
   void build_pairs() {
     if (enough()) return;
-    side_ = config_.resolution > 0 ? config_.resolution : build_.encoders.sample_size() * build_.encoders.factor();
-    check<UsageError>(side_ % build_.encoders.factor() == 0, "data.resolution is ", side_, ", expected a multiple of ",
-                      build_.encoders.factor(), ", the pixels per latent of this model's autoencoder");
-    images_at_once_ = std::clamp<int64_t>(kPixelsAtOnce / (side_ * side_), 1, 64);
-    const int64_t group = std::max<int64_t>(1, images_at_once_ / (2 * config_.variants));
+    framing_.emplace(config_, build_.encoders.sample_size() * build_.encoders.factor(), build_.encoders.factor());
+    const int64_t images = config_.images.empty() ? 2 : 1, at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing_->side() * framing_->side()), 1, 64);
+    const int64_t group = std::max<int64_t>(1, at_once / (images * config_.variants));
     const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_->rows()) : source_->rows();
     Progress progress("caching latents", total, std::min(total, config_.max_pairs > 0 ? pairs_ : next_));
     flushed_ = Clock::now();
@@ -127,12 +138,6 @@ class Builder {
     flush();
   }
 
-  struct Views {
-    std::string origin;
-    std::vector<Tensor> images;  // winner's variants, then the loser's; uint8 [3, side, side]
-    std::vector<float> time_ids; // [V, 6]
-  };
-
   // Rows [next_, end): the kept ones, decoded and cut.
   std::vector<Views> read_group(int64_t end) {
     std::vector<Views> group;
@@ -144,10 +149,12 @@ class Builder {
         } else if (seen_.contains(record.id)) {
           ++pending_.counts.duplicates;
         } else {
-          group.push_back(views(record));
-          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin});
+          group.push_back(framing_->views(record));
+          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket, record.wordings});
           note_row(pending_.rows.back());
         }
+      } catch (const UsageError&) {
+        throw;  // of the settings, not of the row
       } catch (const Error& error) {
         if (!config_.skip_bad) fail<DataError>(error.what(), " (data.skip_bad = true passes over such rows and counts them)");
         pending_.counts.bad.push_back(error.what());
@@ -156,46 +163,37 @@ class Builder {
     return group;
   }
 
-  Views views(const PairRecord& record) const {
-    const Tensor win = decode_image(record.win, concat(record.origin, ": ", record.win_name));
-    const Tensor lose = decode_image(record.lose, concat(record.origin, ": ", record.lose_name));
-    Views found{record.origin, {}, {}};
-    for (const Tensor& image : {win, lose}) {
-      for (int64_t v = 0; v < config_.variants; ++v) found.images.push_back(square(image, side_, crop_place(record.id, v, config_.crop, config_.flip)));
-    }
-    for (int64_t v = 0; v < config_.variants; ++v) {
-      const CropPlace place = crop_place(record.id, v, config_.crop, config_.flip);
-      const auto ids = shared_time_ids(crop_box(win.size(1), win.size(2), side_, place), crop_box(lose.size(1), lose.size(2), side_, place), side_);
-      found.time_ids.insert(found.time_ids.end(), ids.begin(), ids.end());
-    }
-    return found;
+  // The group's views, one bucket after the other.
+  void encode(const std::vector<Views>& group) {
+    std::map<std::string, std::vector<const Views*>> buckets;
+    for (const Views& views : group) buckets[views.bucket].push_back(&views);
+    for (const auto& [name, views] : buckets) encode(views, pending_latents_[name]);
   }
 
-  void encode(const std::vector<Views>& group) {
-    if (group.empty()) return;
+  void encode(const std::vector<const Views*>& group, Latents& pending) {
     std::vector<Tensor> images, means, stds;
-    for (const Views& views : group) images.insert(images.end(), views.images.begin(), views.images.end());
-    for (size_t begin = 0; begin < images.size(); begin += static_cast<size_t>(images_at_once_)) {
-      const size_t end = std::min(images.size(), begin + static_cast<size_t>(images_at_once_));
+    for (const Views* views : group) images.insert(images.end(), views->images.begin(), views->images.end());
+    const size_t at_once = static_cast<size_t>(std::clamp<int64_t>(kPixelsAtOnce / (images[0].size(1) * images[0].size(2)), 1, 64));
+    for (size_t begin = 0; begin < images.size(); begin += at_once) {
+      const size_t end = std::min(images.size(), begin + at_once);
       const Posterior posterior = build_.encoders.images(
           torch::stack(std::vector<Tensor>(images.begin() + static_cast<int64_t>(begin), images.begin() + static_cast<int64_t>(end))));
       means.push_back(posterior.mean.to(torch::kCPU, torch::kFloat32));
       stds.push_back(posterior.logvar.to(torch::kCPU, torch::kFloat32).mul(0.5).exp());
     }
-    const auto count = static_cast<int64_t>(group.size());
     const Tensor mean = torch::cat(means), std = torch::cat(stds);
-    const std::vector<int64_t> sizes = {count, 2, config_.variants, mean.size(1), mean.size(2), mean.size(3)};
-    pending_mean_.push_back(mean.view(sizes));
-    pending_std_.push_back(std.view(sizes));
-    for (const Views& views : group) pending_time_ids_.push_back(torch::tensor(views.time_ids).view({1, config_.variants, 6}));
-    check_finite(group);
+    const std::vector<int64_t> sizes = {static_cast<int64_t>(group.size()), -1, config_.variants, mean.size(1), mean.size(2), mean.size(3)};
+    pending.mean.push_back(mean.view(sizes));
+    pending.std.push_back(std.view(sizes));
+    for (const Views* views : group) pending.time_ids.push_back(torch::tensor(views->time_ids).view({1, config_.variants, 6}));
+    check_finite(group, pending);
     pending_bytes_ += 8 * mean.numel();
   }
 
-  void check_finite(const std::vector<Views>& group) const {
-    const Tensor good = (pending_mean_.back().isfinite() & pending_std_.back().isfinite()).flatten(1).all(1);
+  static void check_finite(const std::vector<const Views*>& group, const Latents& pending) {
+    const Tensor good = (pending.mean.back().isfinite() & pending.std.back().isfinite()).flatten(1).all(1);
     for (size_t i = 0; i < group.size(); ++i) {
-      check<DataError>(good[static_cast<int64_t>(i)].item<bool>(), group[i].origin,
+      check<DataError>(good[static_cast<int64_t>(i)].item<bool>(), group[i]->origin,
                        ": the autoencoder gave values that are not finite; a half-precision autoencoder overflows: hold it in float32");
     }
   }
@@ -206,22 +204,26 @@ class Builder {
     pending_.end = next_;
     if (pending_.end == pending_.begin) return;
     TensorMap tensors;
-    if (!pending_mean_.empty()) {
-      const Tensor mean = torch::cat(pending_mean_), std = torch::cat(pending_std_);
-      pending_.largest_std = std.max().item<double>();
-      tensors = {
-          {"win_mean", mean.select(1, 0)}, {"lose_mean", mean.select(1, 1)}, {"win_std", std.select(1, 0)}, {"lose_std", std.select(1, 1)}};
-    }
-    if (!pending_time_ids_.empty() && build_.encoders.takes_time_ids()) tensors["time_ids"] = torch::cat(pending_time_ids_);
+    for (const auto& [bucket, latents] : pending_latents_) add(tensors, bucket, latents);
     const fs::path path = pair_shard_path(build_.folder, shards_++);
     save_pair_shard(path, build_.key, pending_, tensors);
     note_file(path, pair_files_);
     counts_.add(pending_.counts);
     pending_ = {next_, next_, {}, {}, 0};
-    pending_mean_.clear();
-    pending_std_.clear();
-    pending_time_ids_.clear();
+    pending_latents_.clear();
     pending_bytes_ = 0;
+  }
+
+  void add(TensorMap& tensors, const std::string& bucket, const Latents& latents) {
+    const Tensor mean = torch::cat(latents.mean), std = torch::cat(latents.std);
+    pending_.largest_std = std::max(pending_.largest_std, std.max().item<double>());
+    tensors["win_mean" + bucket] = mean.select(1, 0);
+    tensors["win_std" + bucket] = std.select(1, 0);
+    if (mean.size(1) == 2) {
+      tensors["lose_mean" + bucket] = mean.select(1, 1);
+      tensors["lose_std" + bucket] = std.select(1, 1);
+    }
+    if (build_.encoders.takes_time_ids()) tensors["time_ids" + bucket] = torch::cat(latents.time_ids);
   }
 
   void build_text() {
@@ -263,7 +265,7 @@ class Builder {
   const CacheBuild& build_;
   const DataConfig& config_;
   std::unique_ptr<PairSource> source_;
-  int64_t side_ = 0, images_at_once_ = 1;
+  std::optional<Framing> framing_;
   int64_t next_ = 0;    // first row of the source that was not looked at yet
   int64_t pairs_ = 0;   // kept so far
   int64_t shards_ = 0;  // written so far
@@ -272,8 +274,7 @@ class Builder {
   std::vector<std::string> prompts_ = {""};  // the empty one first, for caption dropout
   RowCounts counts_;                         // of written shards
   ShardInfo pending_;
-  std::vector<Tensor> pending_mean_, pending_std_;  // [n, 2, V, C, h, w]
-  std::vector<Tensor> pending_time_ids_;            // [1, V, 6]
+  std::map<std::string, Latents> pending_latents_;  // by bucket
   int64_t pending_bytes_ = 0;
   Clock::time_point flushed_;
   std::vector<CacheManifest::File> pair_files_, text_files_;
@@ -293,8 +294,12 @@ void report(const CacheManifest& manifest) {
 
 std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content) {
   const std::string side = config.resolution > 0 ? concat("resolution ", config.resolution) : concat("latents ", encoders.sample_size());
-  return concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
-                config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+  std::string text = concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
+                            config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+  if (config.enable_bucket) {
+    text += concat("buckets ", config.min_bucket_reso, " to ", config.max_bucket_reso, " by ", config.bucket_reso_steps, " no_upscale ", config.bucket_no_upscale, "\n");
+  }
+  return text;
 }
 
 CacheManifest build_cache(const CacheBuild& build) {

@@ -1,7 +1,8 @@
 // The files of a pair cache, FOLDER named by the cache's key:
 //
 //   pairs-00000.safetensors ...  win_mean, win_std, lose_mean, lose_std, each [n, V, C, h, w] float32 (not scaled), and in the
-//                                metadata the rows that the shard covers; no tensors when it kept no row. SDXL: time_ids [n, V, 6] too
+//                                metadata the rows that the shard covers; no tensors when it kept no row. SDXL: time_ids [n, V, 6] too.
+//                                Single pictures have no lose_*; with buckets each has its own tensors, win_mean.64x96 (h x w) ...
 //   text-00000.safetensors ...   text [p, L, D], and text_embeds where the model has them; prompts in the metadata
 //   manifest.json                written last: a cache is complete when it is there
 //   lock                         held while a run builds
@@ -24,6 +25,9 @@ struct CachedRow {
   std::string prompt;
   double preference = 1;
   std::string origin;
+  int64_t repeats = 1;
+  std::string bucket;                 // ".64x96": ends the names of its tensors; "" without buckets
+  std::vector<std::string> wordings;
 };
 
 // Rows that gave no pair, by reason.

@@ -8,7 +8,6 @@
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/core/log.h"
-#include "palate/data/pair_files.h"
 #include "palate/io/json.h"
 
 namespace palate {
@@ -68,13 +67,7 @@ class HashMemo {
 std::string content_hash(const DataConfig& config, const fs::path& memo_file) {
   HashMemo memo(memo_file);
   Sha256 all;
-  for (const PairFile& file : list_pair_files(config)) {
-    all.update(memo.hash(file.path));
-    if (file.kind == PairFileKind::jsonl) {
-      for (const fs::path& image : jsonl_images(file.path)) all.update(memo.hash(image));
-    }
-    all.update("\n");
-  }
+  all.update(open_pairs(config)->content([&](const fs::path& path) { return memo.hash(path); }));
   memo.save();
   return all.hex();
 }

@@ -8,7 +8,7 @@
 
 namespace palate {
 
-// SHA-256 over the contents of all pair files in their order and, for JSONL, of the images that they name; names and
+// SHA-256 over the contents of all files of the data in their order and of the pictures that they name; names and
 // places of files do not matter. Hashing terabytes at each start would hurt, so MEMO (a JSON file, made when missing)
 // remembers each file's hash with its size, times and inode; a file whose stamp differs is read again.
 std::string content_hash(const DataConfig& config, const std::filesystem::path& memo);

@@ -54,17 +54,17 @@ class JsonlPairs : public PairSource {
     return true;
   }
 
-  std::vector<fs::path> images() const {
-    std::vector<fs::path> paths;
+  std::string content(const HashFile& hash) const override {
+    std::string text = hash(path_);
     for (int64_t row = 0; row < rows(); ++row) {
       try {
         const Json line = parse(row);
-        for (const char* key : {"chosen", "rejected"}) paths.push_back(path_.parent_path() / text(line, key, row));
+        for (const char* key : {"chosen", "rejected"}) text += hash(path_.parent_path() / this->text(line, key, row));
       } catch (const Error&) {
         // The line itself is part of the file's hash; read() reports it.
       }
     }
-    return paths;
+    return text;
   }
 
  private:
@@ -95,14 +95,7 @@ class JsonlPairs : public PairSource {
   }
 
   std::string image(const char* key, const std::string& name, int64_t row) const {
-    const fs::path path = path_.parent_path() / name;
-    try {
-      std::string bytes = read_file(path);
-      check<DataError>(!bytes.empty(), path.string(), " is empty");
-      return bytes;
-    } catch (const Error& error) {
-      fail<DataError>(origin(row), ": ", key, ": ", error.what());
-    }
+    return read_picture(path_.parent_path() / name, concat(origin(row), ": ", key));
   }
 
   fs::path path_;
@@ -116,8 +109,6 @@ class JsonlPairs : public PairSource {
 std::unique_ptr<PairSource> open_jsonl_pairs(const fs::path& path, const std::string& ties) {
   return std::make_unique<JsonlPairs>(path, ties);
 }
-
-std::vector<fs::path> jsonl_images(const fs::path& path) { return JsonlPairs(path, "drop").images(); }
 
 void finish_record(PairRecord& record) {
   check<DataError>(!record.prompt.empty(), record.origin, ": the prompt is empty");

@@ -1,4 +1,4 @@
-// Latents and text states of a pair data set, computed once and kept on disk (memory-mapped). The cache's folder is
+// Latents and text states of a data set, computed once and kept on disk (memory-mapped). The cache's folder is
 // named by a hash of the data's content, the encoders' weights and the transform, so a stale cache cannot be read.
 // Building shows a progress bar, goes on where it was interrupted, and is safe under two runs at once.
 #pragma once
@@ -36,8 +36,12 @@ class PairCache {
   const std::string& key() const;                        // the hash that names the cache
   const std::string& prompt(int64_t row) const;
   uint64_t id(int64_t row) const;
+  int64_t repeats(int64_t row) const;                    // how often it comes in an epoch
+  int64_t bucket(int64_t row) const;                     // rows of one bucket have latents of one shape; 0 without buckets
+  // `rows` in batches of at most `size`, each of one bucket; in their order, but for the buckets.
+  std::vector<std::vector<int64_t>> batches(const std::vector<int64_t>& rows, int64_t size) const;
 
-  // One batch. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has one
+  // One batch, of rows of one bucket. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has one
   // entry a row. Winner and loser have posterior noise of their own; variants take turns as `draw` grows. `augment`
   // false: variant 0, posterior mean, no dropout (for validation). Tensors are on the CPU; text is in the dtype that the
   // encoder gave.

@@ -2,9 +2,9 @@
 
 #include "palate/core/error.h"
 #include "palate/data/pair_files.h"
+#include "palate/io/atomic_file.h"
 
 namespace palate {
-namespace {
 
 namespace fs = std::filesystem;
 
@@ -14,13 +14,11 @@ std::string lower_suffix(const fs::path& path) {
   return suffix;
 }
 
-bool known_kind(const fs::path& path) { return lower_suffix(path) == ".parquet" || lower_suffix(path) == ".jsonl"; }
-
-PairFile pair_file(const fs::path& path) {
-  return {path, lower_suffix(path) == ".parquet" ? PairFileKind::parquet : PairFileKind::jsonl};
+bool is_picture(const fs::path& path) {
+  const std::string suffix = lower_suffix(path);
+  return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".png" || suffix == ".webp";
 }
 
-// "3 entries: a.txt, images/, notes.md"
 std::string show_entries(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -33,14 +31,31 @@ std::string show_entries(const fs::path& folder) {
   return names.size() > 8 ? text + ", ..." : text;
 }
 
-// All files, one after the other. Only one is open at a time: a reader keeps its current row group in memory.
+std::string read_picture(const fs::path& path, const std::string& origin) {
+  try {
+    std::string bytes = read_file(path);
+    check<DataError>(!bytes.empty(), path.string(), " is empty");
+    return bytes;
+  } catch (const Error& error) {
+    fail<DataError>(origin, ": ", error.what());
+  }
+}
+
+namespace {
+
+bool known_kind(const fs::path& path) { return lower_suffix(path) == ".parquet" || lower_suffix(path) == ".jsonl"; }
+
+std::unique_ptr<PairSource> open_pair_file(const fs::path& path, const DataConfig& config) {
+  return lower_suffix(path) == ".parquet" ? open_parquet_pairs(path, config.ties) : open_jsonl_pairs(path, config.ties);
+}
+
+// All files, one after the other. Those that are not being read rest: a reader keeps its current row group in memory.
 class PairChain : public PairSource {
  public:
-  PairChain(std::vector<PairFile> files, std::string ties) : files_(std::move(files)), ties_(std::move(ties)) {
-    for (size_t i = 0; i < files_.size(); ++i) {
-      open(i);
+  explicit PairChain(SourceList sources) : sources_(std::move(sources)) {
+    for (const auto& source : sources_) {
       begins_.push_back(rows_);
-      rows_ += reader_->rows();
+      rows_ += source->rows();
     }
   }
 
@@ -48,56 +63,69 @@ class PairChain : public PairSource {
 
   bool read(int64_t row, PairRecord& record) override {
     check<UsageError>(row >= 0 && row < rows_, "[pairs] expected a row below ", rows_, ", got ", row);
-    const size_t file = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), row) - begins_.begin()) - 1;
-    if (file != current_) open(file);
-    return reader_->read(row - begins_[file], record);
+    const size_t source = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), row) - begins_.begin()) - 1;
+    if (source != current_) sources_[current_]->rest();
+    current_ = source;
+    return sources_[source]->read(row - begins_[source], record);
+  }
+
+  std::string content(const HashFile& hash) const override {
+    std::string text;
+    for (const auto& source : sources_) text += source->content(hash) + "\n";
+    return text;
   }
 
  private:
-  void open(size_t file) {
-    reader_ = open_pair_file(files_[file], ties_);
-    current_ = file;
-  }
-
-  std::vector<PairFile> files_;
-  std::string ties_;
+  SourceList sources_;
   std::vector<int64_t> begins_;
   int64_t rows_ = 0;
   size_t current_ = 0;
-  std::unique_ptr<PairSource> reader_;
 };
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.is_regular_file() && known_kind(entry.path())) found.push_back(entry.path());
+  }
+  bool pictures = false;
+  if (found.empty()) {
+    for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied)) pictures = pictures || is_picture(entry.path());
+  }
+  check<UsageError>(!found.empty(), "data.pairs: the folder '", folder.string(), "' holds no .parquet and no .jsonl file (subfolders are not searched); it holds ",
+                    show_entries(folder), pictures ? "; pictures with captions are named by data.images, pairs of pictures lie in win/ and lose/" : "");
+  std::sort(found.begin(), found.end());
+  return found;
+}
 
 }  // namespace
 
-std::vector<PairFile> list_pair_files(const DataConfig& config) {
-  check<UsageError>(!config.pairs.empty(), "data.pairs names no file: give .parquet or .jsonl files, or folders of them");
-  std::vector<PairFile> files;
+SourceList open_pair_files(const DataConfig& config) {
+  SourceList sources;
+  const auto add = [&](std::unique_ptr<PairSource> source) {
+    source->rest();
+    sources.push_back(std::move(source));
+  };
   for (const std::string& name : config.pairs) {
     const fs::path path(name);
     check<UsageError>(fs::exists(path), "data.pairs: '", name, "' does not exist (looked in ", fs::current_path().string(), ")");
     if (!fs::is_directory(path)) {
       check<UsageError>(known_kind(path), "data.pairs: '", name, "' is neither a .parquet file (Pick-a-Pic) nor a .jsonl file");
-      files.push_back(pair_file(path));
-      continue;
+      add(open_pair_file(path, config));
+    } else if (is_folder_of_pairs(path)) {
+      add(open_folder_pairs(path, config));
+    } else {
+      for (const fs::path& file : files_in(path)) add(open_pair_file(file, config));
     }
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.is_regular_file() && known_kind(entry.path())) found.push_back(entry.path());
-    }
-    check<UsageError>(!found.empty(), "data.pairs: the folder '", name, "' holds no .parquet and no .jsonl file (subfolders are not searched); it holds ",
-                      show_entries(path));
-    std::sort(found.begin(), found.end());
-    for (const fs::path& file : found) files.push_back(pair_file(file));
   }
-  return files;
-}
-
-std::unique_ptr<PairSource> open_pair_file(const PairFile& file, const std::string& ties) {
-  return file.kind == PairFileKind::parquet ? open_parquet_pairs(file.path, ties) : open_jsonl_pairs(file.path, ties);
+  return sources;
 }
 
 std::unique_ptr<PairSource> open_pairs(const DataConfig& config) {
-  return std::make_unique<PairChain>(list_pair_files(config), config.ties);
+  check<UsageError>(!config.pairs.empty() || !config.images.empty(),
+                    "data.pairs names no file: give .parquet or .jsonl files, or folders of them (or pictures with captions as data.images)");
+  return std::make_unique<PairChain>(config.images.empty() ? open_pair_files(config) : open_image_files(config));
 }
+
+std::string example_noun(const DataConfig& config) { return config.images.empty() ? "pair" : "picture"; }
 
 }  // namespace palate

@@ -42,25 +42,49 @@ CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& p
   return {height, width, new_height, new_width, offset(new_height - side, place.center, place.y), place.flip ? new_width - side - left : left};
 }
 
-std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side) {
-  const auto less = [](const CropBox& x, const CropBox& y) {
-    return std::pair(x.height * x.width, x.height) < std::pair(y.height * y.width, y.height);
-  };
-  const CropBox& box = less(b, a) ? b : a;
+CropBox fit_box(ImageSize picture, const Fit& fit, const CropPlace& place) {
+  const auto start = [&](int64_t free, double share) { return place.center ? free / 2 : offset(free, false, share); };
+  const int64_t free_width = fit.resized.width - fit.target.width, left = start(free_width, place.x);
+  return {picture.height, picture.width, fit.resized.height, fit.resized.width, start(fit.resized.height - fit.target.height, place.y),
+          place.flip ? free_width - left : left};
+}
+
+std::array<float, 6> time_ids_of(const CropBox& box, ImageSize target) {
   std::array<float, 6> ids{};
-  const int64_t values[6] = {box.height, box.width, box.top, box.left, side, side};
+  const int64_t values[6] = {box.height, box.width, box.top, box.left, target.height, target.width};
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<float>(values[i]);
   return ids;
 }
 
-Tensor square(const Tensor& image, int64_t side, const CropPlace& place) {
-  CropPlace unflipped = place;
-  unflipped.flip = false;
-  const CropBox box = crop_box(image.size(1), image.size(2), side, unflipped);
+bool smaller(ImageSize a, ImageSize b) { return std::pair(a.height * a.width, a.height) < std::pair(b.height * b.width, b.height); }
+
+std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side) {
+  return time_ids_of(smaller({b.width, b.height}, {a.width, a.height}) ? b : a, {side, side});
+}
+
+namespace {
+
+// `box` is of the place without its flip.
+Tensor cut_box(const Tensor& image, const CropBox& box, ImageSize target, bool flip) {
   Tensor resized = image;
   if (box.resized_height != box.height || box.resized_width != box.width) resized = resize_image(image, box.resized_height, box.resized_width, Filter::bilinear);
-  Tensor cut = resized.slice(1, box.top, box.top + side).slice(2, box.left, box.left + side);
-  return place.flip ? cut.flip({2}) : cut.contiguous();
+  const Tensor found = resized.slice(1, box.top, box.top + target.height).slice(2, box.left, box.left + target.width);
+  return flip ? found.flip({2}) : found.contiguous();
+}
+
+CropPlace unflipped(CropPlace place) {
+  place.flip = false;
+  return place;
+}
+
+}  // namespace
+
+Tensor square(const Tensor& image, int64_t side, const CropPlace& place) {
+  return cut_box(image, crop_box(image.size(1), image.size(2), side, unflipped(place)), {side, side}, place.flip);
+}
+
+Tensor cut(const Tensor& image, const Fit& fit, const CropPlace& place) {
+  return cut_box(image, fit_box({image.size(2), image.size(1)}, fit, unflipped(place)), fit.target, place.flip);
 }
 
 }  // namespace palate

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "palate/core/tensor_fwd.h"
+#include "palate/data/buckets.h"
 
 namespace palate {
 
@@ -29,12 +30,19 @@ struct CropBox {
   int64_t top, left;                   // of the crop in the resized picture
 };
 CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& place);
+// The same for a bucket. A center crop rounds down, as sd-scripts does.
+CropBox fit_box(ImageSize picture, const Fit& fit, const CropPlace& place);
 
-// SDXL's micro-conditioning of a pair, which both pictures share: {height, width, top, left, side, side} of the one that has fewer
-// pixels (the lower one when they have equally many), so that it does not depend on which of them was chosen.
+// SDXL's micro-conditioning: {height, width, top, left, target height, target width}.
+std::array<float, 6> time_ids_of(const CropBox& box, ImageSize target);
+// Of a pair, which both pictures share: of the one that has fewer pixels (the lower one when they have equally many), so that
+// it does not depend on which of them was chosen.
 std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side);
+bool smaller(ImageSize a, ImageSize b);
 
 // uint8 [3, H, W] -> uint8 [3, side, side], contiguous.
 Tensor square(const Tensor& image, int64_t side, const CropPlace& place);
+// The same for a bucket: [3, target height, target width].
+Tensor cut(const Tensor& image, const Fit& fit, const CropPlace& place);
 
 }  // namespace palate

@@ -17,6 +17,7 @@ class ParquetTable {
   ParquetTable(const std::filesystem::path& path, std::vector<std::string> columns);
   ~ParquetTable();
   static std::vector<std::string> column_names(const std::filesystem::path& path);
+  static std::string metadata(const std::filesystem::path& path, const std::string& key);  // of the footer; "" where it has none
 
   int64_t rows() const;
   // The value in one row; nullopt for null. Reads are cached by row group, so ascending rows are fast. A struct

@@ -237,6 +237,14 @@ ParquetTable::~ParquetTable() = default;
 
 std::vector<std::string> ParquetTable::column_names(const std::filesystem::path& path) { return names_of(*open_reader(path)); }
 
+std::string ParquetTable::metadata(const std::filesystem::path& path, const std::string& key) {
+  return guarded(path.string(), [&]() -> std::string {
+    const auto values = open_reader(path)->parquet_reader()->metadata()->key_value_metadata();
+    const auto found = values ? values->Get(key) : arrow::Result<std::string>(std::string());
+    return found.ok() ? found.ValueUnsafe() : "";
+  });
+}
+
 int64_t ParquetTable::rows() const { return state_->ends.empty() ? 0 : state_->ends.back(); }
 
 std::optional<std::string> ParquetTable::bytes(const std::string& column, int64_t row) const {

@@ -21,8 +21,10 @@ struct ReferenceRows {
   uint64_t seed = 0;
   std::function<PairBatch(const std::vector<int64_t>& rows, const std::vector<uint64_t>& draws)> batch;
   std::string key;  // names what `batch` gives: data, encoders, transform
+  // Some of the rows, which follow one another, as batches of one bucket each, in their order; null: they are one batch.
+  std::function<std::vector<std::vector<int64_t>>(const std::vector<int64_t>& rows)> split = nullptr;
 };
-// Rows of a cache under the options that the run reads them with; `cache` must outlive the result.
+// Rows of a cache under the options that the run reads them with, bucket by bucket; `cache` must outlive the result.
 ReferenceRows reference_rows(const PairCache& cache, std::vector<int64_t> rows, const PairCache::Options& options);
 
 struct ReferenceSetup {

@@ -146,7 +146,7 @@ Roles roles_of(const RunConfig& config) {
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   int64_t pairs = open_pairs(config.data)->rows();
   if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
-  const int64_t latents = pairs * config.data.variants * 4 * shapes.latent_channels * shapes.side * shapes.side * 4;  // mean and deviation of both images
+  const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side * shapes.side * 4;  // mean and deviation of each image
   const int64_t width = config.train.dtype == "bf16" && !config.full ? 2 : 4;
   const int64_t errors = config.objective.reference == "cached" ? pairs * config.objective.reference_draws * 8 : 0;
   return latents + pairs * shapes.tokens * shapes.context * width + errors;

@@ -1,27 +1,90 @@
 #include "palate/train/pair_order.h"
 
+#include <map>
+
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 
 namespace palate {
+namespace {
 
-PairOrder::PairOrder(std::vector<int64_t> rows, uint64_t seed) : rows_(std::move(rows)), seed_(seed) {
-  check<DataError>(!rows_.empty(), "data.pairs: no pair is left to train on after ties, unreadable rows and held-out prompts were taken away; "
-                                   "give more pairs, or a smaller data.held_out");
+std::vector<PairOrder::Item> plain_items(const std::vector<int64_t>& rows) {
+  std::vector<PairOrder::Item> items;
+  for (const int64_t row : rows) items.push_back({row});
+  return items;
+}
+
+int64_t up(int64_t number, int64_t divisor) { return (number + divisor - 1) / divisor; }
+
+}  // namespace
+
+PairOrder::PairOrder(const std::vector<int64_t>& rows, uint64_t seed) : PairOrder(plain_items(rows), 1, seed) {}
+
+PairOrder::PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed) : batch_(batch), seed_(seed) {
+  check<DataError>(!items.empty(), "data.pairs: no pair is left to train on after ties, unreadable rows and held-out prompts were taken away; "
+                                   "give more data, or a smaller data.held_out");
+  std::map<int64_t, Sequence> buckets;
+  for (const Item& item : items) {
+    Sequence& bucket = buckets[item.bucket];
+    for (int64_t copy = 0; copy < item.repeats; ++copy) {
+      bucket.entries.push_back(item);
+      bucket.copy.push_back(static_cast<uint64_t>(copy));
+    }
+  }
+  for (auto& [number, bucket] : buckets) {
+    total_ += static_cast<int64_t>(bucket.entries.size());
+    bucket.sample = buckets.size() == 1 ? 0 : mix(static_cast<uint64_t>(number), stable_hash("bucket"));
+    buckets_.push_back(std::move(bucket));
+  }
+}
+
+void PairOrder::Sequence::take(int64_t first, int64_t count, uint64_t seed, Part& part) {
+  const auto total = static_cast<int64_t>(entries.size());
+  for (int64_t place = first; place < first + count; ++place) {
+    if (place / total != epoch) {
+      epoch = place / total;
+      order = Generator({.seed = seed, .sample = sample == 0 ? static_cast<uint64_t>(epoch) : mix(sample, static_cast<uint64_t>(epoch)), .draw = 0, .purpose = Purpose::shuffle}).permutation(total);
+    }
+    const auto entry = static_cast<size_t>(order[static_cast<size_t>(place % total)]);
+    part.rows.push_back(entries[entry].row);
+    part.draws.push_back(static_cast<uint64_t>(epoch) * static_cast<uint64_t>(entries[entry].repeats) + copy[entry]);
+  }
+}
+
+// A bucket's batch belongs to the epoch that its first place is in.
+int64_t PairOrder::batches_before(int64_t epoch) const {
+  int64_t count = 0;
+  for (const Sequence& bucket : buckets_) count += up(epoch * static_cast<int64_t>(bucket.entries.size()), batch_);
+  return count;
+}
+
+void PairOrder::open_epoch(int64_t batch) {
+  int64_t epoch = batch * batch_ / total_;  // near it: every bucket adds less than one batch
+  while (epoch > 0 && batches_before(epoch) > batch) --epoch;
+  while (batches_before(epoch + 1) <= batch) ++epoch;
+  if (epoch == epoch_) return;
+  epoch_ = epoch;
+  std::vector<std::pair<size_t, int64_t>> found;
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    const auto size = static_cast<int64_t>(buckets_[i].entries.size());
+    for (int64_t number = up(epoch * size, batch_); number < up((epoch + 1) * size, batch_); ++number) found.emplace_back(i, number);
+  }
+  const auto order = Generator({.seed = seed_, .sample = static_cast<uint64_t>(epoch), .draw = 1, .purpose = Purpose::shuffle}).permutation(static_cast<int64_t>(found.size()));
+  batches_.clear();
+  for (const int64_t place : order) batches_.push_back(found[static_cast<size_t>(place)]);
 }
 
 PairOrder::Part PairOrder::take(int64_t first, int64_t count) {
-  const auto total = static_cast<int64_t>(rows_.size());
   Part part;
-  for (int64_t place = first; place < first + count; ++place) {
-    const int64_t epoch = place / total;
-    if (epoch != epoch_) {
-      order_ = Generator({.seed = seed_, .sample = static_cast<uint64_t>(epoch), .draw = 0, .purpose = Purpose::shuffle}).permutation(total);
-      epoch_ = epoch;
-    }
-    part.rows.push_back(rows_[static_cast<size_t>(order_[static_cast<size_t>(place % total)])]);
-    part.draws.push_back(static_cast<uint64_t>(epoch));
+  if (buckets_.size() == 1) {
+    buckets_[0].take(first, count, seed_, part);
+    return part;
   }
+  check(count == batch_ && first % batch_ == 0, "[pair order] expected a batch of ", batch_, " from a multiple of it, got ", count, " from ", first);
+  const int64_t batch = first / batch_;
+  open_epoch(batch);
+  const auto& [bucket, number] = batches_[static_cast<size_t>(batch - batches_before(epoch_))];
+  buckets_[bucket].take(number * batch_, batch_, seed_, part);
   return part;
 }
 

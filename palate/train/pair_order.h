@@ -1,27 +1,54 @@
 // Which pair comes when. The order of epoch e is a permutation keyed by (seed, e); the place in it follows from the step
 // alone, so a resumed run needs no state, and batch times accumulation splits the same sequence in any way.
+//
+// With buckets every batch is of one bucket: each bucket has such a sequence of its own, cut into batches that may reach from
+// one of its epochs into the next, so that all batches are full and all examples come equally often; the batches that begin in
+// epoch e come in an order keyed by (seed, e).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace palate {
 
 class PairOrder {
  public:
-  PairOrder(std::vector<int64_t> rows, uint64_t seed);  // DataError without rows
+  struct Item {
+    int64_t row = 0;
+    int64_t repeats = 1;  // how often it comes in an epoch
+    int64_t bucket = 0;
+  };
+  PairOrder(const std::vector<int64_t>& rows, uint64_t seed);                      // DataError without rows
+  PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed);
 
   struct Part {
     std::vector<int64_t> rows;
-    std::vector<uint64_t> draws;  // the epoch: how often this pair was seen before
+    std::vector<uint64_t> draws;  // how often this pair was seen before
   };
-  Part take(int64_t first, int64_t count);  // places [first, first + count) of the endless sequence
-  double epochs(int64_t place) const { return static_cast<double>(place) / static_cast<double>(rows_.size()); }
+  // Places [first, first + count) of the endless sequence. With more than one bucket, `first` is a multiple of the batch and
+  // `count` is the batch.
+  Part take(int64_t first, int64_t count);
+  double epochs(int64_t place) const { return static_cast<double>(place) / static_cast<double>(total_); }
 
  private:
-  std::vector<int64_t> rows_, order_;
+  // One bucket's endless sequence. An entry is a row and which of its repeats.
+  struct Sequence {
+    std::vector<Item> entries;
+    std::vector<uint64_t> copy;
+    uint64_t sample = 0;         // of its permutations' keys; 0: the only bucket
+    std::vector<int64_t> order;
+    int64_t epoch = -1;          // that `order` belongs to
+    void take(int64_t first, int64_t count, uint64_t seed, Part& part);
+  };
+  int64_t batches_before(int64_t epoch) const;
+  void open_epoch(int64_t batch);
+
+  std::vector<Sequence> buckets_;
+  int64_t total_ = 0, batch_ = 1, epoch_ = -1;
   uint64_t seed_;
-  int64_t epoch_ = -1;  // that order_ belongs to
+  std::vector<std::pair<size_t, int64_t>> batches_;  // of epoch_: bucket, and the batch's number in it; in their order
 };
 
 }  // namespace palate

@@ -54,11 +54,15 @@ Run::Run(const RunConfig& config) : config_(checked(config)), device_(parse_devi
   set_threads(config_.threads);
   // A model that is trained whole starts from float32, whatever it computes in.
   pipeline_ = std::make_unique<Pipeline>(config_.model, LoadOptions{.dtype = config_.full ? torch::kFloat : dtype_, .device = device_, .variant = ""});
+  check_batch_size(config_.data, config_.train.batch);
+  for (const size_t which : pipeline_->prompt_encoder().present()) pipeline_->prompt_encoder().tokenizer(which);  // a file that is not there is said first
   open_pairs(config_.data);  // a path that is wrong is said before the run folder is made
   open_folder();
   cache_.emplace(PairCache::open(*pipeline_, config_.data, cache_folder(), static_cast<uint64_t>(config_.seed)));
   pipeline_->release_encoders();
-  order_.emplace(cache_->rows(Split::train), static_cast<uint64_t>(config_.seed));
+  std::vector<PairOrder::Item> items;
+  for (const int64_t row : cache_->rows(Split::train)) items.push_back({row, cache_->repeats(row), cache_->bucket(row)});
+  order_.emplace(items, config_.train.batch, static_cast<uint64_t>(config_.seed));
   open_model();
   open_objective();
   resume();
@@ -103,11 +107,13 @@ void Run::open_model() {
   Denoiser& denoiser = pipeline_->denoiser();
   denoiser.set_gradient_checkpointing(config_.train.gradient_checkpointing);
   trainable_.emplace(config_.full ? Trainable::whole(denoiser, dtype_) : Trainable::adapters(denoiser, config_.lora, static_cast<uint64_t>(config_.seed)));
-  optimizer_.emplace(config_.optimizer, trainable_->names(), trainable_->values());
+  optimizer_ = make_optimizer(config_.optimizer, trainable_->names(), trainable_->values());
   if (config_.train.ema > 0) ema_.emplace(config_.train.ema, trainable_->names(), trainable_->values());
   log("training ", trainable_->count(), " numbers in ", trainable_->names().size(), " tensors", config_.full ? " (the whole U-Net)" : " (LoRA)");
   prepare_ = [this](PairBatch& batch, Draw* draw) {
-    for (Tensor* tensor : {&batch.latents_win, &batch.latents_lose, &batch.preference}) *tensor = tensor->to(device_);
+    for (Tensor* tensor : {&batch.latents_win, &batch.latents_lose, &batch.preference}) {
+      if (tensor->defined()) *tensor = tensor->to(device_);
+    }
     for (Tensor* tensor : {&batch.condition.text, &batch.condition.text_embeds}) {
       if (tensor->defined()) *tensor = tensor->to(device_, dtype_);
     }

@@ -22,9 +22,10 @@ std::map<std::string, double> Validation::measure(Objective& objective, Denoiser
   const auto count = static_cast<int64_t>(setup_.rows.size());
   if (count == 0) return {};
   Tensor margins, loss = torch::zeros({}, torch::kFloat64);
-  for (int64_t first = 0; first < count; first += setup_.batch) {
-    const int64_t size = std::min(setup_.batch, count - first);
-    const std::vector<int64_t> rows(setup_.rows.begin() + first, setup_.rows.begin() + first + size);
+  int64_t first = 0, size = 0;
+  for (const auto& rows : setup_.cache->batches(setup_.rows, setup_.batch)) {
+    first += size;
+    size = static_cast<int64_t>(rows.size());
     for (int64_t k = 0; k < setup_.draws; ++k) {
       const std::vector<uint64_t> draws(static_cast<size_t>(size), effective_draw(*setup_.objective, static_cast<uint64_t>(k)));
       PairBatch batch = setup_.cache->batch(rows, draws, setup_.options);

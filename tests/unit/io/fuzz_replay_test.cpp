@@ -132,6 +132,20 @@ TEST_CASE("fuzz: files of torch.save") {
   CHECK(result.refused > 5000);
 }
 
+TEST_CASE("fuzz: tar archives") {
+  std::vector<std::string> seeds;
+  for (const char* name : {"images_ustar.tar", "images_gnu.tar", "images_pax.tar"}) seeds.push_back(read_text(golden(name)).substr(0, 8192));
+  const auto result = replay(fuzz::tar, seeds, {"ustar", "0000644", "77777777777", std::string(512, '\0'), "L", "x", "30 path=", "12 size=9\n", "\x80", "\x1f\x8b", "GNU.sparse.major=1"}, 8000);
+  CHECK(result.accepted >= 3);
+  CHECK(result.refused > 1000);
+}
+
+TEST_CASE("fuzz: CSV") {
+  const auto result = replay(fuzz::csv, {"file_name,text\na.png,\"x, \"\"y\"\"\"\n", "a,b\r\n1,2\r\n"}, {"\"", "\"\"", ",", "\n", "\r", "\xef\xbb\xbf", "\","}, 8000);
+  CHECK(result.accepted > 1000);
+  CHECK(result.refused > 500);
+}
+
 TEST_CASE("fuzz: JSON") {
   const std::string config =
       R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, "none": null, "s": "\u00e9\ud83d\ude00"})";

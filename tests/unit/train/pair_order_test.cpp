@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
 
 #include "palate/core/error.h"
 #include "palate/train/pair_order.h"
@@ -38,4 +41,55 @@ TEST_CASE("order: it depends on the place alone, not on how the places are taken
   CHECK(whole.epochs(26) == 2);
 }
 
-TEST_CASE("order: no pairs at all is an error that says what to do") { CHECK_THROWS_AS(PairOrder({}, 1), DataError); }
+TEST_CASE("order: repeats come that often an epoch, each with a draw of its own") {
+  PairOrder order({{.row = 1, .repeats = 3}, {.row = 2, .repeats = 1}}, 2, 4);
+  std::map<int64_t, std::set<uint64_t>> draws;
+  const auto part = order.take(0, 8);
+  for (size_t i = 0; i < 8; ++i) draws[part.rows[i]].insert(part.draws[i]);
+  CHECK(draws[1] == std::set<uint64_t>{0, 1, 2, 3, 4, 5});
+  CHECK(draws[2] == std::set<uint64_t>{0, 1});
+  CHECK(order.epochs(8) == 2);
+}
+
+TEST_CASE("order: with buckets every batch is full and of one bucket, and every row comes equally often") {
+  std::vector<PairOrder::Item> items;
+  for (int64_t row = 0; row < 17; ++row) items.push_back({.row = row, .repeats = 1, .bucket = row < 2 ? 0 : row < 9 ? 1 : 5});
+  PairOrder order(items, 3, 4), late(items, 3, 4), other(items, 3, 5);
+  std::map<int64_t, std::vector<uint64_t>> draws;
+  std::vector<int64_t> buckets, all, others;
+  for (int64_t first = 0; first < 3 * 17 * 20; first += 3) {
+    const auto part = order.take(first, 3);
+    REQUIRE(part.rows.size() == 3);
+    for (size_t i = 0; i < 3; ++i) {
+      CHECK(items[static_cast<size_t>(part.rows[i])].bucket == items[static_cast<size_t>(part.rows[0])].bucket);
+      draws[part.rows[i]].push_back(part.draws[i]);
+      all.push_back(part.rows[i]);
+    }
+    buckets.push_back(items[static_cast<size_t>(part.rows[0])].bucket);
+    if (first < 300) {
+      const auto more = other.take(first, 3).rows;
+      others.insert(others.end(), more.begin(), more.end());
+    }
+  }
+  // 60 epochs: each row was seen 60 times, give or take the batches that the last epoch begins and ends in, each time with a draw of its own.
+  for (auto& [row, seen] : draws) {
+    CHECK(std::abs(static_cast<int>(seen.size()) - 60) <= 2);
+    std::sort(seen.begin(), seen.end());
+    for (size_t i = 0; i < 57; ++i) CHECK(seen[i] == i);
+    CHECK(std::adjacent_find(seen.begin(), seen.end()) == seen.end());
+  }
+  CHECK(draws.size() == 17);
+  CHECK(std::adjacent_find(buckets.begin(), buckets.end(), std::not_equal_to<>()) != buckets.end());
+  CHECK(std::vector<int64_t>(all.begin(), all.begin() + 300) != others);
+  for (const int64_t first : {27, 600, 300, 3}) {  // a run that goes on there, or anywhere
+    CHECK(late.take(first, 3).rows == std::vector<int64_t>(all.begin() + first, all.begin() + first + 3));
+  }
+  CHECK_THROWS_AS(order.take(1, 3), Error);
+}
+
+TEST_CASE("order: a single bucket, whatever its number, is the order without buckets") {
+  PairOrder plain(std::vector<int64_t>{4, 6, 7, 9}, 3), one({{.row = 4, .bucket = 2}, {.row = 6, .bucket = 2}, {.row = 7, .bucket = 2}, {.row = 9, .bucket = 2}}, 3, 3);
+  CHECK(plain.take(0, 21).rows == one.take(0, 21).rows);
+}
+
+TEST_CASE("order: no pairs at all is an error that says what to do") { CHECK_THROWS_AS(PairOrder(std::vector<int64_t>(), 1), DataError); }

@@ -1,0 +1,31 @@
+// Captions: out of files, and in other orders.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "palate/io/json.h"
+
+namespace palate {
+
+// The first line without blanks at its ends (and without a byte order mark), as kohya's scripts read a caption file.
+std::string first_line(std::string_view text);
+
+// The captions of FOLDER/metadata.jsonl or FOLDER/metadata.csv by file_name, which must stay below the folder; none without
+// such a file. The column is `column`, or else text, caption or prompt. DataError names file and line.
+std::map<std::string, std::string> metadata_captions(const std::filesystem::path& folder, const std::string& column);
+
+// The names that a caption's column has where none is given.
+const std::vector<std::string>& caption_names();
+// The caption in a JSON object, or "" where it has none (null, another type, no such key).
+std::string json_caption(const Json& object, const std::string& column);
+
+// `count` other orders of the caption's parts between separators; the first `keep` stay. Keyed by the caption alone. None when
+// there are not two parts to exchange; orders may repeat.
+std::vector<std::string> shuffled_captions(const std::string& caption, const std::string& separator, int64_t keep, int64_t count);
+
+}  // namespace palate

@@ -1,0 +1,71 @@
+// Preference pairs as two folders of pictures with equal names.
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "palate/core/error.h"
+#include "palate/data/pair_files.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::pair<const char*, const char*>, 3> folders = {{{"win", "lose"}, {"w", "l"}, {"chosen", "rejected"}}};
+
+class FolderPairs : public PairSource {
+ public:
+  FolderPairs(const fs::path& win, const fs::path& lose, const FolderOptions& options) : winners_(open_image_folder(win, options)), lose_(lose) {
+    for (const auto& entry : fs::directory_iterator(lose)) {
+      if (!is_picture(entry.path()) || entry.path().filename().string().starts_with('.')) continue;
+      const auto [other, fresh] = losers_.emplace(entry.path().stem().string(), entry.path());
+      check<DataError>(fresh, other->second.string(), " and ", entry.path().filename().string(), ": two rejected pictures of one name");
+    }
+  }
+
+  int64_t rows() const override { return winners_->rows(); }
+
+  bool read(int64_t row, PairRecord& record) override {
+    winners_->read(row, record);
+    const fs::path winner = record.origin;
+    const auto loser = losers_.find(winner.stem().string());
+    check<DataError>(loser != losers_.end(), record.origin, ": has no rejected picture of that name in '", lose_.string(), "'");
+    record.kind = PairRecord::Kind::pair;
+    record.lose_name = loser->second.string();
+    record.lose = read_picture(loser->second, record.origin);
+    finish_record(record);
+    return true;
+  }
+
+  std::string content(const HashFile& hash) const override {
+    std::string text = winners_->content(hash);
+    for (const auto& [name, path] : losers_) text += concat("\n", name, " ", hash(path));
+    return text;
+  }
+
+ private:
+  std::unique_ptr<PairSource> winners_;
+  fs::path lose_;
+  std::map<std::string, fs::path> losers_;  // by name without suffix
+};
+
+const std::pair<const char*, const char*>* names_in(const fs::path& path) {
+  for (const auto& names : folders) {
+    if (fs::is_directory(path / names.first) && fs::is_directory(path / names.second)) return &names;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool is_folder_of_pairs(const fs::path& path) { return names_in(path) != nullptr; }
+
+std::unique_ptr<PairSource> open_folder_pairs(const fs::path& path, const DataConfig& config) {
+  const auto* names = names_in(path);
+  FolderOptions options = folder_options(config);
+  options.repeats = 1;
+  options.recursive = options.concepts = false;
+  return std::make_unique<FolderPairs>(path / names->first, path / names->second, options);
+}
+
+}  // namespace palate
