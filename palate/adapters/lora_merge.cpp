@@ -149,7 +149,7 @@ bool pickled(const fs::path& path) { return path.extension() == ".bin" || path.e
 // All files of MODEL but the weights of adapted components.
 void copy_rest(const fs::path& model, const fs::path& out, const std::vector<WeightedLora>& loras) {
   for (const auto& entry : fs::recursive_directory_iterator(model)) {
-    const fs::path relative = fs::relative(entry.path(), model);
+    const fs::path relative = entry.path().lexically_relative(model);  // links are not followed: those of the hub's cache lead out of MODEL
     const bool weights = entry.path().extension() == ".safetensors" || pickled(entry.path());
     if (entry.is_directory()) make_folder(out / relative);
     else if (!(weights && adapted(relative.parent_path().string(), loras))) fs::copy(entry.path(), out / relative);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/generator.h"
+#include "palate/hub/model_path.h"
 #include "palate/models/clip/clip_text.h"
 #include "palate/models/registry.h"
 #include "palate/models/unet/unet_2d_condition.h"
@@ -73,25 +74,25 @@ LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::D
 }  // namespace
 
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_unet_2d_condition(sd15_unet(), "sd15"), dtype) : load_denoiser(fs::path(model) / "unet", in(dtype));
+  return model == "sd15" ? filled(make_unet_2d_condition(sd15_unet(), "sd15"), dtype) : load_denoiser(model_path(model) / "unet", in(dtype));
 }
 
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype) : load_autoencoder(fs::path(model) / "vae", in(dtype));
+  return model == "sd15" ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype) : load_autoencoder(model_path(model) / "vae", in(dtype));
 }
 
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(fs::path(model) / "text_encoder", in(dtype));
+  return model == "sd15" ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(model_path(model) / "text_encoder", in(dtype));
 }
 
 Json bench_scheduler(const std::string& model) {
   if (model == "sd15") return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
-  return read_json(fs::path(model) / "scheduler" / "scheduler_config.json");
+  return read_json(model_path(model) / "scheduler" / "scheduler_config.json");
 }
 
 int64_t bench_text_length(const std::string& model) {
   if (model == "sd15") return 77;
-  return read_json(fs::path(model) / "text_encoder" / "config.json").value("max_position_embeddings", 77);
+  return read_json(model_path(model) / "text_encoder" / "config.json").value("max_position_embeddings", 77);
 }
 
 }  // namespace palate

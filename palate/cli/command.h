@@ -17,6 +17,7 @@ void add_inspect(CLI::App& app);
 void add_list(CLI::App& app);
 void add_lora(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_pull(CLI::App& app);
 void add_report(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_step(CLI::App& app);

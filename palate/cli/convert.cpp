@@ -8,6 +8,7 @@
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/core/error.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/json.h"
 
 namespace palate {
@@ -36,7 +37,8 @@ void print(const Converted& done, const Flags& flags) {
               done.left_out.size() > 1 ? ", ..." : "");
 }
 
-void convert(const Flags& flags) {
+void convert(Flags flags) {
+  flags.in = model_path(flags.in).string();
   check<UsageError>(fs::exists(flags.in), flags.in, ": there is no such file or folder");
   const bool folder = fs::is_directory(flags.in), to_folder = flags.to == "diffusers";
   check<UsageError>(folder != to_folder, flags.in, folder ? ": is a folder already" : ": is a single file already", ", and --to ", flags.to,

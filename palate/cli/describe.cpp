@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/tensor_file.h"
 #include "palate/models/convert/recognise.h"
@@ -164,7 +165,8 @@ Json describe_run(const fs::path& folder) {
   return out;
 }
 
-Json describe(const fs::path& path, TensorNames names) {
+Json describe(const fs::path& given, TensorNames names) {
+  const fs::path path = model_path(given);
   check<UsageError>(fs::exists(path), path.string(), ": there is no such file or folder");
   if (!fs::is_directory(path)) return describe_weights(path, names);
   if (fs::exists(path / "model_index.json")) return describe_model(path);

@@ -11,6 +11,7 @@
 #include "palate/cli/lora_flags.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/safetensors.h"
 #include "palate/models/registry.h"
 #include "palate/text/clip_tokenizer.h"
@@ -104,7 +105,8 @@ void tokenize(const Flags& flags) {
   std::printf("%s\n", Json(tokenizer.encode(flags.text)).dump().c_str());
 }
 
-void forward(const Flags& flags) {
+void forward(Flags flags) {
+  flags.model = model_path(flags.model).string();
   if (flags.component == "tokenize") return tokenize(flags);
   check<UsageError>(!flags.in.empty() && !flags.out.empty(), "forward --component ", flags.component, " needs --in FILE and --out FILE");
   check<UsageError>(fs::exists(flags.in), "--in ", flags.in, ": there is no such file");

@@ -12,6 +12,7 @@
 #include "palate/cli/lora_commands.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
 
@@ -21,7 +22,7 @@ namespace fs = std::filesystem;
 
 std::optional<ModelLayers> LoraArguments::layers() const {
   if (model.empty()) return std::nullopt;
-  return read_model_layers(model);
+  return read_model_layers(model_path(model));
 }
 
 LoraFile read_whole_lora(const std::string& path, const std::optional<ModelLayers>& layers) {

@@ -7,6 +7,7 @@
 #include "palate/cli/lora_flags.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
+#include "palate/hub/model_path.h"
 
 namespace palate {
 namespace {
@@ -27,7 +28,7 @@ void merge_loras(const LoraArguments& given) {
   if (layers && !given.exact && given.rank == 0) {
     check<UsageError>(given.to.empty(), "lora merge into a model writes a folder, which has no spelling: leave --to out");
     check_parent(given.out);
-    const int64_t changed = merge_into_model(given.model, given.out, loras);
+    const int64_t changed = merge_into_model(model_path(given.model), given.out, loras);
     log(given.out, ": ", given.model, " with ", changed, " weights changed");
     return;
   }

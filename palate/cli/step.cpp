@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -14,6 +13,7 @@
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/hub/model_path.h"
 #include "palate/objective/make_reference.h"
 #include "palate/train/run_config.h"
 
@@ -141,7 +141,7 @@ void step(const Arguments& a) {
   const c10::Device device = parse_device(a.device);
   const c10::ScalarType dtype = parse_dtype(a.dtype);
   const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
-  const fs::path model = run.model;
+  const fs::path model = model_path(run.model);
   const NoiseSchedule schedule(read_json(model / "scheduler" / "scheduler_config.json"));
   const auto policy = load_denoiser(model / "unet", load);
 
@@ -157,7 +157,7 @@ void step(const Arguments& a) {
     for (const auto& [name, value] : lora->parameters()) trained.emplace_back("unet." + name, value);
   }
 
-  const fs::path frozen = a.reference_model.empty() ? model : fs::path(a.reference_model);
+  const fs::path frozen = a.reference_model.empty() ? model : model_path(a.reference_model);
   ReferenceSetup setup;
   setup.policy = run.full ? nullptr : policy.get();
   setup.denoiser_folder = frozen / "unet";

@@ -28,6 +28,20 @@ std::vector<fs::path> shards_of(const fs::path& folder, const fs::path& index) {
   return files;
 }
 
+// The variants of STEM.VARIANT.safetensors and STEM.safetensors.index.VARIANT.json in a folder.
+std::set<std::string> variants_in(const fs::path& folder, const std::string& stem) {
+  std::set<std::string> variants;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder, missing)) {
+    const std::string name = entry.path().filename().string();
+    const std::string before = name.ends_with(".json") ? stem + ".safetensors.index." : stem + ".", after = name.ends_with(".json") ? ".json" : ".safetensors";
+    if (!name.starts_with(before) || !name.ends_with(after) || name.size() <= before.size() + after.size()) continue;
+    const std::string variant = name.substr(before.size(), name.size() - before.size() - after.size());
+    if (variant.find_first_of(".-") == std::string::npos) variants.insert(variant);
+  }
+  return variants;
+}
+
 // ": 'diffusion_pytorch_model.fp16.safetensors' is there" for another variant than the one that was asked for.
 std::string what_is_there(const fs::path& folder, const std::string& stem) {
   std::vector<std::string> names;
@@ -49,6 +63,7 @@ std::vector<fs::path> weight_files(const fs::path& folder, const std::string& st
     if (fs::exists(single)) return {single};
     if (fs::exists(index)) return shards_of(folder, index);
   }
+  if (const auto variants = variants_in(folder, stem); variant.empty() && variants.size() == 1) return weight_files(folder, stem, *variants.begin());
   fail<UsageError>(folder.string(), ": expected ", stem + infix + ".safetensors", ", found ", what_is_there(folder, stem));
 }
 

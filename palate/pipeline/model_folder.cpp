@@ -5,11 +5,12 @@
 
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
+#include "palate/hub/model_path.h"
 
 namespace palate {
 namespace fs = std::filesystem;
 
-ModelFolder::ModelFolder(fs::path folder) : path_(std::move(folder)) {
+ModelFolder::ModelFolder(fs::path folder) : path_(model_path(folder)) {
   const fs::path index_path = path_ / "model_index.json";
   check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder",
                     path_.is_relative() ? " (looked in " + fs::current_path().string() + ")" : "");

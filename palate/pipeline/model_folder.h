@@ -13,7 +13,8 @@ namespace palate {
 
 class ModelFolder {
  public:
-  // UsageError when FOLDER is missing or holds no model_index.json; FormatError when that is not an index.
+  // FOLDER may be ORG/NAME, a repository in the Hugging Face cache (hub/model_path.h). UsageError when it is missing or holds no
+  // model_index.json; FormatError when that is not an index.
   explicit ModelFolder(std::filesystem::path folder);
 
   const std::filesystem::path& path() const { return path_; }

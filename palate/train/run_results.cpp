@@ -8,6 +8,7 @@
 #include "palate/config/config.h"
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
+#include "palate/hub/model_path.h"
 #include "palate/core/log.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
@@ -119,6 +120,7 @@ void Run::write_results() {
                {"best_step", state_.best_step},
                {"seconds", state_.seconds},
                {"threads", at::get_num_threads()}};
+  if (const std::string commit = model_commit(config_.model); !commit.empty()) json["model_commit"] = commit;  // of ORG/NAME
   json["metrics"] = Json::object();
   for (const auto& [name, value] : last_) json["metrics"][name] = value;
   write_json(folder_->path() / "run.json", json);

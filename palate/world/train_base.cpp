@@ -7,6 +7,7 @@
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 #include "palate/diffusion/schedule.h"
+#include "palate/hub/model_path.h"
 #include "palate/text/clip_tokenizer.h"
 #include "palate/world/base_data.h"
 #include "palate/world/stages.h"
@@ -99,7 +100,7 @@ FitResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
   const auto text = make_text_encoder(config.text.model(), mix(seed, 5));
   spread_embeddings(text->module(), mix(seed, 6));
   if (!config.init.empty()) {
-    const fs::path from = config.init;
+    const fs::path from = model_path(config.init);
     copy_weights(denoiser->module(), load_denoiser(from / "unet")->module(), from / "unet");
     copy_weights(text->module(), load_text_encoder(from / "text_encoder")->module(), from / "text_encoder");
   }

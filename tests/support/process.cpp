@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "tests/support/paths.h"
 
@@ -61,6 +62,27 @@ ProcessResult run_program(const std::vector<std::string>& arguments, const std::
   int raw = 0;
   waitpid(child.pid, &raw, 0);
   return finish(child, raw);
+}
+
+Running::Running(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+  const Child child = start(arguments, environment);
+  pid_ = child.pid;
+  out_ = child.out;
+  err_ = child.err;
+}
+
+Running::~Running() {
+  if (pid_ <= 0) return;
+  kill(pid_, SIGKILL);
+  wait();
+}
+
+void Running::signal(int number) const { kill(pid_, number); }
+
+ProcessResult Running::wait() {
+  int raw = 0;
+  waitpid(pid_, &raw, 0);
+  return finish({std::exchange(pid_, -1), out_, err_}, raw);
 }
 
 ProcessResult run_and_signal(const std::vector<std::string>& arguments, int milliseconds, int signal) {

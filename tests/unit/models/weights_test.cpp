@@ -127,6 +127,10 @@ TEST_CASE("weights: what a folder has instead of the weights is said") {
                        doctest::Contains("but diffusion_pytorch_model.bin: choose its variant"), UsageError);
   fs::copy(test::golden("unet_sd1") / unet_file, folder / "diffusion_pytorch_model.fp16.safetensors");
   CHECK(load_denoiser(folder, {.dtype = torch::kFloat, .device = torch::kCPU, .variant = "fp16"}) != nullptr);
+  fs::remove(folder / "diffusion_pytorch_model.bin");
+  CHECK(load_denoiser(folder) != nullptr);  // the only variant there is
+  fs::copy(test::golden("unet_sd1") / unet_file, folder / "diffusion_pytorch_model.bf16.safetensors");
+  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("but diffusion_pytorch_model.bf16.safetensors: choose its variant"), UsageError);
   CHECK_THROWS_WITH_AS(load_denoiser(folder / "none"), doctest::Contains("none"), Error);
   test::write_text(folder / unet_file, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
   CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("LFS"), FormatError);
