@@ -1,6 +1,9 @@
 // A command is one file with one function that declares its flags and, in a callback, runs it.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
@@ -22,6 +25,8 @@ void add_report(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_step(CLI::App& app);
 void add_train(CLI::App& app);
+// Flags of other trainers, --train_batch_size 4, as palate train takes them: --foreign train_batch_size=4.
+std::vector<std::string> fold_foreign_flags(const std::vector<std::string>& words);
 void add_world(CLI::App& app);
 
 }  // namespace palate

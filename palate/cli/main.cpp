@@ -125,6 +125,7 @@ int run(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) words.push_back(with_home(argv[i]));
   const std::string name = words.empty() ? "" : words[0];
   refuse_unknown_command(name);
+  if (name == "train") words = palate::fold_foreign_flags(words);
   const bool command = !name.starts_with('-');
   if (command) refuse_unknown_flag(*app.get_subcommand(name), {words.begin() + 1, words.end()});
   try {

@@ -73,7 +73,7 @@ void sample(SampleFlags& flags) {
   const std::vector<GenerateRequest> requests = paired_requests(read_prompts(flags), flags.count);
   check_flags(flags);
   if (flags.guidance == "reward") flags.sampling.reward_weight = flags.reward_weight;
-  Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
+  Pipeline pipeline(flags.model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = flags.variant});
   pipeline.prompt_encoder().set_style(flags.style);
   pipeline.set_tiling(flags.tiling);
   read_embeddings(flags.embeddings, pipeline);
@@ -94,6 +94,7 @@ void add_sample(CLI::App& app) {
   auto flags = std::make_shared<SampleFlags>();
   GenerateOptions& s = flags->sampling;
   app.add_option("--model", flags->model, "model folder in diffusers' layout")->required()->type_name("DIR");
+  app.add_option("--variant", flags->variant, "of the weights: fp16 takes those named *.fp16.safetensors")->type_name("NAME");
   app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
   app.add_option("--prompt", flags->prompts, "what to draw; repeatable")->type_name("TEXT")->allow_extra_args(false);
   app.add_option("--prompts", flags->prompts_file, "file with one prompt a line")->type_name("FILE");

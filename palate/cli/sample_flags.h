@@ -11,7 +11,7 @@
 namespace palate {
 
 struct SampleFlags {
-  std::string model, prompts_file, out, latents, save_latents, init_image, mask, guidance = "cfg", dtype = "float32", device = "cpu";
+  std::string model, variant, prompts_file, out, latents, save_latents, init_image, mask, guidance = "cfg", dtype = "float32", device = "cpu";
   double reward_weight = 3;
   std::vector<std::string> prompts, lora, embeddings;
   GenerateOptions sampling;

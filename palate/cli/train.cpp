@@ -1,14 +1,19 @@
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "palate/cli/command.h"
 #include "palate/config/config.h"
+#include "palate/config/toml_read.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
 #include "palate/io/json.h"
+#include "palate/train/foreign_keys.h"
 #include "palate/train/train.h"
 
 namespace palate {
@@ -16,15 +21,61 @@ namespace {
 
 struct Flags {
   std::string config, preset;
-  std::vector<std::string> overrides;
+  std::vector<std::string> overrides, foreign;
   bool dry_run = false, json = false;
 };
 
-RunConfig read_run(const Flags& flags) {
-  std::vector<std::string> overrides = flags.preset.empty() ? std::vector<std::string>() : preset_overrides(flags.preset);
-  overrides.insert(overrides.end(), flags.overrides.begin(), flags.overrides.end());
+// As it would be typed.
+std::string plain(const TomlValue& value) {
+  using Kind = TomlValue::Kind;
+  if (value.kind == Kind::boolean) return value.boolean ? "true" : "false";
+  if (value.kind == Kind::integer) return concat(value.integer);
+  if (value.kind == Kind::number) {
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, value.number).ptr};
+  }
+  if (value.kind != Kind::list) return value.text;
+  std::string items;
+  for (const auto& item : value.items) items += (items.empty() ? "" : ", ") + plain(item);
+  return "[" + items + "]";
+}
+
+// Keys of other trainers at the top level of the file.
+std::vector<ForeignKey> foreign_keys(ConfigSource& source) {
+  std::vector<ForeignKey> found;
+  const TomlValue file = parse_toml(source.file_text, source.file_name);
+  const std::set<std::string> own = {"model", "output", "resume", "device", "seed", "threads", "full", "variant"};
+  for (size_t i = 0; i < file.keys.size(); ++i) {
+    const std::string& name = file.keys[i];
+    if (file.items[i].kind == TomlValue::Kind::table || own.count(name) || !is_foreign_key(name)) continue;
+    found.push_back({name, plain(file.items[i]), file.items[i].where + ": " + name});
+    source.taken.push_back(name);
+  }
+  return found;
+}
+
+RunConfig read_run(Flags& flags) {
+  if (flags.config.find('=') != std::string::npos && !std::filesystem::exists(flags.config)) {  // with flags alone there is no file
+    flags.overrides.insert(flags.overrides.begin(), flags.config);
+    flags.config.clear();
+  }
+  check<UsageError>(!flags.config.empty() || !flags.foreign.empty(), "train needs a CONFIG file (configs/ holds complete ones), or the flags of diffusers' scripts");
+  ConfigSource source = read_config_source(flags.config, {});
+  std::vector<ForeignKey> keys = foreign_keys(source);
+  for (const auto& flag : flags.foreign) {
+    const size_t equals = flag.find('=');
+    keys.push_back({flag.substr(0, equals), equals == std::string::npos ? "" : flag.substr(equals + 1), "--" + flag.substr(0, equals)});
+  }
+  const Translation translated = translate_foreign_keys(keys);
+  if (!flags.preset.empty()) source.overrides = preset_overrides(flags.preset);
+  for (const std::vector<std::string>* more : {&translated.overrides, static_cast<const std::vector<std::string>*>(&flags.overrides)}) source.overrides.insert(source.overrides.end(), more->begin(), more->end());
   RunConfig config;
-  load_config(read_config_source(flags.config, overrides), [&](Fields& f) { config.visit(f); });
+  load_config(source, [&](Fields& f) { config.visit(f); });
+  for (const auto& note : translated.notes) log(note);
+  if (!flags.foreign.empty() && !flags.dry_run) {
+    log("the flags as settings of our own (--dry-run prints the whole file):");
+    for (const auto& setting : translated.overrides) log("  ", setting);
+  }
   return config;
 }
 
@@ -67,15 +118,36 @@ void dry_run(RunConfig& config, const Flags& flags) {
 
 }  // namespace
 
+std::vector<std::string> fold_foreign_flags(const std::vector<std::string>& words) {
+  std::vector<std::string> folded;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const size_t equals = words[i].find('=');
+    const std::string name = words[i].starts_with("--") ? words[i].substr(2, equals == std::string::npos ? equals : equals - 2) : "";
+    if (!is_foreign_key(name)) {
+      folded.push_back(words[i]);
+      continue;
+    }
+    std::string setting = words[i].substr(2);
+    if (equals == std::string::npos && !foreign_key_is_flag(name)) {
+      check<UsageError>(i + 1 < words.size() && !words[i + 1].starts_with("--"), words[i], ": expected a value after it");
+      setting += "=" + words[++i];
+    }
+    folded.insert(folded.end(), {"--foreign", setting});
+  }
+  return folded;
+}
+
 void add_train(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("CONFIG", flags->config, "the run's TOML file; configs/ holds complete ones")->required();
+  app.add_option("CONFIG", flags->config, "the run's TOML file; configs/ holds complete ones. Not needed with the flags of diffusers' scripts (--train_batch_size 4 ...)");
+  app.add_option("--foreign", flags->foreign)->allow_extra_args(false)->group("");  // hidden: fold_foreign_flags
   app.add_option("KEY=VALUE", flags->overrides, "settings over those of the file: train.steps=100 resume=latest");
   app.add_option("--preset", flags->preset, "a method with its paper's constants (palate list presets); over the file, under KEY=VALUE");
   app.add_flag("--dry-run", flags->dry_run, "print the whole configuration with a forecast of memory and time, and stop");
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer("Examples:\n  palate train configs/embedded.toml\n  palate train configs/sd15_dpo_lora.toml model=models/sd15 --dry-run\n"
-             "  palate train runs/first/config.resolved.toml resume=latest");
+             "  palate train runs/first/config.resolved.toml resume=latest\n"
+             "  palate train --pretrained_model_name_or_path models/sd15 --train_data_dir pairs --beta_dpo 2500 --rank 8 --max_train_steps 500 --output_dir runs/b --dry-run");
   app.callback([flags] {
     RunConfig config = read_run(*flags);
     if (flags->dry_run) return dry_run(config, *flags);

@@ -101,6 +101,7 @@ class Load : public Visitor<Load> {
  public:
   explicit Load(const ConfigSource& source) {
     if (!source.file_text.empty()) attempt([&] { add("", parse_toml(source.file_text, source.file_name), "", 0); });
+    for (const auto& name : source.taken) values_.erase(name);
     for (size_t i = 0; i < source.overrides.size(); ++i) {
       attempt([&] {
         const Override typed = parse_override(source.overrides[i]);

@@ -63,6 +63,7 @@ void SampleConfig::visit(Fields& f) {
 
 void RunConfig::visit(Fields& f) {
   f("model", model, "model folder in diffusers' layout", {.aliases = {"pretrained_model_name_or_path", "model_name_or_path"}});
+  f("variant", variant, "of the weights: fp16 takes diffusion_pytorch_model.fp16.safetensors; empty: those without one");
   f("output", output, "run folder; must not exist yet, unless resume is given", {.aliases = {"output_dir"}});
   f("resume", resume, "latest, or a checkpoint folder: go on from there; empty: a new run", {.aliases = {"resume_from_checkpoint"}});
   f("device", device, "cpu, cuda or cuda:N");

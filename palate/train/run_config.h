@@ -49,6 +49,7 @@ struct SampleConfig {
 
 struct RunConfig {
   std::string model;                    // model folder
+  std::string variant;                  // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
   std::string output;                   // run folder; must not exist, unless `resume` says so
   std::string resume;                   // "" | latest | a checkpoint folder
   std::string device = "cpu";

@@ -53,7 +53,7 @@ Run::Run(const RunConfig& config) : config_(checked(config)), device_(parse_devi
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of that write, not the end of the program
   set_threads(config_.threads);
   // A model that is trained whole starts from float32, whatever it computes in.
-  pipeline_ = std::make_unique<Pipeline>(config_.model, LoadOptions{.dtype = config_.full ? torch::kFloat : dtype_, .device = device_, .variant = ""});
+  pipeline_ = std::make_unique<Pipeline>(config_.model, LoadOptions{.dtype = config_.full ? torch::kFloat : dtype_, .device = device_, .variant = config_.variant});
   check_batch_size(config_.data, config_.train.batch);
   for (const size_t which : pipeline_->prompt_encoder().present()) pipeline_->prompt_encoder().tokenizer(which);  // a file that is not there is said first
   open_pairs(config_.data);  // a path that is wrong is said before the run folder is made
@@ -132,7 +132,7 @@ void Run::open_objective() {
   ReferenceSetup setup;
   setup.policy = config_.full ? nullptr : &pipeline_->denoiser();
   setup.denoiser_folder = pipeline_->folder() / "unet";
-  setup.load = {.dtype = dtype_, .device = device_, .variant = ""};
+  setup.load = {.dtype = dtype_, .device = device_, .variant = config_.variant};
   setup.schedule = &pipeline_->schedule();
   setup.batch = config_.train.batch;
   if (cached) {
