@@ -14,6 +14,7 @@ void json(std::string_view bytes);
 void image(std::string_view bytes);
 void parquet(std::string_view bytes);
 void toml(std::string_view bytes);
+void hub(std::string_view bytes);
 void tar(std::string_view bytes);
 void csv(std::string_view bytes);  // in tar/, which metadata.csv comes with
 

@@ -157,6 +157,16 @@ TEST_CASE("fuzz: JSON") {
   CHECK(result.refused > 1000);
 }
 
+TEST_CASE("fuzz: a repository's listing") {
+  const std::string hash(40, 'a'), large(64, 'b');
+  const std::string page = R"([{"type":"file","path":"unet/config.json","size":3,"oid":")" + hash + R"("},{"type":"directory","path":"unet"},)" +
+                           R"({"type":"file","path":"unet/diffusion_pytorch_model.fp16.safetensors","size":9,"oid":")" + hash + R"(","lfs":{"oid":")" + large + R"(","size":70}}])";
+  const auto result = replay(fuzz::hub, {page, R"([{"unet":["diffusers","U"],"type":"file","path":"model_index.json"}])"},
+                             {"../", "..", "/", "\\\\", "//", "\\u0000", "\\n", "-1", "1e30", "18446744073709551615", "null", "\"lfs\":{}", "\"type\":\"file\"", ".safetensors", "-00001-of-00002", "model.", ","}, 20000);
+  CHECK(result.accepted > 100);
+  CHECK(result.refused > 1000);
+}
+
 TEST_CASE("fuzz: images") {
   const auto seeds = image_seeds();
   REQUIRE(seeds.size() > 40);
