@@ -1,12 +1,15 @@
 // palate list WHAT: the registries, one line a name.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
+#include "palate/config/config.h"
 #include "palate/diffusion/sampler.h"
 #include "palate/models/registry.h"
 #include "palate/objective/objective.h"
+#include "palate/train/run_config.h"
 
 namespace palate {
 namespace {
@@ -16,6 +19,22 @@ using Lines = std::vector<RegistryLine>;
 Lines bare(const std::vector<std::string>& names) {
   Lines lines;
   for (const auto& name : names) lines.push_back({name, ""});
+  return lines;
+}
+
+// The keys of a training run: "data.flip=false" and what it does, with other tools' names for it.
+Lines keys() {
+  RunConfig config;
+  const std::string help = config_help([&](Fields& f) { config.visit(f); });
+  Lines lines;
+  for (size_t begin = 0; begin < help.size();) {
+    const size_t end = std::min(help.find('\n', begin), help.size());
+    const std::string line = help.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line.starts_with("  ")) continue;
+    const size_t gap = std::min(line.find("  ", 2), line.size()), text = std::min(line.find_first_not_of(' ', gap), line.size());
+    lines.push_back({line.substr(2, gap - 2), line.substr(text)});
+  }
   return lines;
 }
 
@@ -30,6 +49,7 @@ constexpr Registry registries[] = {
     {"references", references},
     {"presets", presets},
     {"models", [] { return bare(model_names()); }},
+    {"keys", keys},
     {"samplers", [] { return bare(sampler_names()); }},
 };
 
@@ -58,6 +78,7 @@ void add_list(CLI::App& app) {
   for (const auto& registry : registries) names.push_back(registry.name);
   app.add_option("what", *what, "what to list")->required()->check(CLI::IsMember(names))->type_name("WHAT");
   app.add_flag("--json", *json, "one JSON array on stdout");
+  app.footer("Examples:\n  palate list losses\n  palate list keys   (of palate train: name=default, meaning, other tools' names)");
   app.callback([what, json] {
     for (const auto& registry : registries) {
       if (*what == registry.name) print(registry.lines(), *json);

@@ -22,7 +22,7 @@ struct ImageRule {
   int64_t min_side = 256, max_side = 1024, step = 64;  // of buckets; min and max do not matter with no_upscale
   bool no_upscale = false;         // buckets follow from the pictures, which are never enlarged
   bool random_crop = false, flip = false;
-  bool kohya = false;              // sizes are rounded as sd-scripts does even without buckets; flipped variants alternate
+  bool kohya = false;              // sizes are rounded as sd-scripts does even without buckets
 };
 
 ImageRule config_rule(const DataConfig& config);

@@ -1,5 +1,7 @@
 #include "palate/data/pairs.h"
 
+#include <algorithm>
+
 namespace palate {
 
 void DataConfig::visit(Fields& f) {
@@ -28,7 +30,8 @@ void DataConfig::visit(Fields& f) {
     {.min = 0, .max = 1, .aliases = {"proportion_empty_prompts"}});
   f("cache", cache, "folder of the caches of latents and text states; \"\": OUTPUT/cache");
   f.require(pairs.empty() || images.empty(), "data.pairs and data.images are both given: keep one, preference pairs or pictures alone");
-  f.require(variants == 1 || !images.empty() || crop == "random" || flip,
+  const bool own_rules = std::any_of(images.begin(), images.end(), [](const std::string& name) { return name.ends_with(".toml"); });
+  f.require(variants == 1 || own_rules || crop == "random" || flip,
             "data.variants above 1 would keep equal copies: set data.crop = \"random\" or data.flip = true, or data.variants = 1");
 }
 

@@ -40,9 +40,9 @@ const Framing::Rule& Framing::rule_of(const PairRecord& record) {
 }
 
 CropPlace Framing::place_of(const PairRecord& record, const ImageRule& rule, int64_t variant) const {
-  if (!rule.kohya) return crop_place(record.id, variant, rule.random_crop ? "random" : "center", rule.flip);
+  if (!rule.kohya && record.kind != PairRecord::Kind::single) return crop_place(record.id, variant, rule.random_crop ? "random" : "center", rule.flip);
   CropPlace place = crop_place(record.id, variant, rule.random_crop ? "random" : "center", false);
-  // Two variants in turn are each other's mirror image, so that both are there whatever is drawn.
+  // Variants in turn are as the file has them and mirrored, so that both are there whatever is drawn.
   if (rule.flip) place.flip = (variants_ > 1 ? variant % 2 == 1 : crop_place(record.id, 0, "center", true).flip);
   return place;
 }

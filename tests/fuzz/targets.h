@@ -16,7 +16,7 @@ void parquet(std::string_view bytes);
 void toml(std::string_view bytes);
 void hub(std::string_view bytes);
 void tar(std::string_view bytes);
-void csv(std::string_view bytes);  // in tar/, which metadata.csv comes with
+void csv(std::string_view bytes);
 
 // A promise that did not hold.
 inline void promise(bool holds, const char* what) {

@@ -1,7 +1,6 @@
 #include <cstdio>
 
 #include "palate/core/error.h"
-#include "palate/io/csv.h"
 #include "palate/io/tar_reader.h"
 #include "tests/fuzz/targets.h"
 
@@ -41,17 +40,6 @@ void tar(std::string_view bytes) {
   } catch (const Error&) {
   }
   read(with_checksums(std::string(bytes)));
-}
-
-void csv(std::string_view bytes) {
-  size_t letters = 0;
-  int64_t line = 0;
-  for (const auto& row : parse_csv(bytes, "fuzz")) {
-    promise(!row.fields.empty() && row.line > line, "a row is empty or out of order");
-    line = row.line;
-    for (const auto& field : row.fields) letters += field.size();
-  }
-  promise(letters <= bytes.size(), "fields hold more than the text");
 }
 
 }  // namespace palate::fuzz
