@@ -1,7 +1,5 @@
 #include "palate/data/encoders.h"
 
-#include <torch/nn/module.h>
-
 #include <filesystem>
 
 #include "palate/core/device.h"
@@ -20,14 +18,12 @@ class PipelineEncoders : public Encoders {
 
   std::string identity() override {
     // Text states are computed and kept in the dtype that the model's weights are held in.
-    const auto parameters = pipeline_.denoiser().module().parameters();
-    check(!parameters.empty(), pipeline_.folder().string(), ": the denoiser has no parameters");
     std::string text = concat("vae ", pipeline_.weights_hash("vae"));
     for (const size_t which : pipeline_.prompt_encoder().present()) text += text_identity(which == 0 ? "" : "_2");
-    return concat(text, "\ndtype ", dtype_name(parameters[0].scalar_type()), takes_time_ids() ? "\ntime_ids of the smaller picture" : "");
+    return concat(text, "\ndtype ", dtype_name(pipeline_.dtype()), takes_time_ids() ? "\ntime_ids of the smaller picture" : "");
   }
 
-  int64_t sample_size() override { return pipeline_.denoiser().sample_size(); }
+  int64_t sample_size() override { return pipeline_.sample_size(); }
   int64_t factor() override { return pipeline_.autoencoder().factor(); }
   double scaling_factor() override { return pipeline_.autoencoder().scaling_factor(); }
   Posterior images(const Tensor& pixels) override { return pipeline_.encode_images(pixels); }

@@ -45,7 +45,7 @@ class Run {
                                            given.size(1) == pipeline.denoiser().latent_channels()),
                       "generating: expected starting noise [", count, ", ", pipeline.denoiser().latent_channels(), ", h, w], found ",
                       given.defined() ? show_shape(given.sizes()) : "none");
-    const Json& config = pipeline.denoiser().config();
+    const Json& config = pipeline.unet_config();
     const auto channels = config.value("in_channels", int64_t{4}), predicted = config.value("out_channels", channels);
     check<UsageError>(channels == predicted, pipeline.folder().string(), ": this U-Net takes ", channels, " channels and predicts ", predicted,
                       ": checkpoints made for inpainting, editing or upscaling are not supported; the base model takes --init-image and --mask");

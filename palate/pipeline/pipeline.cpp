@@ -25,12 +25,12 @@ Json read_scheduler(const ModelFolder& folder) { return read_json(folder.compone
 
 struct Pipeline::State {
   State(std::filesystem::path path, LoadOptions load)
-      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), scheduler(read_scheduler(folder)), schedule(scheduler) {}
+      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), unet_config(read_json(folder.component("unet") / "config.json")), scheduler(read_scheduler(folder)), schedule(scheduler) {}
 
   ModelFolder folder;
   LoadOptions options;
   PromptEncoder prompts;
-  Json scheduler;
+  Json unet_config, scheduler;
   NoiseSchedule schedule;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
@@ -80,6 +80,8 @@ Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options) : state_(s
 Pipeline::~Pipeline() = default;
 
 const std::filesystem::path& Pipeline::folder() const { return state_->folder.path(); }
+const Json& Pipeline::unet_config() const { return state_->unet_config; }
+c10::ScalarType Pipeline::dtype() const { return state_->options.dtype; }
 const Json& Pipeline::scheduler_config() const { return state_->scheduler; }
 const NoiseSchedule& Pipeline::schedule() const { return state_->schedule; }
 
@@ -112,7 +114,13 @@ Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
   return condition;
 }
 
-bool Pipeline::takes_time_ids() { return state_->unet().config().value("addition_embed_type", Json()) == "text_time"; }
+bool Pipeline::takes_time_ids() const { return state_->unet_config.value("addition_embed_type", Json()) == "text_time"; }
+
+int64_t Pipeline::sample_size() const {
+  const Json size = state_->unet_config.value("sample_size", Json(64));
+  check<FormatError>(size.is_number_integer() || (size.is_array() && !size.empty() && size[0].is_number_integer()), folder().string(), "/unet/config.json: sample_size should be a whole number, found ", size.dump());
+  return size.is_array() ? size[0].get<int64_t>() : size.get<int64_t>();
+}
 
 Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
   check<UsageError>(!state_->folder.option("requires_aesthetics_score", false), folder().string(),

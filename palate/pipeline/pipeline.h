@@ -57,6 +57,9 @@ class Pipeline {
   Denoiser& denoiser();
   Autoencoder& autoencoder();    // held in float32 unless the options say otherwise
   PromptEncoder& prompt_encoder();
+  const Json& unet_config() const;      // without loading the U-Net
+  int64_t sample_size() const;          // side of the latents that the model was made for, likewise
+  c10::ScalarType dtype() const;        // of weights and text states
   const Json& scheduler_config() const;
   const NoiseSchedule& schedule() const;
   void set_tiling(bool on);      // encode_images and decode work in tiles (pipeline/tiling.h) of the size that the autoencoder was made for
@@ -66,7 +69,7 @@ class Pipeline {
   // No gradients. Text states in the options' dtype [B, L, D], for SDXL also text_embeds [B, P]; time_ids are the caller's to add.
   Condition encode_prompts(const std::vector<std::string>& prompts, int64_t text_rows = 1);
   Condition encode_nothing(int64_t rows, int64_t text_rows = 1);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
-  bool takes_time_ids();                   // SDXL's text_time conditioning
+  bool takes_time_ids() const;             // SDXL's text_time conditioning
   Tensor time_ids(const MicroConditioning& micro) const;  // float32 [1, 6]
   Posterior encode_images(const Tensor& images);               // uint8 [B, 3, H, W]
   Tensor to_latents(const Posterior& posterior, const Tensor& noise) const;  // (mean + std * noise) * scaling_factor; undefined noise: the mean

@@ -3,12 +3,12 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
 #include "palate/models/unet/unet_blocks.h"
 #include "palate/models/unet/unet_embeddings.h"
+#include "palate/nn/memory_format.h"
 
 namespace palate {
 namespace {
@@ -80,24 +80,11 @@ Tensor score_bias(const Tensor& mask, const Tensor& sample) {
   return (1 - mask.to(sample.scalar_type())) * -10000.0;
 }
 
-// Into channels-last order, where the numbers are: replacing a model's weights one by one leaves holes of their sizes in the
-// heap, which were 0.4 GB with Stable Diffusion 1.5.
-void reorder(Tensor& weight) {
-  const Tensor moved = weight.detach().contiguous(torch::MemoryFormat::ChannelsLast);
-  if (weight.storage().use_count() > 1 || !weight.is_contiguous()) return weight.set_data(moved);
-  std::memcpy(weight.data_ptr(), moved.const_data_ptr(), moved.nbytes());
-  weight.set_data(weight.detach().as_strided(moved.sizes(), moved.strides()));
-}
-
 // On the CPU in bf16, channels-last: pixels are then the rows that the transformers work on, and convolutions need no copies of
 // them. Their weights are brought into the same order once.
 Tensor UNet2DConditionModel::arranged(const Tensor& sample) {
   if (!sample.is_cpu() || sample.scalar_type() != torch::kBFloat16 || conv_in_->weight.requires_grad()) return sample;
-  if (!conv_in_->weight.is_contiguous(torch::MemoryFormat::ChannelsLast)) {
-    for (Tensor& parameter : parameters()) {
-      if (parameter.dim() == 4) reorder(parameter);
-    }
-  }
+  if (!conv_in_->weight.is_contiguous(torch::MemoryFormat::ChannelsLast)) to_channels_last(*this);
   return sample.contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
