@@ -42,8 +42,21 @@ constexpr Command commands[] = {
     {"env", "versions, processor, memory, devices", palate::add_env},
 };
 
+// Each line, without the middle of what a file of strangers may hold in it (a key of a megabyte).
+std::string shown(const std::string& message) {
+  constexpr size_t longest = 2000, kept = 400;
+  std::string text;
+  for (size_t start = 0; start <= message.size();) {
+    const size_t end = std::min(message.find('\n', start), message.size());
+    const std::string line = message.substr(start, end - start);
+    text += (start > 0 ? "\n" : "") + (line.size() <= longest ? line : line.substr(0, kept) + " ... " + line.substr(line.size() - kept));
+    start = end + 1;
+  }
+  return text;
+}
+
 int failed(const std::string& message, int status) {
-  std::fprintf(stderr, "palate: %s\n", message.c_str());
+  std::fprintf(stderr, "palate: %s\n", shown(message).c_str());
   return status;
 }
 

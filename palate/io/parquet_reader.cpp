@@ -22,6 +22,12 @@ namespace {
 constexpr int32_t largest_footer_text = 100 << 20, longest_footer_list = 10 << 20;  // Thrift's limits against hostile footers
 
 // Arrow reports by status, Parquet by exception, both out of memory by either: all become one FormatError.
+// The library's words about a broken file may hold the file's own bytes.
+std::string in_one_line(std::string words) {
+  for (char& c : words) c = static_cast<unsigned char>(c) < 32 || c == 127 ? ' ' : c;
+  return words;
+}
+
 template <class Work>
 auto guarded(const std::string& where, Work&& work) {
   try {
@@ -31,13 +37,13 @@ auto guarded(const std::string& where, Work&& work) {
   } catch (const std::bad_alloc&) {
     fail<FormatError>(where, ": is a broken parquet file: it asks for more memory than there is");
   } catch (const std::exception& error) {
-    fail<FormatError>(where, ": is a broken or unsupported parquet file: ", error.what());
+    fail<FormatError>(where, ": is a broken or unsupported parquet file: ", in_one_line(error.what()));
   }
 }
 
 template <class T>
 T value_of(arrow::Result<T> result, const std::string& where) {
-  check<FormatError>(result.ok(), where, ": is a broken or unsupported parquet file: ", result.status().message());
+  check<FormatError>(result.ok(), where, ": is a broken or unsupported parquet file: ", in_one_line(result.status().message()));
   return std::move(result).ValueUnsafe();
 }
 
@@ -59,10 +65,10 @@ std::unique_ptr<parquet::arrow::FileReader> open_reader(const std::filesystem::p
     parquet::arrow::FileReaderBuilder builder;
     const auto status = builder.Open(file.ValueUnsafe(), properties);
     if (!status.ok()) refuse_lfs_pointer(path);
-    check<FormatError>(status.ok(), where, ": is not a parquet file, or a broken one: ", status.message());
+    check<FormatError>(status.ok(), where, ": is not a parquet file, or a broken one: ", in_one_line(status.message()));
     std::unique_ptr<parquet::arrow::FileReader> reader;
     const auto built = builder.Build(&reader);
-    check<FormatError>(built.ok(), where, ": is a broken or unsupported parquet file: ", built.message());
+    check<FormatError>(built.ok(), where, ": is a broken or unsupported parquet file: ", in_one_line(built.message()));
     return reader;
   });
 }

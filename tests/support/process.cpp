@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,8 +61,11 @@ ProcessResult finish(const Child& child, int raw) {
 ProcessResult run_program(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
   const Child child = start(arguments, environment);
   int raw = 0;
-  waitpid(child.pid, &raw, 0);
-  return finish(child, raw);
+  rusage used{};
+  wait4(child.pid, &raw, 0, &used);
+  ProcessResult result = finish(child, raw);
+  result.peak_bytes = int64_t{used.ru_maxrss} * 1024;
+  return result;
 }
 
 Running::Running(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@ namespace palate::test {
 struct ProcessResult {
   int status = 0;  // exit status; 128 + signal when it was killed
   std::string out, err;
+  int64_t peak_bytes = 0;  // the most memory that was resident; of run_program() only
 };
 
 // argv without the program's name. `environment` holds "NAME=value" lines that are added.
