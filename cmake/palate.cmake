@@ -1,8 +1,8 @@
 # Flags, precompiled headers, and the two functions that declare a folder and its tests.
 # -fopenmp: at::parallel_for is a template, and without it runs on one thread.
 add_library(palate_flags INTERFACE)
-target_include_directories(palate_flags INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
-target_compile_options(palate_flags INTERFACE -Wall -Wextra -Wshadow -fopenmp -fvisibility=default)
+target_include_directories(palate_flags INTERFACE "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/generated>" $<INSTALL_INTERFACE:include>)
+target_compile_options(palate_flags INTERFACE "$<BUILD_INTERFACE:-Wall;-Wextra;-Wshadow;-fopenmp;-fvisibility=default>")
 target_link_libraries(palate_flags INTERFACE Threads::Threads)
 if(PALATE_SANITIZE)
   target_compile_options(palate_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
@@ -14,7 +14,7 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER env "CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime" "CCACHE_MAXSIZE=15G" ${CCACHE})
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(palate_flags INTERFACE -fpch-preprocess)
+  target_compile_options(palate_flags INTERFACE $<BUILD_INTERFACE:-fpch-preprocess>)
 endif()
 
 # Two precompiled headers (reference/style.md, section 5): tensor code, and code that defines modules.
@@ -34,6 +34,7 @@ palate_pch(palate_pch_nn "${CMAKE_SOURCE_DIR}/cmake/pch_nn.h")
 function(palate_folder name)
   cmake_parse_arguments(ARG "" "PCH" "DEPENDS;LINK;SOURCES" ${ARGN})
   add_library(palate_${name} STATIC ${ARG_SOURCES})
+  set_property(GLOBAL APPEND PROPERTY palate_libraries palate_${name})
   target_link_libraries(palate_${name} PUBLIC palate_flags)
   foreach(lower ${ARG_DEPENDS})
     target_link_libraries(palate_${name} PUBLIC palate_${lower})

@@ -35,7 +35,7 @@ struct Arguments {
 // Each kind's own sizes, where none are given.
 void fill_in(Arguments& a) {
   const bool embedded = a.kind == "embedded";
-  if (a.model.empty()) a.model = embedded ? PALATE_ASSETS "/base" : "sd15";
+  if (a.model.empty()) a.model = embedded ? asset("base") : "sd15";
   if (a.dtype.empty()) a.dtype = embedded ? "float32" : "bf16";
   if (a.latent == 0) a.latent = embedded ? 16 : 64;
   if (a.pairs == 0) a.pairs = embedded ? 16 : 1;

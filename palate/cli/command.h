@@ -10,6 +10,9 @@ class App;
 
 namespace palate {
 
+// A file or folder that comes with the program: beside it where it was installed, in the source tree where it was built.
+std::string asset(const std::string& name);
+
 void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);

@@ -56,7 +56,7 @@ void convert(Flags flags) {
 
 void add_convert(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  flags->options.merges = PALATE_ASSETS "/clip_tokenizer/merges.txt";
+  flags->options.merges = asset("clip_tokenizer/merges.txt");
   app.add_option("in", flags->in, "a single file (.safetensors, .ckpt, .pt) or a model folder")->required()->type_name("IN");
   app.add_option("out", flags->out, "what to write: a new folder or file")->required()->type_name("OUT");
   app.add_option("--to", flags->to,

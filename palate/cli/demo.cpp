@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Flags {
-  std::string base = PALATE_ASSETS "/base", config = PALATE_ASSETS "/demo.toml", out;
+  std::string base = asset("base"), config = asset("demo.toml"), out;
   std::vector<std::string> overrides;
   int64_t prompts = 400, pairs = 600, seed = 0, threads = 0;
   bool json = false;

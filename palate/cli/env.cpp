@@ -37,7 +37,7 @@ void add_env(CLI::App& app) {
                         {"memory_gb", static_cast<double>(total_memory_bytes()) / 1e9},
                         {"cpu", cpu_features()},
                         {"cuda", cuda_state()},
-                        {"assets", PALATE_ASSETS}};
+                        {"assets", asset("")}};
     if (*json) {
       std::printf("%s\n", facts.dump().c_str());
       return;

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Flags {
-  std::string out, base = PALATE_ASSETS "/base";
+  std::string out, base = asset("base");
   int64_t scenes = 100, seed = 0, threads = 0;
   bool pairs = false, json = false;
   world::PairOptions options;

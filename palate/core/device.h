@@ -1,10 +1,8 @@
 // Devices and number types by the names that people write: "cpu", "cuda", "cuda:1"; "float32", "bf16", "fp16".
 #pragma once
 
-#include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
-
 #include <string>
+#include "palate/core/tensor.h"
 
 namespace palate {
 

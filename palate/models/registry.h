@@ -1,15 +1,13 @@
 // Model folders (diffusers' layout) to models and back. The one table from class names to constructors.
 #pragma once
 
-#include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "palate/core/tensor.h"
 #include "palate/models/autoencoder.h"
 #include "palate/models/denoiser.h"
 #include "palate/models/text_encoder.h"
