@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "palate/cli/describe_data.h"
 #include "palate/core/error.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
@@ -17,6 +18,8 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t rows_to_look_at = 1000;  // of training data
 
 int64_t count_of(const std::vector<int64_t>& shape) {
   int64_t count = 1;
@@ -168,11 +171,12 @@ Json describe_run(const fs::path& folder) {
 Json describe(const fs::path& given, TensorNames names) {
   const fs::path path = model_path(given);
   check<UsageError>(fs::exists(path), path.string(), ": there is no such file or folder");
-  if (!fs::is_directory(path)) return describe_weights(path, names);
+  if (!fs::is_directory(path)) return is_data(path) ? describe_data(path, rows_to_look_at) : describe_weights(path, names);
   if (fs::exists(path / "model_index.json")) return describe_model(path);
   if (fs::exists(path / "config.resolved.toml") || fs::exists(path / "metrics.jsonl")) return describe_run(path);
   if (fs::exists(path / "config.json")) return describe_component_folder(path);
-  fail<UsageError>(path.string(), ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor a weights file");
+  if (is_data(path)) return describe_data(path, rows_to_look_at);
+  fail<UsageError>(path.string(), ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor training data, nor a weights file");
 }
 
 }  // namespace palate

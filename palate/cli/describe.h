@@ -20,7 +20,7 @@ Json describe_model(const std::filesystem::path& folder);
 // {"kind": "run", "folder", "model", "checkpoints", "last": the last line of metrics.jsonl, "results": files}
 Json describe_run(const std::filesystem::path& folder);
 
-// Any of the three, by what it is, or ORG/NAME in the Hugging Face cache. UsageError for anything else.
+// Any of the three, or training data (describe_data.h), by what it is, or ORG/NAME in the Hugging Face cache. UsageError for anything else.
 Json describe(const std::filesystem::path& path, TensorNames names);
 
 }  // namespace palate

@@ -1,4 +1,4 @@
-// palate inspect: what a weights file, a model folder or a run folder holds.
+// palate inspect: what a weights file, a model folder, a run folder or training data hold.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -74,6 +74,19 @@ void print_run(const Json& run) {
   for (const auto& file : run["files"]) line("file", file.get<std::string>());
 }
 
+void print_data(const Json& data) {
+  line("data", data["file"].get<std::string>());
+  line("examples", with_commas(data["rows"].get<int64_t>()) + " " + data["examples"].get<std::string>());
+  if (data["looked_at"] != data["rows"]) line("looked at", "the first " + with_commas(data["looked_at"].get<int64_t>()));
+  line("captions", with_commas(data["captions"].get<int64_t>()) + (data.contains("first_caption") ? " different ones; the first: " + one_line(data["first_caption"].get<std::string>()) : ""));
+  for (const char* key : {"ties", "unlabelled"}) {
+    if (data.value(key, 0) > 0) line(key, data[key].dump());
+  }
+  line("sizes", joined(data["sizes"]));
+  line("formats", joined(data["formats"]));
+  if (data["unreadable"] > 0) line("unreadable", data["unreadable"].dump() + "; the first: " + data["first_unreadable"].get<std::string>());
+}
+
 void inspect(const Flags& flags) {
   const Json found = describe(flags.path, flags.tensors ? TensorNames::listed : TensorNames::left_out);
   if (flags.json) {
@@ -82,6 +95,8 @@ void inspect(const Flags& flags) {
     print_model(found);
   } else if (found["kind"] == "run") {
     print_run(found);
+  } else if (found["kind"] == "data") {
+    print_data(found);
   } else {
     print_weights(found);
   }
@@ -91,7 +106,7 @@ void inspect(const Flags& flags) {
 
 void add_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("path", flags->path, "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder or run folder")->required()->type_name("FILE_OR_DIR");
+  app.add_option("path", flags->path, "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder, run folder, or training data (pictures, .tar, .parquet, .jsonl, .toml)")->required()->type_name("FILE_OR_DIR");
   app.add_flag("--tensors", flags->tensors, "of a weights file: every tensor's name, dtype and shape");
   app.add_flag("--json", flags->json, "one JSON object instead of lines");
   app.footer("Example:\n  palate inspect runs/demo-1/dpo/pytorch_lora_weights.safetensors");

@@ -130,12 +130,23 @@ class Builder {
     while (!enough()) {
       const int64_t before = config_.max_pairs > 0 ? pairs_ : next_;
       encode(read_group(std::min(source_->rows(), next_ + group)));
-      progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before);
+      progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before, left_out());
       const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
       if (pending_bytes_ >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
       check(!interrupted(), "interrupted: ", next_, " of ", source_->rows(), " rows are in the cache; the same command goes on from there");
     }
     flush();
+  }
+
+  // "3 unreadable, 2 duplicates": what gave no example so far, for the progress bar.
+  std::string left_out() const {
+    RowCounts all = counts_;
+    all.add(pending_.counts);
+    std::string text;
+    for (const auto& [count, what] : {std::pair<int64_t, const char*>{static_cast<int64_t>(all.bad.size()), "unreadable"}, {all.ties, "ties"}, {all.duplicates, "duplicates"}, {all.unlabelled, "without a label"}}) {
+      if (count > 0) text += concat(text.empty() ? "" : ", ", count, " ", what);
+    }
+    return text;
   }
 
   // Rows [next_, end): the kept ones, decoded and cut.

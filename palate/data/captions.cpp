@@ -5,6 +5,7 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/data/pair_files.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/csv.h"
 
@@ -106,6 +107,10 @@ std::vector<std::string> shuffled_captions(const std::string& caption, const std
     found.push_back(std::move(text));
   }
   return found;
+}
+
+void add_wordings(PairRecord& record, const DataConfig& config) {
+  if (config.shuffle_caption) record.wordings = shuffled_captions(record.prompt, ",", config.keep_tokens, other_orders);
 }
 
 }  // namespace palate

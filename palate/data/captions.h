@@ -24,6 +24,8 @@ const std::vector<std::string>& caption_names();
 // The caption in a JSON object, or "" where it has none (null, another type, no such key).
 std::string json_caption(const Json& object, const std::string& column);
 
+constexpr int64_t other_orders = 7;  // of a shuffled caption's tags, whose text states are cached besides that of the file's own
+
 // `count` other orders of the caption's parts between separators; the first `keep` stay. Keyed by the caption alone. None when
 // there are not two parts to exchange; orders may repeat.
 std::vector<std::string> shuffled_captions(const std::string& caption, const std::string& separator, int64_t keep, int64_t count);

@@ -6,13 +6,15 @@ namespace palate {
 
 void DataConfig::visit(Fields& f) {
   f("pairs", pairs, "preference pairs: .parquet (Pick-a-Pic) and .jsonl files, or folders of them", {.aliases = {"train_data_dir"}});
-  f("images", images, "instead of pairs, pictures with captions: image folders, WebDataset .tar shards ({000..012} too), .parquet, or kohya's dataset .toml",
+  f("images", images, "instead of pairs, pictures with captions: image folders, .jsonl and .csv lists, WebDataset .tar shards ({000..012} too), .parquet, or kohya's dataset .toml",
     {.aliases = {"image_dir", "image_folder", "instance_data_dir", "dataset_config"}});
   f("caption", caption, "caption of the pictures of data.images that bring none; \"\": such a picture is an error", {.aliases = {"instance_prompt"}});
   f("caption_extension", caption_extension, "of caption files beside pictures; \"\": .txt and .caption");
   f("image_column", image_column, "column of the pictures in .parquet; \"\": the one that is an image");
   f("caption_column", caption_column, "column of the captions in .parquet and metadata files; \"\": text, caption or prompt");
   f("num_repeats", num_repeats, "how often each picture of data.images comes in an epoch", {.min = 1, .max = 1e6, .aliases = {"repeats", "dataset_repeats"}});
+  f("shuffle_caption", shuffle_caption, "comma-separated tags of a caption of data.images in eight orders, which are cached and take turns");
+  f("keep_tokens", keep_tokens, "how many of the first tags stay where they are", {.min = 0, .max = 1000});
   f("ties", ties, "rows without a preference: drop them, or keep them with the soft label 0.5", {.choices = {"drop", "soft"}});
   f("skip_bad", skip_bad, "go on past unreadable rows and count them; else the first one stops the run");
   f("held_out", held_out, "share of the prompts kept out of training for validation; 0: none", {.min = 0, .max = 0.9});

@@ -26,6 +26,8 @@ const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
       {".tar", "WebDataset shard", [](const fs::path& path, const DataConfig& config) { return one(open_webdataset(path, config)); }, true},
       {".parquet", "parquet file", [](const fs::path& path, const DataConfig& config) { return one(open_parquet_images(path, config)); }, true},
+      {".jsonl", "list", [](const fs::path& path, const DataConfig& config) { return one(open_image_list(path, config)); }, false},
+      {".csv", "list", [](const fs::path& path, const DataConfig& config) { return one(open_image_list(path, config)); }, false},
       {".toml", "kohya's dataset TOML", [](const fs::path& path, const DataConfig& config) { return open_kohya(path, config); }, false},
   };
   return all;

@@ -1,11 +1,8 @@
 // Pictures in a folder, with captions as people keep them beside pictures.
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
-#include "palate/core/generator.h"
-#include "palate/core/log.h"
 #include "palate/data/buckets.h"
 #include "palate/data/captions.h"
 #include "palate/data/pair_files.h"
@@ -47,8 +44,6 @@ class ImageFolder : public PairSource {
     check<DataError>(bare_ == 0, first_bare_.string(), ": has no caption, as ", bare_, " of ", paths.size(), " pictures in '", root.string(),
                      "': expected ", options.caption_extension.empty() ? ".txt or .caption" : options.caption_extension,
                      " files beside them, metadata.jsonl or metadata.csv, or one caption for all as data.caption");
-    for (const auto& [name, count] : concepts_)
-      log(root.string(), "/", name, ": ", count, " pictures, each ", concept_of(name).first, " times an epoch, where no file says otherwise with the caption '", concept_of(name).second, "'");
   }
 
   int64_t rows() const override { return static_cast<int64_t>(pictures_.size()); }
@@ -63,15 +58,13 @@ class ImageFolder : public PairSource {
     record.prompt = caption(picture);
     record.repeats = picture.repeats;
     record.rule = options_.rule;
-    if (options_.shuffles > 0) {
-      record.wordings = shuffled_captions(record.prompt, options_.separator, options_.keep_tokens, options_.shuffles);
-    }
+    if (options_.shuffle) record.wordings = shuffled_captions(record.prompt, options_.separator, options_.keep_tokens, other_orders);
     finish_record(record);
     return true;
   }
 
   std::string content(const HashFile& hash) const override {
-    std::string text = concat(options_.prefix, "\n", options_.suffix, "\n", options_.shuffles, " ", options_.keep_tokens, options_.separator);
+    std::string text = concat(options_.prefix, "\n", options_.suffix, "\n", options_.shuffle, " ", options_.keep_tokens, options_.separator);
     if (options_.rule) {
       const ImageRule& r = *options_.rule;
       text += concat("\n", r.resolution.width, "x", r.resolution.height, " ", r.buckets, " ", r.min_side, " ", r.max_side, " ", r.step, " ", r.no_upscale, r.random_crop, r.flip);
@@ -90,7 +83,6 @@ class ImageFolder : public PairSource {
       const auto [repeats, caption] = concept_of(concept_name);
       picture.repeats *= repeats;
       picture.caption = caption;
-      ++concepts_[concept_name];
     }
     if (const std::string listed = listed_caption(path); !listed.empty()) {
       picture.caption = listed;
@@ -153,7 +145,6 @@ class ImageFolder : public PairSource {
   FolderOptions options_;
   std::vector<Picture> pictures_;
   std::map<fs::path, std::map<std::string, std::string>> metadata_;  // by folder
-  std::map<std::string, int64_t> concepts_;
   int64_t bare_ = 0;
 };
 
@@ -165,6 +156,8 @@ FolderOptions folder_options(const DataConfig& config) {
   options.caption_extension = config.caption_extension;
   options.caption_column = config.caption_column;
   options.repeats = config.num_repeats;
+  options.shuffle = config.shuffle_caption;
+  options.keep_tokens = config.keep_tokens;
   return options;
 }
 

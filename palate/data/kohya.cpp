@@ -160,6 +160,8 @@ class Kohya {
     start_.subset.class_tokens = config.caption;
     start_.subset.caption_extension = config.caption_extension;
     start_.subset.num_repeats = config.num_repeats;
+    start_.subset.shuffle_caption = config.shuffle_caption;
+    start_.subset.keep_tokens = config.keep_tokens;
   }
 
   KohyaFile read() {

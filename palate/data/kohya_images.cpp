@@ -1,6 +1,8 @@
 // The subsets of a kohya dataset TOML as image folders.
+#include <algorithm>
+#include <cmath>
+
 #include "palate/core/error.h"
-#include "palate/core/log.h"
 #include "palate/data/kohya.h"
 #include "palate/data/pair_files.h"
 
@@ -8,8 +10,6 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int64_t shuffles = 7;  // orders of tags whose text states are cached, besides the one in the file
 
 FolderOptions options_of(const KohyaSubset& subset, const DataConfig& config) {
   FolderOptions options;
@@ -22,7 +22,7 @@ FolderOptions options_of(const KohyaSubset& subset, const DataConfig& config) {
   options.suffix = subset.suffix;
   options.separator = subset.caption_separator;
   options.keep_tokens = subset.keep_tokens;
-  options.shuffles = subset.shuffle_caption ? shuffles : 0;
+  options.shuffle = subset.shuffle_caption;
   options.rule = std::make_shared<ImageRule>(subset.rule);
   return options;
 }
@@ -43,6 +43,21 @@ SourceList open_kohya(const fs::path& path, const DataConfig& config) {
                       ", but the run's is ", config.caption_dropout, ": set data.caption_dropout = ", file.caption_dropout_rate->value);
   }
   return list;
+}
+
+int64_t largest_side(const DataConfig& config) {
+  int64_t side = config.images.empty() ? config.resolution : 0;
+  for (const std::string& name : config.images) {
+    if (lower_suffix(name) != ".toml") {
+      side = std::max(side, config.resolution);
+      continue;
+    }
+    for (const KohyaSubset& subset : read_kohya(name, config).subsets) {
+      const auto [width, height] = subset.rule.resolution;
+      side = std::max(side, static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(width * height)))));
+    }
+  }
+  return side;
 }
 
 void check_batch_size(const DataConfig& config, int64_t batch) {

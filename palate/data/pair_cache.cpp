@@ -272,6 +272,9 @@ PairCache PairCache::open(Encoders& encoders, const DataConfig& config, const fs
   if (counts.unlabelled) dropped += concat(", ", counts.unlabelled, " without a label");
   if (!counts.bad.empty()) dropped += concat(", ", counts.bad.size(), " unreadable");
   if (state->shapes.size() > 1) dropped += concat(", ", state->shapes.size(), " buckets");
+  int64_t epoch = 0;
+  for (const RowPlace& row : state->rows) epoch += row.repeats;
+  if (epoch != static_cast<int64_t>(state->rows.size())) dropped += concat(", ", epoch, " an epoch with repeats");
   const std::string noun = example_noun(config) + "s";
   log("data: ", state->rows.size(), " ", noun, " of ", state->prompts.size() - 1, " prompts, ", state->held_out.size(), " ", noun, " held out", dropped);
   return PairCache(std::move(state));

@@ -33,7 +33,8 @@ struct FolderOptions {
   int64_t repeats = 1;
   bool recursive = true, concepts = true;     // concepts: N_caption folders are kohya's repeats and caption
   std::string prefix, suffix;                 // put before and behind each caption with a blank
-  int64_t shuffles = 0, keep_tokens = 0;      // other orders of a caption's tags, after the first few
+  bool shuffle = false;                       // other orders of a caption's tags take turns with it, after the first keep_tokens
+  int64_t keep_tokens = 0;
   std::string separator = ",";
   std::shared_ptr<const ImageRule> rule;
 };
@@ -41,6 +42,8 @@ FolderOptions folder_options(const DataConfig& config);
 // Pictures with captions: files beside them, metadata.jsonl or metadata.csv, N_caption folders, or one caption for all.
 // UsageError when there are no pictures; DataError naming the first picture without a caption and how many there are.
 std::unique_ptr<PairSource> open_image_folder(const std::filesystem::path& path, const FolderOptions& options);
+// A .jsonl or .csv file with one picture a line: a path from the file's folder (file_name, image, image_path or path) and a caption.
+std::unique_ptr<PairSource> open_image_list(const std::filesystem::path& path, const DataConfig& config);
 // WebDataset shard. FormatError for a file that is no plain tar.
 std::unique_ptr<PairSource> open_webdataset(const std::filesystem::path& path, const DataConfig& config);
 // Pictures in a parquet column, as Hugging Face's datasets writes them or as plain bytes.
@@ -48,6 +51,8 @@ std::unique_ptr<PairSource> open_parquet_images(const std::filesystem::path& pat
 // kohya's dataset TOML: one source for each subset.
 SourceList open_kohya(const std::filesystem::path& path, const DataConfig& config);
 
+// Sets the other orders of the caption's tags (data.shuffle_caption) of a record whose prompt is set.
+void add_wordings(PairRecord& record, const DataConfig& config);
 // Finishes a record whose prompt and images are set: checks the prompt (DataError: empty, not UTF-8) and sets the id.
 void finish_record(PairRecord& record);
 

@@ -17,11 +17,13 @@ struct ImageRule;  // data/buckets.h
 
 struct DataConfig {
   std::vector<std::string> pairs;       // files or folders: .parquet (Pick-a-Pic), .jsonl; folders with win/ and lose/
-  std::vector<std::string> images;      // or pictures alone: folders, .tar shards, .parquet, kohya's dataset .toml
+  std::vector<std::string> images;      // or pictures alone: folders, lists, .tar shards, .parquet, kohya's dataset .toml
   std::string caption;                  // of pictures that bring none
   std::string caption_extension;        // of caption files; "": .txt and .caption
   std::string image_column, caption_column;  // of parquet and metadata files; "": the usual names
   int64_t num_repeats = 1;              // of every picture of data.images in an epoch
+  bool shuffle_caption = false;         // orders of a caption's tags take turns, after the first keep_tokens
+  int64_t keep_tokens = 0;
   std::string ties = "drop";            // drop | soft
   bool skip_bad = false;                // go on past unreadable rows, and count them
   double held_out = 0.05;               // share of the prompts kept for validation
@@ -72,6 +74,10 @@ std::unique_ptr<PairSource> open_pairs(const DataConfig& config);
 
 // UsageError when a file of data.images (kohya's TOML) asks for another batch size than the run's.
 void check_batch_size(const DataConfig& config, int64_t batch);
+
+// Side in pixels of the square that has as many as the largest cut: of the config, or of a file with rules of its own; 0: what the
+// model was made for.
+int64_t largest_side(const DataConfig& config);
 
 // "pair" or "picture": what the config's examples are called.
 std::string example_noun(const DataConfig& config);

@@ -33,19 +33,19 @@ std::vector<std::string> image_features(const fs::path& path) {
 
 class ParquetImages : public PairSource {
  public:
-  ParquetImages(const fs::path& path, const DataConfig& config) : path_(path), caption_(config.caption), repeats_(config.num_repeats) {
+  ParquetImages(const fs::path& path, const DataConfig& config) : path_(path), config_(config) {
     const auto names = ParquetTable::column_names(path);
     image_ = choose(names, config.image_column, "image", usual_images());
     check<UsageError>(!image_.empty(), path.string(), ": which column holds the pictures? It has ", one_of(names), ": name it as data.image_column",
                       std::find(names.begin(), names.end(), "jpg_0") != names.end() ? " (pairs of pictures are named by data.pairs)" : "");
     text_ = choose(names, config.caption_column, "caption", caption_names());
-    check<UsageError>(!text_.empty() || !caption_.empty(), path.string(), ": which column holds the captions? It has ", one_of(names),
+    check<UsageError>(!text_.empty() || !config.caption.empty(), path.string(), ": which column holds the captions? It has ", one_of(names),
                       ": name it as data.caption_column, or give one caption for all as data.caption");
     rows_ = table().rows();
   }
 
   int64_t rows() const override { return rows_; }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", image_, "\n", text_, "\n", caption_, "\n", repeats_); }
+  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", config_.num_repeats, " ", config_.shuffle_caption, config_.keep_tokens); }
   void rest() override { table_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {
@@ -55,10 +55,12 @@ class ParquetImages : public PairSource {
     record.win_name = image_;
     auto bytes = table().bytes(image_, row);
     check<DataError>(bytes.has_value() && !bytes->empty(), record.origin, ": ", image_, " holds no picture (the bytes must be in the file: a path in it is never opened)");
+    check<DataError>(bytes->size() > 1000 || !is_picture(*bytes), record.origin, ": ", image_, " holds the path '", *bytes, "', not a picture: a path in it is never opened; list such pictures in a .jsonl file");
     record.win = std::move(*bytes);
     if (!text_.empty()) record.prompt = table().bytes(text_, row).value_or("");
-    if (record.prompt.empty()) record.prompt = caption_;
-    record.repeats = repeats_;
+    if (record.prompt.empty()) record.prompt = config_.caption;
+    record.repeats = config_.num_repeats;
+    add_wordings(record, config_);
     finish_record(record);
     return true;
   }
@@ -86,8 +88,9 @@ class ParquetImages : public PairSource {
   }
 
   fs::path path_;
-  std::string caption_, image_, text_;
-  int64_t repeats_ = 1, rows_ = 0;
+  DataConfig config_;
+  std::string image_, text_;
+  int64_t rows_ = 0;
   std::optional<ParquetTable> table_;
 };
 

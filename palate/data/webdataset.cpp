@@ -59,7 +59,7 @@ std::vector<Sample> group(const std::vector<TarEntry>& entries, const std::strin
 class WebDataset : public PairSource {
  public:
   WebDataset(const fs::path& path, const DataConfig& config)
-      : path_(path), caption_(config.caption), column_(config.caption_column), repeats_(config.num_repeats) {
+      : path_(path), config_(config), column_(config.caption_column) {
     samples_ = group(read_tar_table(file().bytes(), path.string()), path.string());
     const bool pictures = std::any_of(samples_.begin(), samples_.end(), [&](const Sample& sample) { return picture_of(sample) != nullptr; });
     check<UsageError>(pictures, "data.images: '", path.string(), "' holds no picture (.jpg, .jpeg, .png, .webp)",
@@ -67,7 +67,7 @@ class WebDataset : public PairSource {
   }
 
   int64_t rows() const override { return static_cast<int64_t>(samples_.size()); }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", caption_, "\n", column_, "\n", repeats_); }
+  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", config_.caption, "\n", column_, "\n", config_.num_repeats, " ", config_.shuffle_caption, config_.keep_tokens); }
   void rest() override { file_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {
@@ -80,7 +80,8 @@ class WebDataset : public PairSource {
     record.win_name = picture->suffix;
     record.win = bytes(*picture);
     record.prompt = caption(sample, record.origin);
-    record.repeats = repeats_;
+    record.repeats = config_.num_repeats;
+    add_wordings(record, config_);
     finish_record(record);
     const Part &first = sample.parts.front(), &last = sample.parts.back();
     file().forget(first.begin, last.begin + last.size);
@@ -123,15 +124,15 @@ class WebDataset : public PairSource {
       const Json json = parse_json(bytes(*part), origin + " json");
       if (json.is_object()) found = json_caption(json, column_);
     }
-    if (found.empty()) found = caption_;
+    if (found.empty()) found = config_.caption;
     check<DataError>(!found.empty(), origin, ": has no caption: expected .txt, .caption or ", column_.empty() ? one_of(caption_names()) : "'" + column_ + "'",
                      " in .json, found ", suffixes(sample), " (data.caption gives one to all that bring none)");
     return found;
   }
 
   fs::path path_;
-  std::string caption_, column_;
-  int64_t repeats_;
+  DataConfig config_;
+  std::string column_;
   std::vector<Sample> samples_;
   std::shared_ptr<MappedFile> file_;
 };

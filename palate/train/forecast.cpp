@@ -77,7 +77,8 @@ Shapes read_shapes(const RunConfig& config) {
     }
   }
   if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
-  shapes.side = config.data.resolution > 0 ? config.data.resolution / shapes.factor : unet.value("sample_size", int64_t{64});
+  const int64_t pixels = largest_side(config.data);
+  shapes.side = pixels > 0 ? pixels / shapes.factor : unet.value("sample_size", int64_t{64});
   shapes.vae_numbers = numbers_of(model / "vae");
   shapes.text_numbers = numbers_of(model / "text_encoder") + numbers_of(model / "text_encoder_2");
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);

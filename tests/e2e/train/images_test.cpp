@@ -136,6 +136,22 @@ TEST_CASE("images: kohya's dataset TOML; what stands in the run's config is aske
   CHECK(fs::exists(tiny.output("right") / "pytorch_lora_weights.safetensors"));
 }
 
+TEST_CASE("images: palate inspect tells what a shard, a parquet of pairs and a folder hold") {
+  const auto shard = run_program({"inspect", golden("images_ustar.tar").string(), "--json"});
+  const Json told = Json::parse(shard.out);
+  CHECK(told["examples"] == "pictures");
+  CHECK(told["rows"] == 6);
+  CHECK(told["unreadable"] == 1);
+  CHECK(told["formats"] == Json{{"JPEG", 4}, {"PNG", 1}});
+  CHECK(told["sizes"]["24x32"] == 1);
+  const Json pairs = Json::parse(run_program({"inspect", golden("data_pickapic.parquet").string(), "--json"}).out);
+  CHECK(pairs["examples"] == "pairs");
+  CHECK(pairs["ties"] == 2);
+  CHECK(pairs["unlabelled"] == 1);
+  const fs::path folder = pictures_of_shapes(fresh_folder("inspected"));
+  CHECK(run_program({"inspect", folder.string()}).out.find("20x20 4, 20x32 4, 32x20 4") != std::string::npos);
+}
+
 TEST_CASE("images: an objective that needs rejected pictures says so before anything is made") {
   const TinyRun tiny("no_losers");
   const auto result = tiny.train("run", {"data.pairs=[]", "data.images=[\"" + pictures_of_shapes(tiny.folder / "pictures").string() + "\"]"});

@@ -240,6 +240,35 @@ TEST_CASE("parquet: the Image struct by the footer's word, captions by their usu
   CHECK(has(record.prompt, "prompt 0"));
 }
 
-TEST_CASE("images: both data.pairs and data.images are too much") {
-  CHECK_THROWS_AS(open_pairs(DataConfig()), UsageError);
+TEST_CASE("lists: .jsonl and .csv name pictures from their own folder and captions; mistakes name their line") {
+  const fs::path folder = fresh_folder("lists");
+  write_text(folder / "pictures/a.png", png(1));
+  write_text(folder / "pictures/b.png", png(2));
+  write_text(folder / "lists/all.jsonl", "{\"image\": \"../pictures/a.png\", \"text\": \"one, two, three\"}\n\n{\"file_name\": \"../pictures/b.png\", \"label\": \"four\", \"prompt\": \"five\"}\n");
+  write_text(folder / "lists/all.csv", "path,caption\n../pictures/b.png,\"six, seven\"\n");
+  DataConfig config;
+  config.images = {(folder / "lists/all.jsonl").string(), (folder / "lists/all.csv").string()};
+  config.shuffle_caption = true;
+  config.keep_tokens = 1;
+  const auto records = read_all(config);
+  REQUIRE(records.size() == 3);
+  CHECK(records[0].win == png(1));
+  CHECK(records[1].win == png(2));
+  CHECK(records[0].prompt == "one, two, three");
+  CHECK(records[1].prompt == "five");
+  CHECK(records[2].prompt == "six, seven");
+  CHECK(records[0].wordings.size() == 7);
+  CHECK(records[0].wordings[0].starts_with("one, t"));
+  CHECK(records[2].wordings.empty());  // one tag stays, so there is nothing to exchange
+  config.images.pop_back();
+  config.caption_column = "label";
+  CHECK(has(error_of([&] { open_pairs(config); }), "all.jsonl:1: expected a caption in 'label', found none"));
+  write_text(folder / "pairs.jsonl", "{\"prompt\": \"x\", \"chosen\": \"a.png\", \"rejected\": \"b.png\"}\n");
+  CHECK(has(error_of([&] { open_pairs(images_of(folder / "pairs.jsonl")); }), "pairs.jsonl:1: lists a preference pair: name the file by data.pairs"));
+  write_text(folder / "gone.csv", "file_name,text\ngone.png,x\n");
+  const auto source = open_pairs(images_of(folder / "gone.csv"));
+  PairRecord record;
+  const std::string error = error_of([&] { source->read(0, record); });
+  CHECK(has(error, "gone.csv:2: "));
+  CHECK(has(error, "gone.png"));
 }

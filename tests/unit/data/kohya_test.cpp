@@ -116,6 +116,7 @@ TEST_CASE("kohya: its pictures as records") {
   CHECK(cat.wordings.empty());
   REQUIRE(dog.rule != nullptr);
   CHECK(dog.rule->resolution == ImageSize{768, 512});
+  CHECK(largest_side(config) == 1024);
   check_batch_size(config, 4);
   CHECK(has(error_of([&] { check_batch_size(config, 1); }), ": batch_size is 4, but the run's is 1: set train.batch = 4"));
   config.caption_dropout = 0;

@@ -1,0 +1,135 @@
+#include "palate/cli/describe_data.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "palate/core/error.h"
+#include "palate/core/progress.h"
+#include "palate/data/pairs.h"
+#include "palate/io/atomic_file.h"
+#include "palate/io/image.h"
+#include "palate/io/parquet.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t most_sizes = 12;
+
+bool has_suffix(const fs::path& path, std::initializer_list<const char*> suffixes) {
+  std::string suffix = path.extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::find(suffixes.begin(), suffixes.end(), suffix) != suffixes.end();
+}
+
+bool is_data_file(const fs::path& path) { return has_suffix(path, {".tar", ".parquet", ".jsonl", ".csv", ".toml"}); }
+
+// Pairs by what only they have: Pick-a-Pic's columns, the key "chosen", folders win/ and lose/.
+bool holds_pairs(const fs::path& path) {
+  if (fs::is_directory(path)) {
+    if (fs::is_directory(path / "win") && fs::is_directory(path / "lose")) return true;
+    for (const auto& entry : fs::directory_iterator(path)) {
+      if (entry.is_regular_file() && has_suffix(entry.path(), {".parquet", ".jsonl"}) && entry.path().filename() != "metadata.jsonl") return holds_pairs(entry.path());
+    }
+    return false;
+  }
+  if (has_suffix(path, {".parquet"})) {
+    const auto names = ParquetTable::column_names(path);
+    return std::find(names.begin(), names.end(), "jpg_0") != names.end();
+  }
+  if (!has_suffix(path, {".jsonl"})) return false;
+  const std::string text = read_file(path);
+  return text.substr(0, text.find('\n')).find("\"chosen\"") != std::string::npos;
+}
+
+const char* format_of(const std::string& bytes) {
+  if (bytes.starts_with("\xff\xd8")) return "JPEG";
+  return bytes.starts_with("\x89PNG") ? "PNG" : "WebP";
+}
+
+struct Tally {
+  std::map<std::string, int64_t> sizes, formats;
+  std::set<std::string> captions;
+  int64_t ties = 0, unlabelled = 0, unreadable = 0, looked_at = 0;
+  std::string first_caption, first_unreadable;
+
+  void look(PairSource& source, int64_t row) {
+    PairRecord record;
+    ++looked_at;
+    try {
+      if (!source.read(row, record)) {
+        ++(record.kind == PairRecord::Kind::tie ? ties : unlabelled);
+        return;
+      }
+      if (record.preference == 0.5) ++ties;
+      for (const std::string* bytes : {&record.win, &record.lose}) {
+        if (bytes->empty()) continue;
+        const Tensor picture = decode_image(*bytes, record.origin);
+        ++sizes[concat(picture.size(2), "x", picture.size(1))];
+        ++formats[format_of(*bytes)];
+      }
+      if (captions.empty()) first_caption = record.prompt;
+      captions.insert(record.prompt);
+    } catch (const Error& error) {
+      if (unreadable++ == 0) first_unreadable = error.what();
+    }
+  }
+};
+
+// The most frequent ones first, the rest as one entry.
+Json ordered(const std::map<std::string, int64_t>& counts) {
+  std::vector<std::pair<std::string, int64_t>> list(counts.begin(), counts.end());
+  std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  Json json = Json::object();
+  int64_t others = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i < most_sizes) json[list[i].first] = list[i].second;
+    else others += list[i].second;
+  }
+  if (others) json["others"] = others;
+  return json;
+}
+
+}  // namespace
+
+bool is_data(const fs::path& path) {
+  if (!fs::is_directory(path)) return is_data_file(path);
+  for (const auto& entry : fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied)) {
+    if (entry.is_regular_file() && (has_suffix(entry.path(), {".tar", ".parquet", ".jsonl", ".jpg", ".jpeg", ".png", ".webp"}))) return true;
+  }
+  return false;
+}
+
+Json describe_data(const fs::path& path, int64_t most) {
+  DataConfig config;
+  config.ties = "soft";  // read, and counted
+  config.variants = 4;   // as kohya's flip_aug and random_crop want
+  const bool pairs = holds_pairs(path);
+  (pairs ? config.pairs : config.images) = {path.string()};
+  const auto source = open_pairs(config);
+  const int64_t rows = source->rows(), count = std::min(rows, most);
+  Tally tally;
+  {
+    Progress progress("looking at " + path.filename().string(), count);
+    for (int64_t row = 0; row < count; ++row) {
+      tally.look(*source, row);
+      progress.advance();
+    }
+  }
+  Json json = {{"kind", "data"}, {"file", path.string()}, {"examples", pairs ? "pairs" : "pictures"}, {"rows", rows}, {"looked_at", tally.looked_at}};
+  json["captions"] = tally.captions.size();
+  if (!tally.captions.empty()) json["first_caption"] = tally.first_caption;
+  if (pairs) json.update({{"ties", tally.ties}, {"unlabelled", tally.unlabelled}});
+  json["sizes"] = ordered(tally.sizes);
+  json["formats"] = ordered(tally.formats);
+  json["unreadable"] = tally.unreadable;
+  if (tally.unreadable) json["first_unreadable"] = tally.first_unreadable;
+  return json;
+}
+
+}  // namespace palate
