@@ -49,23 +49,36 @@ class FolderPairs : public PairSource {
   std::map<std::string, fs::path> losers_;  // by name without suffix
 };
 
-const std::pair<const char*, const char*>* names_in(const fs::path& path) {
-  for (const auto& names : folders) {
-    if (fs::is_directory(path / names.first) && fs::is_directory(path / names.second)) return &names;
+std::unique_ptr<PairSource> open_one(const fs::path& path, FolderOptions options) {
+  for (const auto& [win, lose] : folders) {
+    if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return std::make_unique<FolderPairs>(path / win, path / lose, options);
   }
   return nullptr;
 }
 
 }  // namespace
 
-bool is_folder_of_pairs(const fs::path& path) { return names_in(path) != nullptr; }
-
-std::unique_ptr<PairSource> open_folder_pairs(const fs::path& path, const DataConfig& config) {
-  const auto* names = names_in(path);
+SourceList open_folder_pairs(const fs::path& path, const DataConfig& config) {
   FolderOptions options = folder_options(config);
   options.repeats = 1;
   options.recursive = options.concepts = false;
-  return std::make_unique<FolderPairs>(path / names->first, path / names->second, options);
+  SourceList list;
+  if (auto source = open_one(path, options)) {
+    list.push_back(std::move(source));
+    return list;
+  }
+  std::vector<fs::path> inner;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.is_directory()) inner.push_back(entry.path());
+  }
+  std::sort(inner.begin(), inner.end());
+  for (const fs::path& folder : inner) {
+    const auto [repeats, caption] = concept_of(folder.filename().string());
+    FolderOptions own = options;
+    if (repeats > 0) own.repeats = repeats, own.caption = caption;
+    if (auto source = open_one(folder, own)) list.push_back(std::move(source));
+  }
+  return list;
 }
 
 }  // namespace palate

@@ -36,7 +36,7 @@ Framing::Rule Framing::checked(ImageRule rule, const std::string& key) const {
 const Framing::Rule& Framing::rule_of(const PairRecord& record) {
   if (!record.rule) return *config_rule_;
   const auto found = rules_.find(record.rule);
-  return found != rules_.end() ? found->second : rules_.emplace(record.rule, checked(*record.rule, "")).first->second;
+  return found != rules_.end() ? found->second : rules_.emplace(record.rule, checked(*record.rule, record.origin + ": ")).first->second;
 }
 
 CropPlace Framing::place_of(const PairRecord& record, const ImageRule& rule, int64_t variant) const {

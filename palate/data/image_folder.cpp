@@ -13,8 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t most_repeats = 999;  // "2024_holiday" is a folder of that year, not kohya's repeats
-
 struct Picture {
   fs::path path, caption_file;  // caption_file: "" where the caption is known
   std::string caption;
@@ -37,7 +35,11 @@ class ImageFolder : public PairSource {
  public:
   ImageFolder(const fs::path& root, const FolderOptions& options) : root_((root / "").lexically_normal().parent_path()), options_(options) {
     std::vector<fs::path> paths;
-    collect(root_, options.recursive, paths);
+    try {
+      collect(root_, options.recursive, paths);
+    } catch (const fs::filesystem_error& error) {
+      fail<IoError>("data.images: the folder '", root.string(), "' cannot be read: ", error.what());
+    }
     check<UsageError>(!paths.empty(), "data.images: the folder '", root.string(), "' holds no picture (.jpg, .jpeg, .png, .webp); it holds ", show_entries(root));
     std::sort(paths.begin(), paths.end());
     for (const fs::path& path : paths) add(path);
@@ -95,14 +97,6 @@ class ImageFolder : public PairSource {
     pictures_.push_back(std::move(picture));
   }
 
-  // "10_sks dog" -> 10 and "sks dog"; 0 for other names.
-  static std::pair<int64_t, std::string> concept_of(const std::string& name) {
-    const size_t digits = name.find_first_not_of("0123456789");
-    if (digits == 0 || digits == std::string::npos || digits > 3 || name[digits] != '_' || digits + 1 == name.size()) return {0, ""};
-    const int64_t repeats = std::stoll(name.substr(0, digits));
-    return {repeats <= most_repeats ? repeats : 0, name.substr(digits + 1)};
-  }
-
   // The folder directly below the root that the picture is in, if it is one of kohya's; "" else.
   std::string concept_folder(const fs::path& path) const {
     const fs::path inner = path.parent_path().lexically_relative(root_);
@@ -149,6 +143,13 @@ class ImageFolder : public PairSource {
 };
 
 }  // namespace
+
+// Three digits at most: "2024_holiday" is a folder of that year.
+std::pair<int64_t, std::string> concept_of(const std::string& name) {
+  const size_t digits = name.find_first_not_of("0123456789");
+  if (digits == 0 || digits == std::string::npos || digits > 3 || name[digits] != '_' || digits + 1 == name.size()) return {0, ""};
+  return {std::stoll(name.substr(0, digits)), name.substr(digits + 1)};
+}
 
 FolderOptions folder_options(const DataConfig& config) {
   FolderOptions options;

@@ -17,13 +17,14 @@ using SourceList = std::vector<std::unique_ptr<PairSource>>;
 SourceList open_pair_files(const DataConfig& config);
 SourceList open_image_files(const DataConfig& config);
 
-// Pick-a-Pic: columns jpg_0, jpg_1 (binary or an Image struct), label_0 (1, 0, or 0.5 for a tie), caption, optionally has_label.
+// Pick-a-Pic: columns jpg_0, jpg_1 (binary or an Image struct), label_0 (1, 0, or 0.5 for a tie), caption, optionally has_label;
+// or TRL's names: prompt, chosen, rejected.
 std::unique_ptr<PairSource> open_parquet_pairs(const std::filesystem::path& path, const std::string& ties);
 // One object a line: prompt, chosen, rejected (paths from the file's own folder), optionally confidence in [0.5, 1].
 std::unique_ptr<PairSource> open_jsonl_pairs(const std::filesystem::path& path, const std::string& ties);
-// Folders win/ and lose/ (w/ and l/, chosen/ and rejected/) with pictures of equal names; captions beside the winners.
-std::unique_ptr<PairSource> open_folder_pairs(const std::filesystem::path& path, const DataConfig& config);
-bool is_folder_of_pairs(const std::filesystem::path& path);
+// Folders win/ and lose/ (w/ and l/, chosen/ and rejected/) with pictures of equal names; captions beside the winners. `path` holds
+// them, or folders that do (N_caption: repeats and caption, as for pictures alone). None when there are no such folders.
+SourceList open_folder_pairs(const std::filesystem::path& path, const DataConfig& config);
 
 // How the pictures of one folder are read; kohya's subsets have one each.
 struct FolderOptions {
@@ -39,6 +40,7 @@ struct FolderOptions {
   std::shared_ptr<const ImageRule> rule;
 };
 FolderOptions folder_options(const DataConfig& config);
+std::pair<int64_t, std::string> concept_of(const std::string& name);  // "10_sks dog" -> 10 and "sks dog"; 0 and "" for other names
 // Pictures with captions: files beside them, metadata.jsonl or metadata.csv, N_caption folders, or one caption for all.
 // UsageError when there are no pictures; DataError naming the first picture without a caption and how many there are.
 std::unique_ptr<PairSource> open_image_folder(const std::filesystem::path& path, const FolderOptions& options);

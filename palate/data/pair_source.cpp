@@ -111,11 +111,12 @@ SourceList open_pair_files(const DataConfig& config) {
     if (!fs::is_directory(path)) {
       check<UsageError>(known_kind(path), "data.pairs: '", name, "' is neither a .parquet file (Pick-a-Pic) nor a .jsonl file");
       add(open_pair_file(path, config));
-    } else if (is_folder_of_pairs(path)) {
-      add(open_folder_pairs(path, config));
-    } else {
-      for (const fs::path& file : files_in(path)) add(open_pair_file(file, config));
+      continue;
     }
+    SourceList folders = open_folder_pairs(path, config);
+    for (auto& folder : folders) add(std::move(folder));
+    if (!folders.empty()) continue;
+    for (const fs::path& file : files_in(path)) add(open_pair_file(file, config));
   }
   return sources;
 }

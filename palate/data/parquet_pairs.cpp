@@ -10,17 +10,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> wanted_columns(const fs::path& path) {
-  std::vector<std::string> wanted = {"caption", "jpg_0", "jpg_1", "label_0"};
+// The columns of one way to write pairs down. Without a label the first is the chosen one.
+struct Layout {
+  std::string caption = "caption", first = "jpg_0", second = "jpg_1", label = "label_0", has_label;
+
+  std::vector<std::string> columns() const {
+    std::vector<std::string> all = {caption, first, second};
+    for (const std::string& name : {label, has_label}) {
+      if (!name.empty()) all.push_back(name);
+    }
+    return all;
+  }
+};
+
+// Pick-a-Pic's, or TRL's prompt, chosen, rejected. Where neither is whole, the reader names what Pick-a-Pic's lacks.
+Layout layout_of(const fs::path& path) {
   const auto names = ParquetTable::column_names(path);
-  if (std::find(names.begin(), names.end(), "has_label") != names.end()) wanted.push_back("has_label");
-  return wanted;
+  const auto has = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  Layout layout;
+  if (has("has_label")) layout.has_label = "has_label";
+  if (has("jpg_0") || !has("chosen") || !has("rejected")) return layout;
+  const char* caption = has("prompt") ? "prompt" : has("caption") ? "caption" : "text";
+  return {caption, "chosen", "rejected", "", ""};
 }
 
 class ParquetPairs : public PairSource {
  public:
   ParquetPairs(const fs::path& path, const std::string& ties)
-      : path_(path), columns_(wanted_columns(path)), keep_ties_(ties == "soft") {
+      : path_(path), layout_(layout_of(path)), keep_ties_(ties == "soft") {
     rows_ = table().rows();
   }
 
@@ -31,20 +48,20 @@ class ParquetPairs : public PairSource {
   bool read(int64_t row, PairRecord& record) override {
     record = {};
     record.origin = concat(path_.string(), " row ", row);
-    if (columns_.size() == 5 && table().number("has_label", row).value_or(0) == 0) {
+    if (!layout_.has_label.empty() && table().number(layout_.has_label, row).value_or(0) == 0) {
       record.kind = PairRecord::Kind::unlabelled;
       return false;
     }
-    const double label = first_wins(row, record.origin);
+    const double label = layout_.label.empty() ? 1 : first_wins(row, record.origin);
     if (label == 0.5) {
       record.kind = PairRecord::Kind::tie;
       record.preference = 0.5;
       if (!keep_ties_) return false;
     }
     const bool swap = label == 0;
-    record.prompt = table().bytes("caption", row).value_or("");
-    record.win_name = swap ? "jpg_1" : "jpg_0";
-    record.lose_name = swap ? "jpg_0" : "jpg_1";
+    record.prompt = table().bytes(layout_.caption, row).value_or("");
+    record.win_name = swap ? layout_.second : layout_.first;
+    record.lose_name = swap ? layout_.first : layout_.second;
     record.win = image(record.win_name, row, record.origin);
     record.lose = image(record.lose_name, row, record.origin);
     finish_record(record);
@@ -53,7 +70,7 @@ class ParquetPairs : public PairSource {
 
  private:
   const ParquetTable& table() {
-    if (!table_) table_.emplace(path_, columns_);
+    if (!table_) table_.emplace(path_, layout_.columns());
     return *table_;
   }
 
@@ -71,7 +88,7 @@ class ParquetPairs : public PairSource {
   }
 
   fs::path path_;
-  std::vector<std::string> columns_;
+  Layout layout_;
   std::optional<ParquetTable> table_;
   int64_t rows_ = 0;
   bool keep_ties_;

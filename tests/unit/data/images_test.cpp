@@ -5,6 +5,7 @@
 #include "palate/core/error.h"
 #include "palate/data/pair_files.h"
 #include "palate/io/image.h"
+#include "palate/io/parquet.h"
 #include "tests/support/paths.h"
 #include "tests/unit/data/fake_encoders.h"
 
@@ -173,6 +174,46 @@ TEST_CASE("pairs in folders: win/ and lose/ with equal names") {
   CHECK(record.lose == png(2));
   CHECK(record.preference == 1);
   CHECK(has(error_of([&] { source->read(1, record); }), "b.png: has no rejected picture of that name"));
+}
+
+TEST_CASE("pairs in folders: several, with kohya's repeats and captions") {
+  const fs::path folder = fresh_folder("concept_pairs");
+  for (const char* name : {"3_sks dog", "cats"}) {
+    write_text(folder / name / "w/a.png", png(static_cast<uint8_t>(name[0])));
+    write_text(folder / name / "l/a.png", png(2));
+  }
+  write_text(folder / "cats/w/a.txt", "a cat");
+  DataConfig config;
+  config.pairs = {folder.string()};
+  const auto source = open_pairs(config);
+  REQUIRE(source->rows() == 2);
+  PairRecord dog, cat;
+  CHECK(source->read(0, dog));
+  CHECK(source->read(1, cat));
+  CHECK(dog.prompt == "sks dog");
+  CHECK(dog.repeats == 3);
+  CHECK(cat.prompt == "a cat");
+  CHECK(cat.repeats == 1);
+  CHECK(cat.lose == png(2));
+}
+
+TEST_CASE("pairs in parquet: TRL's prompt, chosen, rejected") {
+  const fs::path folder = fresh_folder("trl");
+  using Kind = ParquetWriter::Kind;
+  ParquetWriter writer(folder / "trl.parquet", {{"prompt", Kind::text}, {"chosen", Kind::binary}, {"rejected", Kind::binary}});
+  writer.text(0, "a cat");
+  writer.text(1, png(1));
+  writer.text(2, png(2));
+  writer.end_row();
+  writer.commit();
+  DataConfig config;
+  config.pairs = {(folder / "trl.parquet").string()};
+  PairRecord record;
+  CHECK(open_pairs(config)->read(0, record));
+  CHECK(record.prompt == "a cat");
+  CHECK(record.win == png(1));
+  CHECK(record.lose == png(2));
+  CHECK(record.preference == 1);
 }
 
 TEST_CASE("webdataset: keys, suffixes and captions of every kind, read in place") {

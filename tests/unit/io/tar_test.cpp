@@ -123,6 +123,17 @@ TEST_CASE("tar: what is broken, hostile or of another kind is refused") {
   expect_refused(tar({{"p", pax("path", "b"), 'x'}}), "ends after a header that describes the next file");
 }
 
+TEST_CASE("tar: a real WebDataset shard") {
+  const auto path = shared_data("webdataset_sample/tendata.tar");
+  if (path.empty()) return;
+  const std::string bytes = read_text(path);
+  const auto entries = read_tar_table(bytes, "tendata.tar");
+  REQUIRE(entries.size() > 90);
+  for (const auto& entry : entries) CHECK(entry.size == 12736);
+  CHECK(entries[7].name == "000007.ten");
+  CHECK(error_of(read_text(shared_data("webdataset_sample/sample.tgz"))).find("is compressed with gzip") != std::string::npos);
+}
+
 TEST_CASE("csv: quotes, line ends and mistakes") {
   const auto rows = parse_csv("\xEF\xBB\xBF" "a,b\r\n\"x, \"\"y\"\"\nz\",\n\n,last", "f.csv");
   REQUIRE(rows.size() == 3);
