@@ -59,6 +59,9 @@ std::vector<Tensor> make_pictures(SampleFlags& flags, Pipeline& pipeline, const 
   std::vector<Tensor> kept;
   if (wanted.empty()) return kept;
   flags.sampling.starting_noise = rows_for(flags.sampling.starting_noise, missing);
+  if (flags.sampling.step_noise.defined() && missing.size() < requests.size()) {
+    flags.sampling.step_noise = flags.sampling.step_noise.index_select(1, torch::tensor(std::vector<int64_t>(missing.begin(), missing.end())));
+  }
   pipeline.generate_each(wanted, flags.sampling, [&](size_t first, const Tensor& latents) {
     refuse_non_finite(latents, wanted, first);
     const Tensor pictures = from_unit(pipeline.decode(latents).cpu());
@@ -78,7 +81,7 @@ void sample(SampleFlags& flags) {
   pipeline.set_tiling(flags.tiling);
   read_embeddings(flags.embeddings, pipeline);
   const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
-  if (!flags.latents.empty()) flags.sampling.starting_noise = read_latents(flags.latents, requests.size());
+  if (!flags.latents.empty()) read_latents(flags, requests.size());
   if (!flags.init_image.empty()) read_init_image(flags, pipeline);
   SampleFolder folder(flags, requests, pipeline.weights_hash("unet"));
   const size_t before = requests.size() - folder.missing().size();
@@ -129,7 +132,7 @@ void add_sample(CLI::App& app) {
   app.add_flag("--long-prompts", flags->style.chunks, "give prompts of more than 75 tokens to the text encoder in parts, instead of cutting them");
   app.add_flag("--vae-tiling", flags->tiling, "decode large pictures in tiles: less memory, slightly other pixels");
   app.add_flag("--resume", flags->resume, "go on in a folder that the same command began: pictures that are there are not made again");
-  app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's")
+  app.add_option("--latents", flags->latents, "safetensors with `latents` [N,C,H,W]: starting noise instead of the seed's; with `step_noise` [steps,N,C,H,W] if wanted")
       ->type_name("FILE");
   app.add_option("--save-latents", flags->save_latents, "safetensors for the finished `latents`")->type_name("FILE");
   app.add_option("--dtype", flags->dtype, "float32, bf16 or fp16")->capture_default_str();

@@ -22,8 +22,9 @@ struct SampleFlags {
 
 std::vector<std::string> read_prompts(const SampleFlags& flags);
 
-// Latents as `palate sample --save-latents` or another program wrote them: one row a picture, used instead of the seed's noise.
-Tensor read_latents(const std::string& path, size_t count);
+// --latents, into flags.sampling: as `palate sample --save-latents` or another program wrote them, one row a picture, used instead of the seed's
+// noise; and `step_noise` [steps, N, C, H, W] for stochastic samplers, where the file has it.
+void read_latents(SampleFlags& flags, size_t count);
 
 // --embedding FILE[=NAME]: the words are known to the pipeline's tokenizers and text encoders from then on.
 void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline);

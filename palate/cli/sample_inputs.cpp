@@ -36,14 +36,15 @@ std::vector<std::string> read_prompts(const SampleFlags& flags) {
   return prompts;
 }
 
-Tensor read_latents(const std::string& path, size_t count) {
-  const SafetensorsFile file(path);
-  check<UsageError>(file.contains("latents"), path, ": expected a tensor named 'latents', found ",
+void read_latents(SampleFlags& flags, size_t count) {
+  const SafetensorsFile file(flags.latents);
+  check<UsageError>(file.contains("latents"), flags.latents, ": expected a tensor named 'latents', found ",
                     file.names().size() > 8 ? concat(file.names().size(), " others") : one_of(file.names()));
   const Tensor latents = file.tensor("latents").to(torch::kFloat32);
-  check<UsageError>(latents.dim() == 4 && latents.size(0) == static_cast<int64_t>(count), path, ": expected latents [", count,
+  check<UsageError>(latents.dim() == 4 && latents.size(0) == static_cast<int64_t>(count), flags.latents, ": expected latents [", count,
                     ", C, H, W], one row a picture, found ", show_shape(latents.sizes()));
-  return latents;
+  flags.sampling.starting_noise = latents;
+  if (file.contains("step_noise")) flags.sampling.step_noise = file.tensor("step_noise").to(torch::kFloat32);
 }
 
 void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) {

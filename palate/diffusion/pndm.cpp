@@ -11,15 +11,15 @@
 namespace palate {
 namespace {
 
-// Adams-Bashforth over the last four predictions. The second evaluation repeats the second timestep to correct the first
+// Adams-Bashforth over the last four predictions. The first three steps are Runge-Kutta's, of four evaluations each, unless the config skips
+// them: then the second evaluation repeats the second timestep to correct the first
 // step, so `count` steps take count + 1 evaluations. From a later start the second evaluation corrects too, although its
 // timestep is no repetition there: as the reference does.
 class Pndm final : public DiscreteSampler {
  public:
   explicit Pndm(const Json& json) : DiscreteSampler(json, {.rescales = false}) {
     const SchedulerConfig config(json);
-    check<UsageError>(config.flag("skip_prk_steps", false),
-                      "scheduler_config.json: PNDM with Runge-Kutta steps (skip_prk_steps false) is not supported: choose ddim");
+    runge_kutta_ = !config.flag("skip_prk_steps", false);
     check<UsageError>(prediction_ != Prediction::sample, "scheduler_config.json: PNDM takes prediction_type epsilon or v_prediction");
     final_ = config.flag("set_alpha_to_one", false) ? 1.0f : alpha_cumprod(0);
   }
@@ -27,7 +27,12 @@ class Pndm final : public DiscreteSampler {
   void set_timesteps(int64_t count) override {
     DiscreteSampler::set_timesteps(count);
     std::vector<int64_t> steps = steps_;
-    if (count > 1) steps.insert(steps.begin() + 1, steps[1]);
+    if (runge_kutta_) {
+      check<UsageError>(count > runge_kutta_steps, "pndm: with Runge-Kutta steps (skip_prk_steps false) at least ", runge_kutta_steps + 1, " steps are needed, found ", count);
+      steps = with_runge_kutta(steps);
+    } else if (count > 1) {
+      steps.insert(steps.begin() + 1, steps[1]);
+    }
     use_timesteps(std::move(steps));
     history_.clear();
     first_ = Tensor();
@@ -41,7 +46,8 @@ class Pndm final : public DiscreteSampler {
     const int64_t stride = spacing_.total / count_;
     int64_t t = timestep(index), previous = t - stride;
     Tensor x = x_t.to(torch::kFloat32), output = predicted.to(torch::kFloat32);
-    if (evaluation == 1) {
+    if (runge_kutta_ && evaluation < 4 * runge_kutta_steps) return runge_kutta(evaluation, t, x, output);
+    if (!runge_kutta_ && evaluation == 1) {
       previous = t;
       t += stride;
       output = (output + history_.back()) / 2;
@@ -56,6 +62,35 @@ class Pndm final : public DiscreteSampler {
   }
 
  private:
+  static constexpr int64_t runge_kutta_steps = 3;
+
+  // s0, then twice each half of a step above s1, s1, above s2, s2, above s3, and s3; from there on one evaluation a step.
+  std::vector<int64_t> with_runge_kutta(const std::vector<int64_t>& s) const {
+    const int64_t half = spacing_.total / count_ / 2;
+    std::vector<int64_t> steps = {s[0]};
+    for (size_t i = 1; i <= runge_kutta_steps; ++i) {
+      for (const int64_t t : {s[i] + half, s[i] + half, s[i]}) steps.push_back(t);
+      if (i < runge_kutta_steps) steps.push_back(s[i]);
+    }
+    steps.insert(steps.end(), s.begin() + runge_kutta_steps, s.end());
+    return steps;
+  }
+
+  // One of the four evaluations of a step: all go from the step's own x.
+  Tensor runge_kutta(int64_t evaluation, int64_t t, const Tensor& x, Tensor output) {
+    const int64_t part = evaluation % 4, previous = t - (part % 2 ? 0 : spacing_.total / count_ / 2);
+    if (part == 0) {
+      history_.push_back(output);
+      first_ = x;
+      sum_ = output / 6;
+    } else if (part < 3) {
+      sum_ = sum_ + output / 3;
+    } else {
+      output = sum_ + output / 6;
+    }
+    return transfer(first_, timestep(evaluation / 4 * 4), previous, output);
+  }
+
   Tensor blend() const {
     const auto& h = history_;
     const size_t n = h.size();
@@ -76,7 +111,8 @@ class Pndm final : public DiscreteSampler {
   }
 
   std::deque<Tensor> history_;
-  Tensor first_;
+  Tensor first_, sum_;  // of a Runge-Kutta step: its x, and the weighted predictions so far
+  bool runge_kutta_ = false;
   StepOrder order_;
   float final_ = 1;
 };

@@ -49,6 +49,9 @@ class Run {
     const auto channels = config.value("in_channels", int64_t{4}), predicted = config.value("out_channels", channels);
     check<UsageError>(channels == predicted, pipeline.folder().string(), ": this U-Net takes ", channels, " channels and predicts ", predicted,
                       ": checkpoints made for inpainting, editing or upscaling are not supported; the base model takes --init-image and --mask");
+    check<UsageError>(!options.step_noise.defined() || (given.defined() && options.step_noise.dim() == 5 && options.step_noise.size(0) >= sampler_->timesteps().size(0) &&
+                                                        options.step_noise[0].sizes() == given.sizes()),
+                      "generating: expected noise for ", sampler_->timesteps().size(0), " steps of the shape of the starting noise, found ", options.step_noise.defined() ? show_shape(options.step_noise.sizes()) : "none");
     const Tensor& edited = options.init_latents;
     check<UsageError>(!edited.defined() || (edited.dim() == 4 && (edited.size(0) == 1 || edited.size(0) == static_cast<int64_t>(count))),
                       "generating: expected latents of one picture to edit, or of one for each of the ", count, " prompts, found ", edited.defined() ? show_shape(edited.sizes()) : "none");
@@ -73,6 +76,7 @@ class Run {
     std::vector<int64_t> shape = start.sizes().vec();
     shape[0] = 1;
     sampling.noise = [&](int64_t sample, int64_t step) {
+      if (options_.step_noise.defined()) return options_.step_noise[step].narrow(0, first + sample, 1);
       return Generator({.seed = options_.seed, .sample = requests[static_cast<size_t>(sample)].id, .draw = static_cast<uint64_t>(step), .purpose = Purpose::sampler})
           .normal(shape);
     };

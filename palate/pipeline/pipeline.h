@@ -37,6 +37,7 @@ struct GenerateOptions {
   int64_t batch = 8;          // pictures at once; changes no picture but for rounding
   int64_t height = 0, width = 0;  // in pixels; 0: what the model was made for
   std::string title = "sampling"; // of the progress bar
+  Tensor step_noise;              // [steps, N, C, h, w]: what stochastic samplers add at each step, instead of the seed's; undefined: the seed's
   Tensor starting_noise;          // [N, C, h, w], one row a request, instead of the noise that the seed gives; undefined: the seed's
 };
 

@@ -127,6 +127,11 @@ def late_starts():
     own(HEUN, 8, 5, use_karras_sigmas=True, **SD)
 
 
+def runge_kutta():
+    for spacing, prediction, steps in itertools.product(SPACINGS, ("epsilon", "v_prediction"), (4, 7, 11)):
+        own("PNDMScheduler", steps, timestep_spacing=spacing, prediction_type=prediction, skip_prk_steps=False, **SD)
+
+
 def names():
     """A sampler by name on the folders of SD1.5, SDXL and a karras Euler: Class.from_config(pipe.scheduler.config, ...)."""
     folders = (
@@ -148,7 +153,7 @@ def names():
 
 
 def main():
-    for make in (every_spacing_and_prediction, options, dpm_solvers, unipc_solvers, late_starts, names):
+    for make in (every_spacing_and_prediction, options, dpm_solvers, unipc_solvers, late_starts, names, runge_kutta):
         make()
     tensors = {"start": start, "clean": clean, "wave": wave, "noise": noise, "samples": torch.stack(samples),
                "timesteps": torch.stack(timesteps), "noised": torch.stack(noised)}
