@@ -11,6 +11,7 @@
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 #include "palate/core/log.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
 #include "palate/train/run.h"
@@ -54,6 +55,7 @@ Run::Run(const RunConfig& config) : config_(checked(config)), device_(parse_devi
   set_threads(config_.threads);
   // A model that is trained whole starts from float32, whatever it computes in.
   pipeline_ = std::make_unique<Pipeline>(config_.model, LoadOptions{.dtype = config_.full ? torch::kFloat : dtype_, .device = device_, .variant = config_.variant});
+  if (const std::string commit = model_commit(config_.model); !commit.empty()) log(config_.model, " is commit ", commit);
   check_batch_size(config_.data, config_.train.batch);
   for (const size_t which : pipeline_->prompt_encoder().present()) pipeline_->prompt_encoder().tokenizer(which);  // a file that is not there is said first
   open_pairs(config_.data);  // a path that is wrong is said before the run folder is made
