@@ -10,9 +10,7 @@
 #include "palate/core/error.h"
 #include "palate/core/progress.h"
 #include "palate/data/pairs.h"
-#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
-#include "palate/io/parquet.h"
 
 namespace palate {
 namespace {
@@ -28,26 +26,6 @@ bool has_suffix(const fs::path& path, std::initializer_list<const char*> suffixe
 }
 
 bool is_data_file(const fs::path& path) { return has_suffix(path, {".tar", ".parquet", ".jsonl", ".csv", ".toml"}); }
-
-// Pairs by what only they have: Pick-a-Pic's columns, the name "chosen", folders win/ and lose/.
-bool holds_pairs(const fs::path& path) {
-  if (fs::is_directory(path)) {
-    for (const auto& [win, lose] : {std::pair{"win", "lose"}, {"w", "l"}, {"chosen", "rejected"}}) {
-      if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return true;
-    }
-    for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.is_regular_file() && has_suffix(entry.path(), {".parquet", ".jsonl"}) && entry.path().filename() != "metadata.jsonl") return holds_pairs(entry.path());
-    }
-    return false;
-  }
-  if (has_suffix(path, {".parquet"})) {
-    const auto names = ParquetTable::column_names(path);
-    return std::find(names.begin(), names.end(), "jpg_0") != names.end() || std::find(names.begin(), names.end(), "chosen") != names.end();
-  }
-  if (!has_suffix(path, {".jsonl"})) return false;
-  const std::string text = read_file(path);
-  return text.substr(0, text.find('\n')).find("\"chosen\"") != std::string::npos;
-}
 
 const char* format_of(const std::string& bytes) {
   if (bytes.starts_with("\xff\xd8")) return "JPEG";

@@ -20,6 +20,7 @@ class PipelineEncoders : public Encoders {
     // Text states are computed and kept in the dtype that the model's weights are held in.
     std::string text = concat("vae ", pipeline_.weights_hash("vae"));
     for (const size_t which : pipeline_.prompt_encoder().present()) text += text_identity(which == 0 ? "" : "_2");
+    if (!pipeline_.prompt_encoder().readings().empty()) text += "\n" + pipeline_.prompt_encoder().readings();
     return concat(text, "\ndtype ", dtype_name(pipeline_.dtype()), takes_time_ids() ? "\ntime_ids of the smaller picture" : "");
   }
 

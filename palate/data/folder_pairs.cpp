@@ -1,6 +1,5 @@
 // Preference pairs as two folders of pictures with equal names.
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "palate/core/error.h"
@@ -10,8 +9,6 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::pair<const char*, const char*>, 3> folders = {{{"win", "lose"}, {"w", "l"}, {"chosen", "rejected"}}};
 
 class FolderPairs : public PairSource {
  public:
@@ -50,13 +47,18 @@ class FolderPairs : public PairSource {
 };
 
 std::unique_ptr<PairSource> open_one(const fs::path& path, FolderOptions options) {
-  for (const auto& [win, lose] : folders) {
+  for (const auto& [win, lose] : pair_folders()) {
     if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return std::make_unique<FolderPairs>(path / win, path / lose, options);
   }
   return nullptr;
 }
 
 }  // namespace
+
+const std::vector<std::pair<const char*, const char*>>& pair_folders() {
+  static const std::vector<std::pair<const char*, const char*>> names = {{"win", "lose"}, {"w", "l"}, {"chosen", "rejected"}};
+  return names;
+}
 
 SourceList open_folder_pairs(const fs::path& path, const DataConfig& config) {
   FolderOptions options = folder_options(config);

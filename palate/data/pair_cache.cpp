@@ -330,6 +330,7 @@ PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<u
                       Generator({options.seed, row.id, draws[i], Purpose::caption_drop}).uniform() < options.caption_dropout;
     prompts.push_back(drop ? 0 : row.prompts[static_cast<size_t>(s.wording(row, draws[i], options))]);
   }
+  for (const int64_t prompt : prompts) batch.prompts.push_back(s.prompts.at(static_cast<size_t>(prompt)));
   // Each row has generators of its own, so threads change no bit. Copies alone are not worth waking them.
   const bool noisy = options.augment && s.noisy;
   at::parallel_for(0, count, noisy ? 1 : 256, [&](int64_t begin, int64_t end) {

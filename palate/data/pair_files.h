@@ -24,6 +24,7 @@ std::unique_ptr<PairSource> open_parquet_pairs(const std::filesystem::path& path
 std::unique_ptr<PairSource> open_jsonl_pairs(const std::filesystem::path& path, const std::string& ties);
 // Folders win/ and lose/ (w/ and l/, chosen/ and rejected/) with pictures of equal names; captions beside the winners. `path` holds
 // them, or folders that do (N_caption: repeats and caption, as for pictures alone). None when there are no such folders.
+const std::vector<std::pair<const char*, const char*>>& pair_folders();  // "win", "lose" ...
 SourceList open_folder_pairs(const std::filesystem::path& path, const DataConfig& config);
 
 // How the pictures of one folder are read; kohya's subsets have one each.

@@ -72,6 +72,10 @@ class PairSource {
 // All files of the config, one after the other. UsageError for a missing file or an unknown kind.
 std::unique_ptr<PairSource> open_pairs(const DataConfig& config);
 
+// Whether a file or folder holds preference pairs and not pictures alone, by what only pairs have: Pick-a-Pic's columns, the name
+// "chosen", folders win/ and lose/.
+bool holds_pairs(const std::filesystem::path& path);
+
 // UsageError when a file of data.images (kohya's TOML) asks for another batch size than the run's.
 void check_batch_size(const DataConfig& config, int64_t batch);
 

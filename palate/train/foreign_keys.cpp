@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "palate/core/error.h"
+#include "palate/data/pairs.h"
 
 namespace palate {
 namespace {
@@ -29,11 +30,27 @@ constexpr Line table[] = {
     {"unet_init", Kind::refuse, "put that U-Net into the model folder's unet/"},
     {"cache_dir", Kind::refuse, "set the environment variable HF_HUB_CACHE"},
     {"dataset_name", Kind::own, ""},
-    {"dataset", Kind::set, "data.pairs"},
+    {"dataset", Kind::own, ""},
     {"dataset_config_name", Kind::refuse, "name the files in data.pairs"},
     {"dataset_split_name", Kind::refuse, "name the files of the split in data.pairs"},
     {"split", Kind::refuse, "name the files of the split in data.pairs"},
-    {"train_data_dir", Kind::set, "data.pairs"},
+    {"train_data_dir", Kind::own, ""},
+    {"dataset_config", Kind::set, "data.images"},
+    {"reg_data_dir", Kind::refuse, "there is no prior-preservation loss that would weigh regularisation pictures"},
+    {"enable_bucket", Kind::flag, "data.enable_bucket=true"},
+    {"min_bucket_reso", Kind::set, "data.min_bucket_reso"},
+    {"max_bucket_reso", Kind::set, "data.max_bucket_reso"},
+    {"bucket_reso_steps", Kind::set, "data.bucket_reso_steps"},
+    {"bucket_no_upscale", Kind::flag, "data.bucket_no_upscale=true"},
+    {"caption_extension", Kind::set, "data.caption_extension"},
+    {"shuffle_caption", Kind::flag, "data.shuffle_caption=true"},
+    {"keep_tokens", Kind::set, "data.keep_tokens"},
+    {"flip_aug", Kind::flag, "data.flip=true data.variants=2"},
+    {"color_aug", Kind::flag_refuse, "latents are cached, so colours cannot change from step to step"},
+    {"dataset_repeats", Kind::set, "data.num_repeats"},
+    {"caption_dropout_rate", Kind::set, "data.caption_dropout"},
+    {"cache_latents", Kind::flag_note, "latents are always cached"},
+    {"cache_latents_to_disk", Kind::flag_note, "latents are always cached on disk"},
     {"instance_data_dir", Kind::set, "data.images"},
     {"instance_prompt", Kind::set, "data.caption"},
     {"image_column", Kind::set, "data.image_column"},
@@ -205,6 +222,7 @@ class Translator {
     if (key.name == "mixed_precision") return precision(key);
     if (key.name == "optimizer" || key.name == "optim") return optimizer(key);
     if (key.name == "dataset_name") return data_set(key);
+    if (key.name == "dataset" || key.name == "train_data_dir") return data(key);
     if (key.name == "validation_prompt") return set("sample.prompts", key.value.starts_with('[') ? key.value : "[\"" + key.value + "\"]");
     if (key.name == "validation_steps") return set(given("validation_prompt") ? "sample.every" : "train.validate_every", key.value);
     if (key.name == "revision") return revision(key);
@@ -244,7 +262,13 @@ class Translator {
   void data_set(const ForeignKey& key) {
     check<UsageError>(std::filesystem::exists(key.value), key.where, ": '", key.value, "' is not a file or folder here: fetch it with palate pull --repo-type dataset ", key.value,
                       ", and give the folder that it prints as train_data_dir");
-    set("data.pairs", key.value);
+    data(key);
+  }
+
+  // Pairs for diffusers' script of DPO and DiffusionDPO's, pictures for those of fine-tuning and kohya's: the folder tells.
+  void data(const ForeignKey& key) {
+    const bool pictures = std::filesystem::exists(key.value) && !holds_pairs(key.value);
+    set(pictures ? "data.images" : "data.pairs", key.value);
   }
 
   void revision(const ForeignKey& key) {

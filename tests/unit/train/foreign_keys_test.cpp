@@ -6,8 +6,10 @@
 #include "palate/core/error.h"
 #include "palate/train/foreign_keys.h"
 #include "palate/train/run_config.h"
+#include "tests/support/paths.h"
 
 using namespace palate;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -88,6 +90,26 @@ TEST_CASE("foreign keys: scale_lr multiplies by batch and accumulation, as the s
   CHECK(load(translated({{"learning_rate", "1e-8", ""}, {"scale_lr", "", ""}, {"train_batch_size", "16", ""}, {"gradient_accumulation_steps", "128", ""}})).optimizer.lr == doctest::Approx(2.048e-5));
   CHECK(load(translated({{"learning_rate", "1e-8", ""}, {"scale_lr", "false", ""}, {"train_batch_size", "16", ""}})).optimizer.lr == doctest::Approx(1e-8));
   CHECK(refused({{"scale_lr", "", "--scale_lr"}}).find("give both") != std::string::npos);
+}
+
+TEST_CASE("foreign keys: a folder of pictures is data.images, one of pairs data.pairs; kohya's flags of data") {
+  CHECK(translated({{"train_data_dir", test::golden("images_struct.parquet").string(), ""}}) == Lines{"data.images=" + test::golden("images_struct.parquet").string()});
+  CHECK(translated({{"dataset_name", test::golden("data_pickapic.parquet").string(), ""}}) == Lines{"data.pairs=" + test::golden("data_pickapic.parquet").string()});
+  CHECK(translated({{"train_data_dir", "/no/such/folder", ""}}) == Lines{"data.pairs=/no/such/folder"});
+  const fs::path folder = test::fresh_folder("folders");
+  test::write_text(folder / "pairs/1_dog/w/a.png", "");
+  test::write_text(folder / "pairs/1_dog/l/a.png", "");
+  test::write_text(folder / "pictures/10_dog/a.png", "");
+  CHECK(translated({{"train_data_dir", (folder / "pairs").string(), ""}}) == Lines{"data.pairs=" + (folder / "pairs").string()});
+  CHECK(translated({{"train_data_dir", (folder / "pictures").string(), ""}}) == Lines{"data.images=" + (folder / "pictures").string()});
+  const RunConfig config = load(translated({{"enable_bucket", "", ""}, {"bucket_no_upscale", "", ""}, {"max_bucket_reso", "1536", ""}, {"flip_aug", "", ""}, {"shuffle_caption", "", ""}, {"keep_tokens", "2", ""}}));
+  CHECK(config.data.enable_bucket);
+  CHECK(config.data.bucket_no_upscale);
+  CHECK(config.data.max_bucket_reso == 1536);
+  CHECK(config.data.flip);
+  CHECK(config.data.variants == 2);
+  CHECK(config.data.shuffle_caption);
+  CHECK(config.data.keep_tokens == 2);
 }
 
 TEST_CASE("foreign keys: TRL's and LLaMA-Factory's") {
