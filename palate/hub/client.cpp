@@ -111,7 +111,7 @@ Json HubClient::json(const std::string& url, const Repo& repo, const std::string
 
 void Patience::wait(const BrokenConnection& error, bool progressed) {
   failures_ = progressed ? 1 : failures_ + 1;
-  if (failures_ >= kAttempts) throw IoError(concat(error.what(), " (", kAttempts, " times in a row; the same command goes on from where it stopped)"));
+  if (failures_ >= kAttempts) throw Unreachable(concat(error.what(), " (", kAttempts, " times in a row; the same command goes on from where it stopped)"));
   const int milliseconds = error.wait_seconds > 0 ? error.wait_seconds * 1000 : first_wait_ << (failures_ - 1);
   log_detail(concat(error.what(), "; trying again"));
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);

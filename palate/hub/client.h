@@ -17,6 +17,12 @@ struct HubServer {
   int wait = 200;        // milliseconds after the first of several broken connections; twice as long after each
 };
 
+// A connection that broke again and again.
+class Unreachable : public IoError {
+ public:
+  using IoError::IoError;
+};
+
 class HubClient {
  public:
   HubClient(HubServer server, std::function<bool()> cancelled);
@@ -41,11 +47,11 @@ class HubClient {
   HttpSession session_;
 };
 
-// How often a broken connection is made again: a longer wait each time, and the error itself after six without any progress.
+// How often a broken connection is made again: a longer wait each time, and Unreachable after six without any progress.
 class Patience {
  public:
   Patience(int first_wait, std::function<bool()> cancelled) : first_wait_(first_wait), cancelled_(std::move(cancelled)) {}
-  // Waits, or throws `error` when that was one too many.
+  // Waits, or throws what `error` says when that was one too many.
   void wait(const BrokenConnection& error, bool progressed);
 
  private:

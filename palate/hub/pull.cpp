@@ -50,7 +50,7 @@ class Pull {
       : cache_(cache, options.at.repo), server_(server), options_(options), client_(server, [this] { return cancelled(); }) {}
 
   Pulled run() {
-    listing_ = list_repo(client_, options_.at);
+    listing_ = list();
     cache_.prepare();
     std::vector<RepoFile> files = choose();
     for (auto& file : files) complete(file);
@@ -71,6 +71,16 @@ class Pull {
   }
 
  private:
+  RepoListing list() {
+    try {
+      return list_repo(client_, options_.at);
+    } catch (const Unreachable& error) {
+      const std::string commit = cache_.commit_of(options_.at.revision);
+      if (commit.empty() || !fs::is_directory(cache_.snapshot(commit))) throw;
+      fail<Unreachable>(error.what(), "; the cache holds ", options_.at.repo.name, " as it was fetched before: commands find it there, and with HF_HUB_OFFLINE=1 so does pull");
+    }
+  }
+
   bool cancelled() const { return stop_ || interrupted() != 0; }
 
   // What the listing leaves open, the file's own headers say.

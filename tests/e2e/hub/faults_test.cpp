@@ -133,6 +133,9 @@ TEST_CASE("hub faults: an endpoint that cannot be reached, or that is no hub, is
     address = gone.url();
   }
   CHECK_THROWS_WITH_AS(pull(test.cache, {address, "", 1}, test.options), doctest::Contains(address.c_str()), IoError);
+  HubCase fetched("hub_no_server_any_more");
+  fetched.pull();
+  CHECK_THROWS_WITH_AS(pull(fetched.cache, {address, "", 1}, fetched.options), doctest::Contains("with HF_HUB_OFFLINE=1 so does pull"), IoError);
   const HttpServer page([](const ServerRequest&) { return ServerAnswer{.body = "<html>"}; });
   CHECK_THROWS_WITH_AS(pull(test.cache, {page.url(), "", 1}, test.options), doctest::Contains("is not JSON"), FormatError);
   const HttpServer other([](const ServerRequest&) { return ServerAnswer{.body = "{\"sha\": \"../../x\"}"}; });
