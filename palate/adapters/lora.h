@@ -58,6 +58,8 @@ class Lora {
   // FOLDER/pytorch_lora_weights.safetensors (diffusers, with alpha in lora_adapter_metadata) and
   // FOLDER/pytorch_lora_weights.kohya.safetensors with explicit .alpha.
   void save(const std::filesystem::path& folder, const Metadata& metadata = {}) const;
+  // The same of several components of one model ("unet", "text_encoder", "text_encoder_2") in one file.
+  static void save(const std::filesystem::path& folder, const std::map<std::string, const Lora*>& components, const Metadata& metadata = {});
 
  private:
   struct State;

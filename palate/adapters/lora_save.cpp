@@ -7,19 +7,24 @@ namespace palate {
 
 void Lora::save(const std::filesystem::path& folder, const Metadata& metadata) const {
   check(!state_->layers.empty(), "a LoRA without layers cannot be saved to ", folder.string());
-  check(state_->dense.empty(), "a DoRA cannot be saved from a model in memory to ", folder.string(), ": convert its file with palate lora convert");
+  save(folder, {{state_->layers.front().name.starts_with("text_model.") ? "text_encoder" : "unet", this}}, metadata);
+}
+
+void Lora::save(const std::filesystem::path& folder, const std::map<std::string, const Lora*>& components, const Metadata& metadata) {
   LoraFile file;
   file.metadata = metadata;
-  file.dropout = state_->config.dropout;
-  file.targets = state_->config.targets;
-  for (const auto& target : state_->config.targets) {
-    if (target.find('*') == std::string::npos) continue;
-    file.targets.clear();  // a pattern that only we understand: every name in full
-    break;
+  bool patterns = components.size() > 1;  // components have targets of their own: every name in full
+  for (const auto& [component, lora] : components) {
+    const State& state = *lora->state_;
+    check(state.dense.empty(), "a DoRA cannot be saved from a model in memory to ", folder.string(), ": convert its file with palate lora convert");
+    file.dropout = state.config.dropout;
+    file.targets = state.config.targets;
+    for (const auto& target : state.config.targets) patterns = patterns || target.find('*') != std::string::npos;  // which only we understand
+    LoraModules& modules = file.components[component];
+    for (const auto& item : state.layers)
+      modules[item.name] = {.down = item.adapter->down.detach(), .up = item.adapter->up.detach(), .magnitude = {}, .alpha = static_cast<float>(item.adapter->alpha)};
   }
-  LoraModules& modules = file.components[state_->layers.front().name.starts_with("text_model.") ? "text_encoder" : "unet"];
-  for (const auto& item : state_->layers)
-    modules[item.name] = {.down = item.adapter->down.detach(), .up = item.adapter->up.detach(), .magnitude = {}, .alpha = static_cast<float>(item.adapter->alpha)};
+  if (patterns) file.targets.clear();
   write_lora(folder / "pytorch_lora_weights.safetensors", file, LoraSpelling::diffusers);
   file.metadata.emplace("modelspec.title", "LoRA trained with Palate");
   write_lora(folder / "pytorch_lora_weights.kohya.safetensors", file, LoraSpelling::kohya);

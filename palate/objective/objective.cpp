@@ -10,6 +10,12 @@
 namespace palate {
 namespace {
 
+PairBatch as_policy(const PairBatch& batch) {
+  PairBatch own = batch;
+  if (batch.policy_condition.text.defined()) own.condition = batch.policy_condition;
+  return own;
+}
+
 // The product of the axes.
 class GridObjective : public Objective {
  public:
@@ -36,7 +42,7 @@ class GridObjective : public Objective {
       std::tie(out.errors.reference_win, out.errors.reference_lose) =
           reference_->errors({batch, draw, draws, schedule_, space, policy, loss.needs_loser()});
     }
-    std::tie(out.errors.policy_win, out.errors.policy_lose) = branch_errors(policy, batch, draw, schedule_, space, loss.needs_loser());
+    std::tie(out.errors.policy_win, out.errors.policy_lose) = branch_errors(policy, as_policy(batch), draw, schedule_, space, loss.needs_loser());
     out.terms = loss(out.errors, draw);
     out.losses = out.terms.loss * draw.weight;
     out.loss = out.losses.mean();

@@ -57,8 +57,18 @@ const ClipTokenizer& PromptEncoder::tokenizer(size_t which) {
   return *tokenizer;
 }
 
+const char* PromptEncoder::component(size_t which) { return encoder_names.at(which); }
+
+void PromptEncoder::release() {
+  if (!keep_) encoders_ = {};
+}
+
 Condition PromptEncoder::encode(const std::vector<std::string>& prompts, int64_t rows) {
   const torch::NoGradGuard no_grad;
+  return encode_here(prompts, rows);
+}
+
+Condition PromptEncoder::encode_here(const std::vector<std::string>& prompts, int64_t rows) {
   check<UsageError>(!prompts.empty(), "encoding prompts: there are none");
   std::vector<Tensor> text, pooled;
   for (size_t from = 0; from < prompts.size(); from += prompts_at_once) {
@@ -77,6 +87,7 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
   std::vector<Tensor> side_by_side;
   Condition condition;
   for (const size_t which : present()) {
+    encoder(which);  // a folder that is not there is said before its tokenizer's
     std::vector<PromptTokens> tokens;
     for (const auto& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer(which), prompt, style_));
     const TextStates found = states(which, tokens, rows);
@@ -111,6 +122,23 @@ void PromptEncoder::add_word(const std::string& word, const std::map<std::string
     for (int64_t i = 0; i < found->second.size(0); ++i) ids.push_back(first + i);
     tokenizers_.at(which)->add_word(word, ids);
   }
+}
+
+void PromptEncoder::read_as(const std::string& word, const std::string& text) {
+  for (const size_t which : present()) {
+    const auto ids = tokenizer(which).tokens(text);
+    check<UsageError>(!ids.empty(), "the word ", word, " is to be read as '", text, "', which has no tokens");
+    tokenizers_.at(which)->add_word(word, ids);
+  }
+  readings_ = word + " is read as " + text;
+}
+
+void PromptEncoder::forget_word(const std::string& word) {
+  for (const size_t which : present()) {
+    tokenizer(which);
+    tokenizers_.at(which)->forget_word(word);
+  }
+  readings_.clear();
 }
 
 TextStates PromptEncoder::states(size_t which, const std::vector<PromptTokens>& prompts, int64_t rows) {

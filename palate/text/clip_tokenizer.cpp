@@ -69,7 +69,7 @@ struct ClipTokenizer::State {
   BytePair merges;
   std::unordered_map<int64_t, std::string> texts;
   std::vector<AddedToken> in_text, in_normalized;
-  std::unordered_map<int64_t, std::vector<int64_t>> words;  // of add_word: its first id -> all of them
+  std::unordered_map<int64_t, std::vector<int64_t>> words;  // of add_word: a key below 0 -> its ids
   int64_t size = 0;
 };
 
@@ -115,9 +115,14 @@ void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>
   const bool known = std::any_of(state_->in_text.begin(), state_->in_text.end(), same) || std::any_of(state_->in_normalized.begin(), state_->in_normalized.end(), same) ||
                      state_->files.vocabulary.count(found) > 0;
   check<UsageError>(!known, "tokenizer: '", word, "' is a token of this model already: give the embedding another name (FILE=NAME)");
-  state_->in_normalized.push_back({found, ids.front(), true});
-  state_->texts[ids.front()] = word;
-  state_->words[ids.front()] = ids;
+  const int64_t key = -1 - static_cast<int64_t>(state_->words.size());  // an id that no vocabulary has
+  state_->in_normalized.push_back({found, key, true});
+  state_->words[key] = ids;
+}
+
+void ClipTokenizer::forget_word(const std::string& word) {
+  const std::string found = clip_normalize(valid_utf8(word));
+  std::erase_if(state_->in_normalized, [&](const AddedToken& token) { return token.content == found && state_->words.count(token.id) > 0; });
 }
 
 std::string ClipTokenizer::decode(const std::vector<int64_t>& ids) const {

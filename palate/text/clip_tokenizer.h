@@ -24,6 +24,7 @@ class ClipTokenizer {
   // A word of its own from now on, in any case: it becomes these ids, which no vocabulary needs to hold (textual inversion). UsageError for
   // an empty word and one that is a token already.
   void add_word(const std::string& word, const std::vector<int64_t>& ids);
+  void forget_word(const std::string& word);  // of add_word; nothing when there is none
   std::string decode(const std::vector<int64_t>& ids) const;
 
   int64_t max_length() const;  // model_max_length

@@ -184,6 +184,7 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
   const double slack = width == 2 ? slack_bf16 : slack_float32;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
+  if (config.text.any()) it.weights_bytes += shapes.text_numbers * width;  // which are freed otherwise
   const int64_t held = it.weights_bytes + it.optimizer_bytes;
   it.peak_bytes = program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
 }

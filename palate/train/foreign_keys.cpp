@@ -131,6 +131,12 @@ constexpr Line table[] = {
     {"network_args", Kind::refuse, "name the layers in lora.targets"},
     {"network_weights", Kind::refuse, "a run starts from a fresh LoRA; resume=latest goes on with one of ours"},
     {"use_dora", Kind::flag_refuse, "DoRA is read, not trained: leave it out for a plain LoRA"},
+    {"train_text_encoder", Kind::flag, "text.lora=true"},
+    {"train_text_encoder_ti", Kind::flag_note, "name the new word in text.word (placeholder_token) and what it begins as in text.initializer (initializer_token)"},
+    {"text_encoder_lr", Kind::set, "text.lr"},
+    {"placeholder_token", Kind::set, "text.word"},
+    {"initializer_token", Kind::set, "text.initializer"},
+    {"num_vectors", Kind::set, "text.vectors"},
     // output
     {"output_dir", Kind::set, "output"},
     {"seed", Kind::set, "seed"},

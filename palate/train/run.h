@@ -22,6 +22,7 @@
 #include "palate/train/optimizer.h"
 #include "palate/train/pair_order.h"
 #include "palate/train/run_folder.h"
+#include "palate/train/text_training.h"
 #include "palate/train/train.h"
 #include "palate/train/trainable.h"
 #include "palate/train/validation.h"
@@ -45,6 +46,7 @@ class Run {
   void open_folder();
   void compare_settings() const;
   void open_model();
+  void open_text();
   void open_objective();
   void resume();
   void restore(const Checkpoint& checkpoint);
@@ -56,6 +58,7 @@ class Run {
   std::string last_checkpoint() const;
   [[noreturn]] void explain_lost_write(const std::string& reason) const;
   void step();
+  void step_text(const std::vector<Tensor>& gradients);
   SeenBatch forward_backward(int64_t first);
   void refuse_non_finite(double norm, double loss, const std::vector<SeenBatch>& seen) const;
   void after_step();
@@ -66,6 +69,7 @@ class Run {
   // run_results.cpp
   void sample(int64_t at);
   void save();
+  void save_result(const std::filesystem::path& folder) const;
   void save_best();
   void take_best();
   void prune_best() const;
@@ -80,7 +84,10 @@ class Run {
   std::optional<PairCache> cache_;
   std::optional<Trainable> trainable_;
   std::unique_ptr<Objective> objective_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<TextTraining> text_;
+  std::vector<std::string> names_;  // of all that is trained
+  std::vector<Tensor> values_;
+  std::unique_ptr<Optimizer> optimizer_, text_optimizer_;
   std::optional<Ema> ema_;
   std::optional<PairOrder> order_;
   std::optional<Validation> validation_;

@@ -30,6 +30,17 @@ void OptimizerConfig::visit(Fields& f) {
   f.require(lr_schedule != "polynomial" || lr > 1e-7, "optimizer.lr: polynomial decays to 1e-7, so the rate must be above that");
 }
 
+void TextConfig::visit(Fields& f) {
+  f("lora", lora, "train a LoRA of lora.rank on the text encoders, too", {.aliases = {"train_text_encoder"}});
+  f("lr", lr, "their learning rate; 0: optimizer.lr", {.min = 0, .aliases = {"text_encoder_lr"}});
+  f("targets", targets, "layers of the text encoders to adapt");
+  f("word", word, "a new word that prompts use, learned in every text encoder (textual inversion), for example <my-dog>; empty: none", {.aliases = {"placeholder_token"}});
+  f("initializer", initializer, "what the word begins as, and what the reference reads in its place, for example dog", {.aliases = {"initializer_token"}});
+  f("vectors", vectors, "vectors that the word stands for", {.min = 1, .max = 64, .aliases = {"num_vectors"}});
+  f.require(word.empty() || !initializer.empty(), "text.initializer: text.word needs a word that the model knows to begin from, for example \"dog\"");
+  f.require(!lora || !targets.empty(), "text.targets is empty: name at least one layer, for example [\"q_proj\", \"v_proj\"]");
+}
+
 void TrainConfig::visit(Fields& f) {
   f("steps", steps, "optimizer steps", {.min = 0, .max = 1e9, .aliases = {"max_train_steps", "max_steps"}});
   f("batch", batch, "pairs in one forward pass", {.min = 1, .max = 65536, .aliases = {"train_batch_size", "per_device_train_batch_size"}});
@@ -73,6 +84,7 @@ void RunConfig::visit(Fields& f) {
   f.table("data", data, "preference pairs, or pictures with captions");
   f.table("objective", objective, "what is minimised");
   f.table("lora", lora, "adapters (unless full)");
+  f.table("text", text, "training of the text encoders");
   f.table("optimizer", optimizer, "how weights move");
   f.table("train", train, "how long, how much at once, what is kept");
   f.table("sample", sample, "grids of pictures while training");
@@ -83,6 +95,7 @@ void RunConfig::visit(Fields& f) {
             "or \"cached\" (errors on disk)");
   f.require(data.images.empty() || !objective.loss_member || !objective.loss_member->needs_loser(),
             "objective.loss: '" + objective.loss + "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set objective.loss = \"sft\"");
+  f.require(!full || !text.any(), "full: training the whole U-Net goes without training the text encoders: set text.lora = false and text.word = \"\"");
   f.require(!train.keep_best || data.held_out > 0,
             "train.keep_best: needs held-out pairs: set data.held_out above 0, or train.keep_best = false");
   f.require(sample.every == 0 || !sample.prompts.empty(),

@@ -26,6 +26,17 @@ struct OptimizerConfig {
   void visit(Fields& f);
 };
 
+// Training of the text encoders, and of a new word (textual inversion).
+struct TextConfig {
+  bool lora = false;
+  double lr = 0;                        // 0: optimizer.lr
+  std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "out_proj"};
+  std::string word, initializer;        // "<my-dog>" begins as "dog"; "": no word
+  int64_t vectors = 1;
+  bool any() const { return lora || !word.empty(); }
+  void visit(Fields& f);
+};
+
 struct TrainConfig {
   int64_t steps = 1000, batch = 1, accumulation = 1;
   std::string dtype = "float32";        // compute: float32 | bf16
@@ -58,6 +69,7 @@ struct RunConfig {
   DataConfig data;
   ObjectiveConfig objective;
   LoraConfig lora;
+  TextConfig text;
   OptimizerConfig optimizer;
   TrainConfig train;
   SampleConfig sample;

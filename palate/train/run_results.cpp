@@ -50,14 +50,15 @@ void Run::save() {
   if (saved_step_ == state_.step) return;
   TensorMap tensors;
   if (trainable_->is_lora()) {
-    for (size_t i = 0; i < trainable_->names().size(); ++i) tensors["trained." + trainable_->names()[i]] = trainable_->values()[i].detach();
+    for (size_t i = 0; i < names_.size(); ++i) tensors["trained." + names_[i]] = values_[i].detach();
   }
   optimizer_->save(tensors);
+  if (text_optimizer_) text_optimizer_->save(tensors);
   if (ema_) ema_->save(tensors);
   const fs::path folder = checkpoint_path(folder_->path(), state_.step);
   save_checkpoint(folder, state_, tensors, [&](const fs::path& work) {
     fs::copy_file(folder_->path() / "config.resolved.toml", work / "config.resolved.toml");
-    trainable_->save_result(work, metadata());
+    save_result(work);
   });
   saved_step_ = state_.step;
   prune_checkpoints(folder_->path(), config_.train.keep_checkpoints);
@@ -65,11 +66,19 @@ void Run::save() {
   log_detail(concat("checkpoint ", folder.string()));
 }
 
+void Run::save_result(const fs::path& folder) const {
+  if (!text_) return trainable_->save_result(folder, metadata());
+  std::map<std::string, const Lora*> loras = text_->loras();
+  loras["unet"] = &trainable_->lora();
+  Lora::save(folder, loras, metadata());
+  text_->save_word(folder);
+}
+
 void Run::save_best() {
   const fs::path folder = best_path(folder_->path(), state_.step);
   remove_folder(folder);  // of a run that came to this step before it was killed
   TensorMap tensors;
-  for (size_t i = 0; i < trainable_->names().size(); ++i) tensors[trainable_->names()[i]] = trainable_->values()[i].detach();
+  for (size_t i = 0; i < names_.size(); ++i) tensors[names_[i]] = values_[i].detach();
   AtomicFolder atomic(folder);
   save_safetensors(atomic.work() / "values.safetensors", tensors);
   atomic.commit();
@@ -92,20 +101,20 @@ void Run::take_best() {
   }
   const torch::NoGradGuard no_grad;
   const SafetensorsFile best(file);
-  for (size_t i = 0; i < trainable_->names().size(); ++i) {
-    Tensor value = trainable_->values()[i];
-    value.copy_(best.tensor(trainable_->names()[i]));
+  for (size_t i = 0; i < names_.size(); ++i) {
+    Tensor value = values_[i];
+    value.copy_(best.tensor(names_[i]));
   }
   log("the result is the state of step ", state_.best_step, ", the best on held-out pairs");
 }
 
 void Run::write_results() {
   trainable_->set_training(false);
-  if (ema_) ema_->swap(trainable_->values());
+  if (ema_) ema_->swap(values_);
   if (config_.train.keep_best && state_.best_step >= 0) take_best();
   trainable_->publish();
   ema_.reset();  // the values are the result from here on
-  trainable_->save_result(folder_->path(), metadata());
+  save_result(folder_->path());
   if (config_.full) copy_components(pipeline_->folder(), folder_->path());
   if (!config_.sample.prompts.empty()) sample(state_.step);
   const fs::path result = folder_->path() / (config_.full ? "unet/diffusion_pytorch_model.safetensors" : "pytorch_lora_weights.safetensors");

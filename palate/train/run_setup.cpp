@@ -58,6 +58,7 @@ Run::Run(const RunConfig& config) : config_(checked(config)), device_(parse_devi
   if (const std::string commit = model_commit(config_.model); !commit.empty()) log(config_.model, " is commit ", commit);
   check_batch_size(config_.data, config_.train.batch);
   for (const size_t which : pipeline_->prompt_encoder().present()) pipeline_->prompt_encoder().tokenizer(which);  // a file that is not there is said first
+  read_word_as_initializer(pipeline_->prompt_encoder(), config_.text);
   open_pairs(config_.data);  // a path that is wrong is said before the run folder is made
   open_folder();
   cache_.emplace(PairCache::open(*pipeline_, config_.data, cache_folder(), static_cast<uint64_t>(config_.seed)));
@@ -110,7 +111,10 @@ void Run::open_model() {
   denoiser.set_gradient_checkpointing(config_.train.gradient_checkpointing);
   trainable_.emplace(config_.full ? Trainable::whole(denoiser, dtype_) : Trainable::adapters(denoiser, config_.lora, static_cast<uint64_t>(config_.seed)));
   optimizer_ = make_optimizer(config_.optimizer, trainable_->names(), trainable_->values());
-  if (config_.train.ema > 0) ema_.emplace(config_.train.ema, trainable_->names(), trainable_->values());
+  names_ = trainable_->names();
+  values_ = trainable_->values();
+  if (config_.text.any()) open_text();
+  if (config_.train.ema > 0) ema_.emplace(config_.train.ema, names_, values_);
   log("training ", trainable_->count(), " numbers in ", trainable_->names().size(), " tensors", config_.full ? " (the whole U-Net)" : " (LoRA)");
   prepare_ = [this](PairBatch& batch, Draw* draw) {
     for (Tensor* tensor : {&batch.latents_win, &batch.latents_lose, &batch.preference}) {
@@ -120,9 +124,24 @@ void Run::open_model() {
       if (tensor->defined()) *tensor = tensor->to(device_, dtype_);
     }
     if (batch.condition.time_ids.defined()) batch.condition.time_ids = batch.condition.time_ids.to(device_);  // sizes in pixels: bf16 would round them
+    if (text_) {
+      batch.policy_condition = text_->condition(batch.prompts);
+      batch.policy_condition.time_ids = batch.condition.time_ids;
+    }
     if (!draw) return;
     for (Tensor* tensor : {&draw->t, &draw->weight, &draw->noise}) *tensor = tensor->to(device_);
   };
+}
+
+void Run::open_text() {
+  pipeline_->prompt_encoder().keep(true);
+  text_.emplace(pipeline_->prompt_encoder(), config_.text, config_.lora, static_cast<uint64_t>(config_.seed));
+  text_optimizer_ = make_optimizer(config_.optimizer, text_->names(), text_->values());
+  names_.insert(names_.end(), text_->names().begin(), text_->names().end());
+  values_.insert(values_.end(), text_->values().begin(), text_->values().end());
+  int64_t count = 0;
+  for (const auto& value : text_->values()) count += value.numel();
+  log("training ", count, " numbers in ", text_->names().size(), " tensors of the text encoders", config_.text.word.empty() ? "" : concat(", the word ", config_.text.word, " among them"));
 }
 
 void Run::open_objective() {
@@ -178,9 +197,9 @@ void Run::restore(const Checkpoint& checkpoint) {
     check<UsageError>(fs::exists(weights), checkpoint.folder.string(), " holds adapters, but full = true: resume with the run's own config");
     file.emplace(weights);
   }
-  for (size_t i = 0; i < trainable_->names().size(); ++i) {
-    const std::string& name = trainable_->names()[i];
-    Tensor value = trainable_->values()[i], saved;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    const std::string& name = names_[i];
+    Tensor value = values_[i], saved;
     if (file) {
       saved = file->tensor(name);
     } else if (const auto found = checkpoint.tensors.find("trained." + name); found != checkpoint.tensors.end()) {
@@ -192,6 +211,7 @@ void Run::restore(const Checkpoint& checkpoint) {
   }
   state_ = checkpoint.state;
   optimizer_->load(checkpoint.tensors, state_.step);
+  if (text_optimizer_) text_optimizer_->load(checkpoint.tensors, state_.step);
   if (ema_) ema_->load(checkpoint.tensors, state_.step);
   trainable_->publish();
   saved_step_ = checkpoint.folder.parent_path() == folder_->path() ? state_.step : -1;

@@ -113,16 +113,26 @@ void Run::step() {
   for (int64_t part = 0; part < train.accumulation; ++part) {
     seen.push_back(forward_backward((state_.step * train.accumulation + part) * train.batch));
   }
-  const auto gradients = trainable_->gradients();
-  const double norm = clip_gradients(gradients, config_.optimizer.clip_norm).item<double>();
+  const auto gradients = trainable_->gradients(), text_gradients = text_ ? text_->gradients() : std::vector<Tensor>();
+  std::vector<Tensor> all = gradients;
+  all.insert(all.end(), text_gradients.begin(), text_gradients.end());
+  const double norm = clip_gradients(all, config_.optimizer.clip_norm).item<double>();
   refuse_non_finite(norm, loss_, seen);
   optimizer_->step(gradients, lr_);
+  if (text_) step_text(text_gradients);
   trainable_->publish();
   trainable_->clear_gradients();
-  if (ema_) ema_->update(trainable_->values());
+  if (ema_) ema_->update(values_);
   state_.sums["grad_norm"] += norm;
   ++state_.summed;
   ++state_.step;
+}
+
+void Run::step_text(const std::vector<Tensor>& gradients) {
+  const double factor = config_.text.lr > 0 && config_.optimizer.lr > 0 ? config_.text.lr / config_.optimizer.lr : 1;
+  text_optimizer_->step(gradients, lr_ * factor);
+  text_->keep_norms();
+  text_->clear_gradients();
 }
 
 SeenBatch Run::forward_backward(int64_t first) {
@@ -217,12 +227,12 @@ void Run::validate(std::map<std::string, double>& line) {
 
 void Run::with_result_weights(const std::function<void()>& use) {
   if (ema_) {
-    ema_->swap(trainable_->values());
+    ema_->swap(values_);
     trainable_->publish();
   }
   use();
   if (ema_) {
-    ema_->swap(trainable_->values());
+    ema_->swap(values_);
     trainable_->publish();
   }
 }

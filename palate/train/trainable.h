@@ -39,6 +39,7 @@ class Trainable {
   // The result: LoRA files in FOLDER, or FOLDER/unet in diffusers' layout (float32).
   void save_result(const std::filesystem::path& folder, const Metadata& metadata) const;
   bool is_lora() const { return lora_.has_value(); }
+  const Lora& lora() const { return *lora_; }
 
  private:
   explicit Trainable(Denoiser& denoiser) : denoiser_(&denoiser) {}

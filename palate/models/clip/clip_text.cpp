@@ -106,13 +106,12 @@ class ClipText : public TextEncoder {
 
   TextStates encode(const Tensor& ids, const Tensor& attention_mask) override {
     check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ", options_.positions, "], got ", show_shape(ids.sizes()));
-    const int64_t known = model_->token_embedding->weight.size(0);
     const Tensor range = ids.numel() ? torch::stack({ids.min(), ids.max()}) : torch::zeros({2}, torch::kInt64);
-    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known, "[clip text] expected ids from 0 to ", known - 1, ", found ", range[0].item<int64_t>(), " to ",
+    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known(), "[clip text] expected ids from 0 to ", known() - 1, ", found ", range[0].item<int64_t>(), " to ",
                       range[1].item<int64_t>());
     const std::optional<Tensor> allowed = allowed_pairs(ids, attention_mask);
     TextStates states;
-    Tensor x = model_->token_embedding->forward(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
+    Tensor x = embedded(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
     states.hidden_states.push_back(x);
     for (const auto& layer : *model_->layers) {
       x = layer->forward(x, allowed);
@@ -126,10 +125,13 @@ class ClipText : public TextEncoder {
   int64_t add_embeddings(const Tensor& vectors) override {
     check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.width, "[clip text] expected embeddings of [n, ", options_.width, "], found ", show_shape(vectors.sizes()),
                       ": they are of another model");
-    Tensor& table = model_->token_embedding->weight;
-    const int64_t first = table.size(0);
-    table.set_data(torch::cat({table.detach(), vectors.to(table.options())}));
+    const int64_t first = known();
+    added_.push_back(vectors);
     return first;
+  }
+  Tensor embeddings(const std::vector<int64_t>& ids) override {
+    const Tensor& table = model_->token_embedding->weight;
+    return table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device()));
   }
   int64_t max_length() const override { return options_.positions; }
   int64_t width() const override { return options_.width; }
@@ -144,6 +146,20 @@ class ClipText : public TextEncoder {
     const Tensor causal = torch::ones({ids.size(1), ids.size(1)}, ids.options().dtype(torch::kBool)).tril();
     return causal.logical_and(mask.ne(0).unsqueeze(1).unsqueeze(1));
   }
+  int64_t known() const {
+    int64_t count = options_.vocabulary;
+    for (const auto& block : added_) count += block.size(0);
+    return count;
+  }
+
+  // [B, L, D]: of the table, and of the blocks that were added.
+  Tensor embedded(const Tensor& ids) {
+    if (added_.empty()) return model_->token_embedding->forward(ids);
+    const Tensor own = model_->token_embedding->forward(ids.clamp_max(options_.vocabulary - 1)), rows = (ids - options_.vocabulary).clamp_min(0);
+    const Tensor extra = torch::cat(added_).to(own.options()).index_select(0, rows.flatten()).view_as(own);
+    return torch::where((ids >= options_.vocabulary).unsqueeze(-1), extra, own);
+  }
+
   // transformers' rule: configs from before its fix say eos_token_id 2, and mean the largest id.
   Tensor end_positions(const Tensor& ids) const {
     if (options_.end == 2) return ids.where(ids < options_.vocabulary, torch::zeros_like(ids)).to(torch::kInt32).argmax(-1);
@@ -152,6 +168,7 @@ class ClipText : public TextEncoder {
   Json config_;
   ClipOptions options_;
   std::shared_ptr<ClipTextModule> model_;
+  std::vector<Tensor> added_;  // [n, D] each
 };
 
 }  // namespace

@@ -67,7 +67,7 @@ TEST_CASE("foreign keys: diffusers' flags become settings that the config takes"
 TEST_CASE("foreign keys: every key that sets something names a setting that exists") {
   for (const char* name : {"pretrained_model_name_or_path", "variant", "train_data_dir", "max_train_samples", "proportion_empty_prompts", "max_train_steps", "lr_num_cycles", "lr_power", "adam_beta1",
                            "adam_beta2", "adam_weight_decay", "adam_epsilon", "max_grad_norm", "lora_alpha", "lora_dropout", "output_dir", "seed", "checkpointing_steps", "checkpoints_total_limit",
-                           "resume_from_checkpoint", "logging_steps", "eval_steps", "beta", "pref_beta", "label_smoothing", "image_column", "caption_column", "noise_offset", "per_device_train_batch_size"}) {
+                           "resume_from_checkpoint", "logging_steps", "eval_steps", "beta", "pref_beta", "label_smoothing", "image_column", "caption_column", "noise_offset", "text_encoder_lr", "placeholder_token", "per_device_train_batch_size"}) {
     CAPTURE(name);
     const Lines settings = translated({{name, "1e-1", ""}});
     REQUIRE(settings.size() == 1);
