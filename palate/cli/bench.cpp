@@ -22,6 +22,7 @@
 #include "palate/objective/make_reference.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/trainable.h"
+#include "palate/train/unet_cost.h"
 
 namespace palate {
 namespace {
@@ -102,6 +103,16 @@ class StepBench {
     batch_.latents_lose = noise(size, 2);
     batch_.condition.text = noise({a_.pairs, bench_text_length(a_.model), denoiser_->text_width()}, 3).to(dtype_);
     batch_.preference = torch::ones({a_.pairs});
+    add_sizes(batch_.condition);
+  }
+
+  // SDXL's pooled text and sizes.
+  void add_sizes(Condition& condition) const {
+    const Json config = bench_unet_config(a_.model);
+    if (config.value("addition_embed_type", Json()) != "text_time") return;
+    const int64_t side = 8 * a_.latent, pooled = config.at("projection_class_embeddings_input_dim").get<int64_t>() - 6 * config.at("addition_time_embed_dim").get<int64_t>();
+    condition.text_embeds = noise({a_.pairs, pooled}, 4).to(dtype_);
+    condition.time_ids = torch::tensor({side, side, int64_t{0}, int64_t{0}, side, side}, torch::kFloat32).expand({a_.pairs, 6}).contiguous();
   }
 
   // What a trainer without a cache does at every step.
@@ -181,6 +192,13 @@ std::function<Parts()> find_work(const Arguments& a) {
   return step_work(a);
 }
 
+// Of one step, as a model-flops count has it: forward and backward of both pictures of each pair with frozen weights (2 passes of a forward's cost), the
+// reference's forward where it is computed; what checkpointing does twice counts once.
+double step_flops(const Arguments& a) {
+  const UnetCost cost = unet_cost(bench_unet_config(a.model), a.latent, bench_text_length(a.model));
+  return cost.flops * 2 * static_cast<double>(a.pairs) * (a.reference == "cached" ? 2 : 3);
+}
+
 void bench(Arguments& a) {
   fill_in(a);
   set_threads(a.threads);
@@ -200,9 +218,13 @@ void bench(Arguments& a) {
   std::sort(totals.begin(), totals.end());
   const size_t middle = totals.size() / 2;
   const double median = totals.size() % 2 ? totals[middle] : (totals[middle - 1] + totals[middle]) / 2;
-  const Json result = {{"palate", PALATE_VERSION}, {"kind", a.kind}, {"model", a.model}, {"latent", a.latent}, {"pairs", a.pairs}, {"rank", a.rank}, {"dtype", a.dtype}, {"steps", a.steps},
+  Json result = {{"palate", PALATE_VERSION}, {"kind", a.kind}, {"model", a.model}, {"latent", a.latent}, {"pairs", a.pairs}, {"rank", a.rank}, {"dtype", a.dtype}, {"steps", a.steps},
                        {"threads", at::get_num_threads()}, {"reference", a.reference}, {"work", a.work}, {"checkpointing", a.checkpointing}, {"step_min_s", totals.front()},
                        {"step_median_s", median}, {"pairs_per_s", static_cast<double>(a.pairs) / median}, {"parts", least}, {"peak_gb", static_cast<double>(peak_resident_bytes()) / 1e9}};
+  if (a.kind == "step" || a.kind == "embedded") {
+    result["model_tflop"] = step_flops(a) / 1e12;
+    result["tflop_per_s"] = step_flops(a) / 1e12 / median;
+  }
   if (a.json) return void(std::printf("%s\n", result.dump().c_str()));
   for (const auto& [key, value] : result.items()) std::printf("%-14s %s\n", key.c_str(), value.dump().c_str());
 }
@@ -214,7 +236,7 @@ void add_bench(CLI::App& app) {
   app.add_option("kind", a->kind, "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps with guidance; matrix: the product of two matrices of 2048 x 2048")
       ->required()->check(CLI::IsMember({"step", "embedded", "vae", "sample", "matrix"}))->type_name("KIND");
   app.add_flag("--json", a->json, "one JSON object instead of lines");
-  app.add_option("--model", a->model, "sd15 (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")->type_name("sd15|DIR");
+  app.add_option("--model", a->model, "sd15, sd21 or sdxl (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")->type_name("NAME|DIR");
   app.add_option("--latent", a->latent, "side of the latents; default 64, embedded 16")->check(CLI::Range(1, 1024))->type_name("N");
   app.add_option("--pairs", a->pairs, "pairs a step, or pictures at once; default 1, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
   app.add_option("--rank", a->rank, "of the LoRA; default 8, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");

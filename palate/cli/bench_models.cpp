@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/generator.h"
@@ -20,11 +21,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The configs of Stable Diffusion 1.5; what is not named takes the class default.
-const Json& sd15_unet() {
-  static const Json config = {{"sample_size", 64}, {"cross_attention_dim", 768}, {"attention_head_dim", 8}};
-  return config;
+// The configs of the models that are made in memory; what is not named takes the class default.
+const std::map<std::string, Json>& unets() {
+  static const std::map<std::string, Json> configs = {
+      {"sd15", {{"sample_size", 64}, {"cross_attention_dim", 768}, {"attention_head_dim", 8}}},
+      {"sd21", {{"sample_size", 64}, {"cross_attention_dim", 1024}, {"attention_head_dim", {5, 10, 20, 20}}, {"use_linear_projection", true}, {"upcast_attention", true}}},
+      {"sdxl",
+       {{"sample_size", 128},
+        {"block_out_channels", {320, 640, 1280}},
+        {"cross_attention_dim", 2048},
+        {"down_block_types", {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"}},
+        {"up_block_types", {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"}},
+        {"attention_head_dim", {5, 10, 20}},
+        {"transformer_layers_per_block", {1, 2, 10}},
+        {"use_linear_projection", true},
+        {"addition_embed_type", "text_time"},
+        {"addition_time_embed_dim", 256},
+        {"projection_class_embeddings_input_dim", 2816}}},
+  };
+  return configs;
 }
+bool in_memory(const std::string& model) { return unets().contains(model); }
+
 const Json& sd15_vae() {
   static const Json config = {{"block_out_channels", {128, 256, 512, 512}},
                               {"down_block_types", std::vector<std::string>(4, "DownEncoderBlock2D")},
@@ -74,24 +92,26 @@ LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::D
 }  // namespace
 
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_unet_2d_condition(sd15_unet(), "sd15"), dtype) : load_denoiser(model_path(model) / "unet", in(dtype));
+  return in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype) : load_denoiser(model_path(model) / "unet", in(dtype));
 }
 
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype) : load_autoencoder(model_path(model) / "vae", in(dtype));
+  return in_memory(model) ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype) : load_autoencoder(model_path(model) / "vae", in(dtype));
 }
 
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype) {
-  return model == "sd15" ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(model_path(model) / "text_encoder", in(dtype));
+  return in_memory(model) ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(model_path(model) / "text_encoder", in(dtype));
 }
 
 Json bench_scheduler(const std::string& model) {
-  if (model == "sd15") return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
+  if (in_memory(model)) return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
   return read_json(model_path(model) / "scheduler" / "scheduler_config.json");
 }
 
+Json bench_unet_config(const std::string& model) { return in_memory(model) ? unets().at(model) : read_json(model_path(model) / "unet" / "config.json"); }
+
 int64_t bench_text_length(const std::string& model) {
-  if (model == "sd15") return 77;
+  if (in_memory(model)) return 77;
   return read_json(model_path(model) / "text_encoder" / "config.json").value("max_position_embeddings", 77);
 }
 

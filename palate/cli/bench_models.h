@@ -1,4 +1,4 @@
-// Models for `palate bench`: a folder's, or Stable Diffusion 1.5 at full size made in memory. Times do not depend on what the
+// Models for `palate bench`: a folder's, or Stable Diffusion 1.5, 2.1 or XL at full size made in memory. Times do not depend on what the
 // weights are, so they are a cheap pattern, written straight in the compute dtype.
 #pragma once
 
@@ -13,11 +13,12 @@
 
 namespace palate {
 
-// `model` is "sd15" or a model folder in diffusers' layout.
+// `model` is "sd15", "sd21", "sdxl" or a model folder in diffusers' layout. Autoencoder and text encoder are SD1.5's in either case.
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype);
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype);
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype);
 Json bench_scheduler(const std::string& model);
+Json bench_unet_config(const std::string& model);
 int64_t bench_text_length(const std::string& model);  // tokens
 
 }  // namespace palate
