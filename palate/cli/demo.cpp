@@ -4,11 +4,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
+#include "palate/cli/lora_flags.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -98,11 +97,11 @@ Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vecto
   evaluation.sides.push_back(make_side("base", pipeline, evaluation.requests, options, judge));
   for (const auto& run : runs) {
     const fs::path file = folder / run / "pytorch_lora_weights.safetensors";
-    Lora lora = Lora::load(pipeline.denoiser().module(), file);
+    std::vector<Lora> loras = hang_loras(pipeline, {file.string()});
     options.title = "sampling " + run;
     evaluation.sides.push_back(make_side(run, pipeline, evaluation.requests, options, judge));
     evaluation.hashes[run + " lora"] = sha256_file(file);
-    lora.remove();
+    for (Lora& lora : loras) lora.remove();
   }
   return evaluation;
 }

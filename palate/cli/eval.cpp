@@ -2,11 +2,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
+#include "palate/cli/lora_flags.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
@@ -36,10 +35,9 @@ std::vector<std::string> read_prompts(const Flags& flags) {
 Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests, const Flags& flags,
           Judge& judge, std::map<std::string, std::string>& hashes) {
   Pipeline pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
-  std::optional<Lora> adapter;
-  if (!lora.empty()) adapter.emplace(Lora::load(pipeline.denoiser().module(), lora));
+  const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
   hashes[name + " unet"] = pipeline.weights_hash("unet");
-  if (!lora.empty()) hashes[name + " lora"] = sha256_file(lora);
+  if (!lora.empty()) hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
   GenerateOptions sampling = flags.sampling;
   sampling.title = "sampling " + name;
   return make_side(name, pipeline, requests, sampling, judge);
@@ -50,6 +48,7 @@ void run(Flags flags) {
   check<UsageError>(!std::filesystem::exists(flags.out), flags.out, ": the output folder is already there: name another");
   if (flags.base.empty()) flags.base = flags.model;
   check<UsageError>(flags.base != flags.model || !flags.lora.empty(), "there is nothing to compare: give --lora, or another model with --base");
+  if (!flags.lora.empty()) parse_lora_flag(flags.lora);  // a path that is wrong is said before the base's pictures are made
   flags.sampling.seed = static_cast<uint64_t>(flags.seed);
   world::OracleJudge judge;
   Evaluation evaluation;
@@ -75,7 +74,7 @@ void run(Flags flags) {
 void add_eval(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "model folder")->required();
-  app.add_option("--lora", flags->lora, "LoRA on it: the side that is judged");
+  app.add_option("--lora", flags->lora, "LoRA on it, with an optional weight: the side that is judged")->type_name("FILE[:WEIGHT]");
   app.add_option("--base", flags->base, "model folder to compare with (default: --model without the LoRA)");
   app.add_option("--prompts", flags->prompts, "file with one prompt a line (default: held-out prompts of the embedded world)");
   app.add_option("--split", flags->split, "which held-out prompts of the embedded world: tune on development, report on test")

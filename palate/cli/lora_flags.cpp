@@ -1,13 +1,15 @@
 #include "palate/cli/lora_flags.h"
 
 #include <charconv>
+#include <cmath>
 
 #include "palate/adapters/lora_file.h"
 #include "palate/core/error.h"
+#include "palate/pipeline/pipeline.h"
 
 namespace palate {
 
-LoraFlag parse_lora_flag(const std::string& text) {
+LoraFlag parse_lora_flag(const std::string& text, const std::string& where) {
   LoraFlag flag{text, 1};
   if (std::filesystem::exists(flag.file)) return flag;
   const size_t colon = text.rfind(':');
@@ -15,10 +17,11 @@ LoraFlag parse_lora_flag(const std::string& text) {
     const char* first = text.data() + colon + 1;
     const char* last = text.data() + text.size();
     const auto [end, error] = std::from_chars(first, last, flag.weight);
-    check<UsageError>(error == std::errc() && end == last, "--lora ", text, ": expected FILE or FILE:WEIGHT, and '", std::string(first, last), "' is not a number");
+    check<UsageError>(error == std::errc() && end == last, where, " ", text, ": expected FILE or FILE:WEIGHT, and '", std::string(first, last), "' is not a number");
+    check<UsageError>(std::isfinite(flag.weight), where, " ", text, ": the weight must be a finite number");
     flag.file = text.substr(0, colon);
   }
-  check<UsageError>(std::filesystem::exists(flag.file), "--lora ", flag.file.string(), ": there is no such file");
+  check<UsageError>(std::filesystem::exists(flag.file), where, " ", flag.file.string(), ": there is no such file");
   return flag;
 }
 
@@ -46,6 +49,13 @@ std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::str
     }
   }
   return loras;
+}
+
+std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>& flags) {
+  if (flags.empty()) return {};
+  ModelParts parts = {{"unet", &pipeline.denoiser().module()}};
+  for (const size_t which : pipeline.prompt_encoder().present()) parts[PromptEncoder::component(which)] = &pipeline.prompt_encoder().encoder(which).module();
+  return load_loras(parts, flags);
 }
 
 }  // namespace palate

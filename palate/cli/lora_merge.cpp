@@ -1,6 +1,4 @@
 // palate lora merge and resize.
-#include <cmath>
-
 #include "palate/adapters/lora_merge.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/cli/lora_commands.h"
@@ -21,8 +19,7 @@ void merge_loras(const LoraArguments& given) {
   const auto layers = given.layers();
   std::vector<WeightedLora> loras;
   for (const auto& text : given.inputs) {
-    const LoraFlag flag = parse_lora_flag(text);
-    check<UsageError>(std::isfinite(flag.weight), text, ": the weight must be a finite number");
+    const LoraFlag flag = parse_lora_flag(text, "lora merge");
     loras.push_back({read_whole_lora(flag.file.string(), layers), flag.weight});
   }
   if (layers && !given.exact && given.rank == 0) {

@@ -27,14 +27,6 @@ void refuse_non_finite(const Tensor& latents, const std::vector<GenerateRequest>
   }
 }
 
-// On the U-Net and on each text encoder.
-std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>& flags) {
-  if (flags.empty()) return {};
-  ModelParts parts = {{"unet", &pipeline.denoiser().module()}};
-  for (const size_t which : pipeline.prompt_encoder().present()) parts[which == 0 ? "text_encoder" : "text_encoder_2"] = &pipeline.prompt_encoder().encoder(which).module();
-  return load_loras(parts, flags);
-}
-
 void check_flags(const SampleFlags& flags) {
   check<UsageError>(flags.guidance == "cfg" || !flags.lora.empty(), "--guidance reward compares a model with and without its adapters: give at least one --lora");
   check<UsageError>(flags.guidance == "reward" || flags.sampling.base_prompt.empty(), "--base-prompt is used by --guidance reward alone");

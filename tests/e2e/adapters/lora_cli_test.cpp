@@ -114,6 +114,9 @@ TEST_CASE("lora command: wrong use is one sentence") {
       {{"inspect", a, "--rank", "3"}, "has no flag --rank"},
       {{"merge", a, "--out", "x", "--exact", "--rank", "3"}, "keep one"},
       {{"inspect", "/no/such"}, "there is no such file"},
+      {{"merge", a, "/no/such:0.5", "--out", "x"}, "lora merge /no/such: there is no such file"},
+      {{"merge", a + ":heavy", "--out", "x"}, "expected FILE or FILE:WEIGHT, and 'heavy' is not a number"},
+      {{"merge", a + ":inf", "--out", "x"}, "the weight must be a finite number"},
       {{"verify", a, "--model", work.string()}, "expected unet/"},
   };
   for (const auto& [words, text] : cases) {
@@ -121,5 +124,6 @@ TEST_CASE("lora command: wrong use is one sentence") {
     INFO(result.err);
     CHECK(result.status == 2);
     CHECK(result.err.find(text) != std::string::npos);
+    CHECK(result.err.find("--lora") == std::string::npos);  // which nobody typed
   }
 }

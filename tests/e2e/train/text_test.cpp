@@ -67,3 +67,16 @@ TEST_CASE("text: settings that cannot be are refused before anything is made") {
     CHECK(run.err.find(message) != std::string::npos);
   }
 }
+
+TEST_CASE("text: sample grids are drawn with the text encoders as they are trained") {
+  const TinyRun tiny("text_grid");
+  const auto grids_differ = [&](const std::string& name, const std::string& rate) {
+    const auto run = tiny.train(name, {"text.lora=true", "text.lr=" + rate, "optimizer.lr=1e-12", "train.steps=6", "sample.prompts=[\"a thing\"]", "sample.steps=2"});
+    INFO(run.err);
+    REQUIRE(run.status == 0);
+    const fs::path samples = tiny.output(name) / "samples";
+    return read_text(samples / "step_000000/grid.png") != read_text(samples / "step_000006/grid.png");
+  };
+  CHECK_FALSE(grids_differ("still", "1e-12"));
+  CHECK(grids_differ("moved", "0.3"));
+}
