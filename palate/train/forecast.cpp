@@ -16,7 +16,8 @@
 #include "palate/core/error.h"
 #include "palate/data/pairs.h"
 #include "palate/hub/model_path.h"
-#include "palate/io/safetensors.h"
+#include "palate/io/tensor_file.h"
+#include "palate/models/weight_files.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
 #include "palate/train/unet_cost.h"
@@ -37,12 +38,11 @@ struct Shapes {
   int64_t side = 0, latent_channels = 4, factor = 8, vae_width = 128, tokens = 77, context = 768;
 };
 
-std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::path& folder) {
+std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::path& folder, const std::string& stem, const std::string& variant) {
   std::vector<std::pair<std::string, std::vector<int64_t>>> found;
   if (!fs::is_directory(folder)) return found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    const SafetensorsFile file(entry.path());
+  for (const auto& path : weight_files(folder, stem, variant)) {
+    const TensorFile file = open_tensors(path);
     for (const auto& name : file.names()) found.emplace_back(name, file.shape(name));
   }
   return found;
@@ -54,9 +54,9 @@ int64_t numbers(const std::vector<int64_t>& shape) {
   return count;
 }
 
-int64_t numbers_of(const fs::path& folder) {
+int64_t numbers_of(const fs::path& folder, const std::string& stem, const std::string& variant) {
   int64_t count = 0;
-  for (const auto& [name, shape] : tensors_of(folder)) count += numbers(shape);
+  for (const auto& [name, shape] : tensors_of(folder, stem, variant)) count += numbers(shape);
   return count;
 }
 
@@ -65,7 +65,7 @@ Shapes read_shapes(const RunConfig& config) {
   check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(), " holds no unet/config.json: name a model folder in diffusers' layout");
   Shapes shapes;
   const Json unet = read_json(model / "unet/config.json");
-  shapes.unet = tensors_of(model / "unet");
+  shapes.unet = tensors_of(model / "unet", "diffusion_pytorch_model", config.variant);
   for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += numbers(shape);
   shapes.latent_channels = unet.value("in_channels", int64_t{4});
   if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number()) shapes.context = unet["cross_attention_dim"].get<int64_t>();
@@ -79,8 +79,8 @@ Shapes read_shapes(const RunConfig& config) {
   if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
   const int64_t pixels = largest_side(config.data);
   shapes.side = pixels > 0 ? pixels / shapes.factor : unet.value("sample_size", int64_t{64});
-  shapes.vae_numbers = numbers_of(model / "vae");
-  shapes.text_numbers = numbers_of(model / "text_encoder") + numbers_of(model / "text_encoder_2");
+  shapes.vae_numbers = numbers_of(model / "vae", "diffusion_pytorch_model", config.variant);
+  shapes.text_numbers = numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);
   return shapes;
 }
@@ -159,7 +159,7 @@ int64_t encoder_bytes(const Shapes& shapes, int64_t width) { return 4 * shapes.v
 // While the caches are built: the encoders, and the autoencoder's activations for one picture.
 int64_t encoding_bytes(const Shapes& shapes, int64_t width) {
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  return encoder_bytes(shapes, width) + 8 * 4 * shapes.vae_width * pixels;
+  return encoder_bytes(shapes, width) + 5 * 4 * shapes.vae_width * pixels;
 }
 
 // While grids of sample.prompts are drawn: the same to decode, as many pictures at a time as Pipeline::decode takes.
