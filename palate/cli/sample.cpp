@@ -88,7 +88,7 @@ void sample(SampleFlags& flags) {
 void add_sample(CLI::App& app) {
   auto flags = std::make_shared<SampleFlags>();
   GenerateOptions& s = flags->sampling;
-  app.add_option("--model", flags->model, "model folder in diffusers' layout")->required()->type_name("DIR");
+  app.add_option("--model", flags->model, "model folder in diffusers' layout, or ORG/NAME that palate pull fetched")->required()->type_name("DIR");
   app.add_option("--variant", flags->variant, "of the weights: fp16 takes those named *.fp16.safetensors")->type_name("NAME");
   app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
   app.add_option("--prompt", flags->prompts, "what to draw; repeatable")->type_name("TEXT")->allow_extra_args(false);
@@ -117,6 +117,7 @@ void add_sample(CLI::App& app) {
   app.add_option("--init-image", flags->init_image, "picture to start from (SDEdit)")->type_name("FILE");
   app.add_option("--strength", s.strength, "with --init-image: the share of the steps that is made; 1 keeps next to nothing of it")
       ->capture_default_str()
+      ->needs("--init-image")
       ->check(number(0, 1));
   app.add_option("--mask", flags->mask, "with --init-image: a picture of its size, white where it is made anew (--strength 1 starts there from noise)")->type_name("FILE");
   app.add_option("--embedding", flags->embeddings, "textual inversion: a word that prompts may use, by its own name or NAME; repeatable")->type_name("FILE[=NAME]")->allow_extra_args(false);
@@ -131,7 +132,7 @@ void add_sample(CLI::App& app) {
   app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_option("--out", flags->out, "folder for the pictures and manifest.jsonl; new or empty unless --resume")->required()->type_name("DIR");
-  app.footer("Example:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures\n"
+  app.footer("Examples:\n  palate sample --model assets/base --prompt \"a red circle\" --count 4 --out pictures\n"
              "  palate sample --model models/sd15 --prompts prompts.txt --lora run/pytorch_lora_weights.safetensors:0.8 --out all --resume\n"
              "  palate sample --model models/sd15 --prompt \"a cat\" --init-image room.png --mask sofa.png --strength 1 --out edited");
   app.callback([flags] { sample(*flags); });

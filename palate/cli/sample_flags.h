@@ -38,6 +38,9 @@ class SampleFolder {
  public:
   // With --resume a folder of the same command goes on: UsageError when its manifest says other settings.
   SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests, const std::string& unet_hash);
+  ~SampleFolder();
+  SampleFolder(const SampleFolder&) = delete;
+  SampleFolder& operator=(const SampleFolder&) = delete;
 
   std::vector<size_t> missing() const;                       // requests without a picture
   void add(size_t request, const Tensor& picture);  // uint8 [3, H, W]
@@ -50,6 +53,7 @@ class SampleFolder {
   const std::vector<GenerateRequest>& requests_;
   std::string unet_hash_;
   std::vector<bool> done_;
+  bool made_ = false;  // the folder, by us
 };
 
 }  // namespace palate

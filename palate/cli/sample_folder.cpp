@@ -46,8 +46,14 @@ SampleFolder::SampleFolder(const SampleFlags& flags, const std::vector<GenerateR
     read_manifest();
   } else {
     check_new_folder(flags_.out);
+    made_ = !fs::exists(flags_.out);
     make_folder(flags_.out);
   }
+}
+
+SampleFolder::~SampleFolder() {
+  std::error_code ignored;
+  if (made_) fs::remove(flags_.out, ignored);  // which does nothing unless it is empty: what failed before the first picture leaves nothing
 }
 
 void SampleFolder::read_manifest() {
@@ -59,7 +65,7 @@ void SampleFolder::read_manifest() {
     size_t request = 0;
     while (request < requests_.size() && picture_name(request) != before->at("image")) ++request;
     check<UsageError>(request < requests_.size(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(), ", but ", requests_.size(),
-                      " pictures are asked for: --resume goes on with the same prompts and --count");
+                      requests_.size() == 1 ? " picture is" : " pictures are", " asked for: --resume goes on with the same prompts and --count");
     const std::string other = difference(*before, line(request));
     check<UsageError>(other.empty(), manifest_of(flags_).string(), ": these pictures were made with other settings (", other, "): --resume needs the same, or choose a new --out");
     if (!fs::exists(fs::path(flags_.out) / picture_name(request))) continue;

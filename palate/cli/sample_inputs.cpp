@@ -16,7 +16,10 @@ namespace {
 // White where it is at least half white, as diffusers binarises a mask of Pillow's mode L: [1, 1, h, w] of every factor-th pixel.
 Tensor read_mask(const SampleFlags& flags, int64_t factor) {
   Tensor mask = read_image(flags.mask);
-  if (mask.size(1) != flags.sampling.height || mask.size(2) != flags.sampling.width) mask = resize_image(mask, flags.sampling.height, flags.sampling.width, Filter::lanczos);
+  if (mask.size(1) != flags.sampling.height || mask.size(2) != flags.sampling.width) {
+    warn(flags.mask, ": is ", mask.size(2), "x", mask.size(1), " and the picture ", flags.sampling.width, "x", flags.sampling.height, ": the mask is stretched to it");
+    mask = resize_image(mask, flags.sampling.height, flags.sampling.width, Filter::lanczos);
+  }
   const Tensor wide = mask.to(torch::kInt64), grey = (wide[0] * 19595 + wide[1] * 38470 + wide[2] * 7471 + 32768).bitwise_right_shift(torch::tensor(16));
   const Tensor white = (grey.to(torch::kFloat32) / 255 >= 0.5).to(torch::kFloat32);
   check<UsageError>(white.any().item<bool>(), flags.mask, ": the mask is black everywhere: paint white what is to be made anew");
@@ -58,6 +61,7 @@ void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) 
 }
 
 void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
+  for (const std::string& file : {flags.init_image, flags.mask}) check<UsageError>(file.empty() || std::filesystem::exists(file), file, ": there is no such picture");
   Tensor image = read_image(flags.init_image);
   const int64_t factor = pipeline.autoencoder().factor();
   const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };

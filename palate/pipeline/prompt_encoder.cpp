@@ -6,11 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/core/log.h"
 
 namespace palate {
 namespace {
 
-constexpr size_t prompts_at_once = 32;
+constexpr size_t prompts_at_once = 32, warnings = 5;
 constexpr std::array<const char*, 2> encoder_names = {"text_encoder", "text_encoder_2"}, tokenizer_names = {"tokenizer", "tokenizer_2"};
 
 // diffusers' SDXL takes what enters the last layer, without the final norm.
@@ -31,6 +32,13 @@ Tensor weighted(const Tensor& states, const std::vector<PromptTokens>& prompts, 
     parts.push_back(one);
   }
   return torch::stack(parts);
+}
+
+std::string beginning(const std::string& prompt) {
+  constexpr size_t most = 60;
+  size_t end = std::min(prompt.size(), most);
+  while (end > 0 && end < prompt.size() && (static_cast<unsigned char>(prompt[end]) & 0xC0) == 0x80) --end;  // not within a character
+  return "\"" + prompt.substr(0, end) + (end < prompt.size() ? "...\"" : "\"");
 }
 
 }  // namespace
@@ -90,6 +98,7 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
     encoder(which);  // a folder that is not there is said before its tokenizer's
     std::vector<PromptTokens> tokens;
     for (const auto& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer(which), prompt, style_));
+    for (size_t i = 0; i < tokens.size(); ++i) warn_of_cut(prompts[i], static_cast<int64_t>(tokens[i].ids.size()), rows * (row_length(which) - 2));
     const TextStates found = states(which, tokens, rows);
     side_by_side.push_back(weighted(pooled() ? second_to_last(found) : found.last_hidden_state, tokens, rows).to(options_.dtype));
     if (which == 0) continue;
@@ -98,6 +107,13 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
   }
   condition.text = torch::cat(side_by_side, -1);
   return condition;
+}
+
+void PromptEncoder::warn_of_cut(const std::string& prompt, int64_t tokens, int64_t most) {
+  if (tokens <= most || cut_.size() > warnings || !cut_.insert(prompt).second) return;
+  if (cut_.size() > warnings) return warn("more prompts are cut; no others are named");
+  warn("the prompt ", beginning(prompt), " has ", tokens, " tokens and the text encoder takes ", most, ": the last ", tokens - most,
+       " are cut (palate sample --long-prompts gives them in parts)");
 }
 
 int64_t PromptEncoder::row_length(size_t which) { return std::min(tokenizer(which).max_length(), encoder(which).max_length()); }
@@ -111,6 +127,8 @@ int64_t PromptEncoder::rows(const std::string& prompt) {
 }
 
 void PromptEncoder::add_word(const std::string& word, const std::map<std::string, Tensor>& vectors) {
+  check<UsageError>(vectors.size() <= present().size(), "the embedding '", word, "' has vectors for ", vectors.size(), " text encoders, but this model has ", present().size(),
+                    ": it is of another kind of model");
   for (const size_t which : present()) {
     const auto found = vectors.find(encoder_names[which]);
     check<UsageError>(found != vectors.end(), "the embedding '", word, "' has no vectors for ", encoder_names[which], ": it is of another kind of model");

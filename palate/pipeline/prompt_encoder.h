@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,12 +54,14 @@ class PromptEncoder {
   TextStates states(size_t which, const std::vector<PromptTokens>& prompts, int64_t rows);
   Condition encode_few(const std::vector<std::string>& prompts, int64_t rows);
   int64_t row_length(size_t which);
+  void warn_of_cut(const std::string& prompt, int64_t tokens, int64_t most);  // once a prompt, and of the first few only
 
   const ModelFolder& folder_;
   const LoadOptions& options_;
   PromptStyle style_;
   bool keep_ = false;
   std::string readings_;
+  std::set<std::string> cut_;  // prompts that were warned of
   std::array<std::unique_ptr<TextEncoder>, 2> encoders_;
   std::array<std::optional<ClipTokenizer>, 2> tokenizers_;
 };

@@ -110,11 +110,11 @@ std::vector<int64_t> ClipTokenizer::encode(std::string_view text, int64_t length
 
 void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>& ids) {
   const std::string found = clip_normalize(valid_utf8(word));
-  check<UsageError>(!found.empty() && !ids.empty(), "tokenizer: a new word needs a name and an id");
+  check<UsageError>(!found.empty() && !ids.empty(), "the new word '", word, "' is blank: give it a name, for example <my-dog>");
   const auto same = [&](const AddedToken& token) { return token.content == found || token.content == word; };
   const bool known = std::any_of(state_->in_text.begin(), state_->in_text.end(), same) || std::any_of(state_->in_normalized.begin(), state_->in_normalized.end(), same) ||
                      state_->files.vocabulary.count(found) > 0;
-  check<UsageError>(!known, "tokenizer: '", word, "' is a token of this model already: give the embedding another name (FILE=NAME)");
+  check<UsageError>(!known, "'", word, "' is a token of this model already: choose another word, for example <my-", word, "> (--embedding FILE=NAME, text.word)");
   const int64_t key = -1 - static_cast<int64_t>(state_->words.size());  // an id that no vocabulary has
   state_->in_normalized.push_back({found, key, true});
   state_->words[key] = ids;

@@ -84,6 +84,8 @@ TEST_CASE("sample --mask: what is black in the mask keeps its latents") {
   CHECK_FALSE(without[0].narrow(2, 0, half).equal(without[1].narrow(2, 0, half)));
   write_png(folder / "mask.png", torch::zeros({3, 16, 16}, torch::kUInt8));
   CHECK(refused(command(folder, "black", {"--init-image", (folder / "picture.png").string(), "--mask", (folder / "mask.png").string()})).find("black everywhere") != std::string::npos);
+  CHECK(refused(command(folder, "none", {"--init-image", (folder / "none.png").string()})).find("no such picture") != std::string::npos);
+  CHECK(refused(command(folder, "strength", {"--strength", "0.5"})).find("--init-image") != std::string::npos);
   CHECK(refused(command(folder, "alone", masked)).find("--init-image") != std::string::npos);
 }
 
@@ -100,4 +102,22 @@ TEST_CASE("sample --embedding: a word of a file changes the picture of the promp
   CHECK(read_file(folder / "other/00000.png") == read_file(folder / "plain/00000.png"));
   save_safetensors(folder / "wide.safetensors", {{"<wide>", torch::ones({2, 24})}});
   CHECK(refused(command(folder, "wide", {"--embedding", (folder / "wide.safetensors").string()})).find("another kind of model") != std::string::npos);
+  save_safetensors(folder / "xl.safetensors", {{"clip_l", torch::ones({2, 16})}, {"clip_g", torch::ones({2, 24})}});
+  CHECK(refused(command(folder, "xl", {"--embedding", (folder / "xl.safetensors").string()})).find("2 text encoders, but this model has 1") != std::string::npos);
+  CHECK(refused(command(folder, "blank", {"--embedding", (folder / "toy.safetensors").string() + "="})).find("is blank") != std::string::npos);
+}
+
+TEST_CASE("sample: a prompt that is cut is said once, and what fails before the first picture leaves no folder") {
+  const fs::path folder = test::fresh_folder("cut");
+  std::string many = "cat";
+  for (int i = 1; i < 100; ++i) many += ",cat";
+  std::ofstream(folder / "p.txt") << many << "\n";
+  const auto cut = test::run_program(command(folder, "cut"));
+  CHECK(cut.status == 0);
+  const size_t said = cut.err.find("warning: the prompt \"cat,cat");
+  REQUIRE(said != std::string::npos);
+  CHECK(cut.err.find("are cut", cut.err.find("are cut") + 1) == std::string::npos);
+  CHECK(test::run_program(command(folder, "long", {"--long-prompts"})).err.find("are cut") == std::string::npos);
+  refused(command(folder, "sampler", {"--scheduler", "eulr"}));
+  CHECK_FALSE(fs::exists(folder / "sampler"));
 }
