@@ -47,6 +47,7 @@ void convert(Flags flags) {
     check_new_folder(flags.out);
     print(convert_to_folder(flags.in, flags.out, flags.options), flags);
   } else {
+    check<UsageError>(fs::path(flags.out).extension() == ".safetensors", flags.out, ": a single file is written as safetensors: expected a name that ends in .safetensors");
     check_parent(flags.out);
     print(convert_to_single(flags.in, flags.out, flags.options), flags);
   }
@@ -58,7 +59,7 @@ void add_convert(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->options.merges = asset("clip_tokenizer/merges.txt");
   app.add_option("in", flags->in, "a single file (.safetensors, .ckpt, .pt) or a model folder")->required()->type_name("IN");
-  app.add_option("out", flags->out, "what to write: a new folder or file")->required()->type_name("OUT");
+  app.add_option("out", flags->out, "what to write: a new folder, or a new .safetensors file")->required()->type_name("OUT");
   app.add_option("--to", flags->to,
                  "the layout of OUT: a folder as diffusers has it, or one file as CompVis and Stability name its tensors")
       ->required()
@@ -76,7 +77,7 @@ void add_convert(CLI::App& app) {
       ->check(CLI::ExistingDirectory)
       ->type_name("DIR");
   app.add_flag("--json", flags->json, "one JSON object instead of lines");
-  app.footer("Example:\n  palate convert v1-5-pruned.ckpt sd15 --to diffusers");
+  app.footer("Examples:\n  palate convert v1-5-pruned.ckpt sd15 --to diffusers\n  palate convert sd15 sd15.safetensors --to single");
   app.callback([flags] { convert(*flags); });
 }
 

@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t most_sizes = 12;
+constexpr const char* no_caption = "(no caption)";
 
 bool has_suffix(const fs::path& path, std::initializer_list<const char*> suffixes) {
   std::string suffix = path.extension().string();
@@ -35,7 +36,7 @@ const char* format_of(const std::string& bytes) {
 struct Tally {
   std::map<std::string, int64_t> sizes, formats;
   std::set<std::string> captions;
-  int64_t ties = 0, unlabelled = 0, unreadable = 0, looked_at = 0;
+  int64_t bare = 0, ties = 0, unlabelled = 0, unreadable = 0, looked_at = 0;
   std::string first_caption, first_unreadable;
 
   void look(PairSource& source, int64_t row) {
@@ -53,6 +54,7 @@ struct Tally {
         ++sizes[concat(picture.size(2), "x", picture.size(1))];
         ++formats[format_of(*bytes)];
       }
+      if (record.prompt == no_caption) return void(++bare);
       if (captions.empty()) first_caption = record.prompt;
       captions.insert(record.prompt);
     } catch (const Error& error) {
@@ -91,6 +93,7 @@ Json describe_data(const fs::path& path, int64_t most) {
   config.variants = 4;   // as kohya's flip_aug and random_crop want
   const bool pairs = holds_pairs(path);
   (pairs ? config.pairs : config.images) = {path.string()};
+  if (!pairs) config.caption = no_caption;  // pictures without one are counted, not refused
   const auto source = open_pairs(config);
   const int64_t rows = source->rows(), count = std::min(rows, most);
   Tally tally;
@@ -104,6 +107,7 @@ Json describe_data(const fs::path& path, int64_t most) {
   Json json = {{"kind", "data"}, {"file", path.string()}, {"examples", pairs ? "pairs" : "pictures"}, {"rows", rows}, {"looked_at", tally.looked_at}};
   json["captions"] = tally.captions.size();
   if (!tally.captions.empty()) json["first_caption"] = tally.first_caption;
+  if (!pairs) json["without_caption"] = tally.bare;
   if (pairs) json.update({{"ties", tally.ties}, {"unlabelled", tally.unlabelled}});
   json["sizes"] = ordered(tally.sizes);
   json["formats"] = ordered(tally.formats);

@@ -63,6 +63,7 @@ void print_model(const Json& model) {
     if (part.contains("parameters")) text += ", " + with_commas(part["parameters"].get<int64_t>()) + " parameters (" + joined(part["dtypes"]) + ")";
     line(name, text);
   }
+  if (model.contains("unsupported")) line("not supported", model["unsupported"].get<std::string>());
 }
 
 void print_run(const Json& run) {
@@ -78,7 +79,8 @@ void print_data(const Json& data) {
   line("data", data["file"].get<std::string>());
   line("examples", with_commas(data["rows"].get<int64_t>()) + " " + data["examples"].get<std::string>());
   if (data["looked_at"] != data["rows"]) line("looked at", "the first " + with_commas(data["looked_at"].get<int64_t>()));
-  line("captions", with_commas(data["captions"].get<int64_t>()) + (data.contains("first_caption") ? " different ones; the first: " + one_line(data["first_caption"].get<std::string>()) : ""));
+  line("captions", with_commas(data["captions"].get<int64_t>()) + (data.contains("first_caption") ? (data["captions"] == 1 ? ": " : " different ones; the first: ") + one_line(data["first_caption"].get<std::string>()) : ""));
+  if (data.value("without_caption", 0) > 0) line("without caption", data["without_caption"].dump() + " (data.caption gives them one)");
   for (const char* key : {"ties", "unlabelled"}) {
     if (data.value(key, 0) > 0) line(key, data[key].dump());
   }

@@ -34,6 +34,7 @@ void collect(const fs::path& folder, bool recursive, std::vector<fs::path>& pict
 class ImageFolder : public PairSource {
  public:
   ImageFolder(const fs::path& root, const FolderOptions& options) : root_((root / "").lexically_normal().parent_path()), options_(options) {
+    if (root_.empty()) root_ = ".";  // which is written as nothing once it is normal
     std::vector<fs::path> paths;
     try {
       collect(root_, options.recursive, paths);

@@ -151,4 +151,11 @@ TEST_CASE("inspect: counts a model's parameters, and tells a LoRA from weights")
   CHECK(file["parameters"] == 128);
   CHECK(run({"inspect", "--tensors", lora.string()}).out.find("F32 [4, 16]") != std::string::npos);
   CHECK(run({"inspect", (lora.parent_path() / "none").string()}, 2).err.find("no such file") != std::string::npos);
+
+  const fs::path bare = test::fresh_folder("inspect_bare");
+  write_png(bare / "a.png", torch::zeros({3, 8, 8}, torch::kUInt8));
+  const Json pictures = Json::parse(run({"inspect", "--json", bare.string()}).out);
+  CHECK(pictures["rows"] == 1);
+  CHECK(pictures["without_caption"] == 1);
+  CHECK(pictures["captions"] == 0);
 }
