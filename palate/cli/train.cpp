@@ -59,7 +59,8 @@ RunConfig read_run(Flags& flags) {
     flags.overrides.insert(flags.overrides.begin(), flags.config);
     flags.config.clear();
   }
-  check<UsageError>(!flags.config.empty() || !flags.foreign.empty(), "train needs a CONFIG file (configs/ holds complete ones), or the flags of diffusers' scripts");
+  check<UsageError>(!flags.config.empty() || !flags.foreign.empty() || !flags.preset.empty() || !flags.overrides.empty(),
+                    "train needs a CONFIG file (configs/ holds complete ones), KEY=VALUE settings, a --preset, or the flags of diffusers' scripts");
   ConfigSource source = read_config_source(flags.config, {});
   std::vector<ForeignKey> keys = foreign_keys(source);
   for (const auto& flag : flags.foreign) {
@@ -139,14 +140,15 @@ std::vector<std::string> fold_foreign_flags(const std::vector<std::string>& word
 
 void add_train(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("CONFIG", flags->config, "the run's TOML file; configs/ holds complete ones. Not needed with the flags of diffusers' scripts (--train_batch_size 4 ...)");
+  app.add_option("CONFIG", flags->config, "the run's TOML file; configs/ holds complete ones. Settings, a preset, or flags of diffusers' scripts (--train_batch_size 4 ...) do without");
   app.add_option("--foreign", flags->foreign)->allow_extra_args(false)->group("");  // hidden: fold_foreign_flags
   app.add_option("KEY=VALUE", flags->overrides, "settings over those of the file: train.steps=100 resume=latest");
   app.add_option("--preset", flags->preset, "a method with its paper's constants (palate list presets); over the file, under KEY=VALUE");
   app.add_flag("--dry-run", flags->dry_run, "print the whole configuration with a forecast of memory and time, and stop");
   app.add_flag("--json", flags->json, "one JSON object on stdout");
-  app.footer("Examples:\n  palate train configs/embedded.toml\n  palate train configs/sd15_dpo_lora.toml model=models/sd15 --dry-run\n"
+  app.footer("palate list keys shows every KEY with its meaning and the flags of other trainers that are taken for it.\nExamples:\n  palate train configs/embedded.toml\n  palate train configs/sd15_dpo_lora.toml model=models/sd15 --dry-run\n"
              "  palate train runs/first/config.resolved.toml resume=latest\n"
+             "  palate train --preset diffusion-dpo-lora model=models/sd15 data.pairs=[data/pickapic.parquet] output=runs/a --dry-run\n"
              "  palate train --pretrained_model_name_or_path models/sd15 --train_data_dir pairs --beta_dpo 2500 --rank 8 --max_train_steps 500 --output_dir runs/b --dry-run");
   app.callback([flags] {
     RunConfig config = read_run(*flags);

@@ -262,7 +262,9 @@ class Load : public Visitor<Load> {
       }
     }
     const std::string near = nearest(last, siblings);
-    return near.empty() ? did_you_mean(name, all) : ", did you mean '" + table + near + "'?";
+    if (!near.empty()) return ", did you mean '" + table + near + "'?";
+    if (is_key && !table.empty() && tables_.count(table.substr(0, dot))) return "; expected " + one_of(siblings);
+    return did_you_mean(name, all);
   }
 
   std::map<std::string, std::vector<Leaf>> values_;

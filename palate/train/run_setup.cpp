@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cctype>
 #include <csignal>
 
 #include "palate/config/config.h"
@@ -36,6 +37,11 @@ bool changes_no_result(const std::string& difference) {
     if (difference.rfind(key, 0) == 0) return true;
   }
   return false;
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
 }
 
 // What a killed writer leaves: files and folders under a temporary name (io/atomic_file.h). The run folder is ours alone.
@@ -136,6 +142,9 @@ void Run::open_model() {
 void Run::open_text() {
   pipeline_->prompt_encoder().keep(true);
   text_.emplace(pipeline_->prompt_encoder(), config_.text, config_.lora, static_cast<uint64_t>(config_.seed));
+  const auto uses_word = [&](int64_t row) { return lower(cache_->prompt(row)).find(lower(config_.text.word)) != std::string::npos; };
+  const auto& rows = cache_->rows(Split::train);
+  if (std::none_of(rows.begin(), rows.end(), uses_word)) warn("text.word: no caption has ", config_.text.word, ", so it stays what it begins as: use it in captions, for example \"a photo of ", config_.text.word, "\"");
   text_optimizer_ = make_optimizer(config_.optimizer, text_->names(), text_->values());
   names_.insert(names_.end(), text_->names().begin(), text_->names().end());
   values_.insert(values_.end(), text_->values().begin(), text_->values().end());
