@@ -45,8 +45,11 @@ RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
   }
   lock();
   if (start == RunStart::resume) return;
+  const uintmax_t logged = fs::file_size(path_ / "metrics.jsonl", error);
+  const bool no_step = error || logged == 0;
   for (const auto& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
+    if (no_step && (name == "metrics.jsonl" || name.starts_with("events.out."))) continue;
     if (name == ".lock" || name == "cache" || name == "config.resolved.toml") continue;  // of a run that failed before its first step
     release();
     fail<UsageError>("output: ", path_.string(), " holds a run already (", name,

@@ -30,6 +30,8 @@ TEST_CASE("run folder: a folder with a run in it is refused unless it is to go o
   fs::create_directories(folder / "cache");
   CHECK_NOTHROW(RunFolder(folder, RunStart::fresh));
   test::write_text(folder / "config.resolved.toml", "");  // of a run that failed before its first step
+  test::write_text(folder / "metrics.jsonl", "");
+  test::write_text(folder / "events.out.tfevents.1.host.2", "x");
   CHECK_NOTHROW(RunFolder(folder, RunStart::fresh));
   test::write_text(folder / "metrics.jsonl", "{}\n");
   CHECK_THROWS_WITH_AS(RunFolder(folder, RunStart::fresh), doctest::Contains("resume=latest"), UsageError);
