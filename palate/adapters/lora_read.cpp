@@ -40,10 +40,12 @@ Tensor fit(const Tensor& half, size_t dims) {
 }
 
 // LoCon's decomposed convolution: 1x1 down to r, a kernel r -> r, 1x1 up. The first two are one kernel.
+constexpr int64_t largest_kernel = 32;  // the product of two small halves must not fill the memory
 Tensor fold_mid(const SafetensorsFile& file, const std::string& key, const Tensor& mid, const Tensor& down) {
-  const bool fits = mid.dim() == 4 && (down.dim() == 2 || (down.dim() == 4 && down.size(2) == 1 && down.size(3) == 1)) && mid.size(1) == down.size(0);
+  const bool fits = mid.dim() == 4 && (down.dim() == 2 || (down.dim() == 4 && down.size(2) == 1 && down.size(3) == 1)) && mid.size(0) == down.size(0) && mid.size(1) == down.size(0) &&
+                    mid.size(2) <= largest_kernel && mid.size(3) <= largest_kernel;
   check<UsageError>(fits, file.path().string(), ": ", key, " has shape ", show_shape(mid.sizes()), " beside a down half of shape ", show_shape(down.sizes()),
-                    ": expected [r, r, kh, kw] beside [r, in]");
+                    ": expected [r, r, kh, kw] beside [r, in], and a kernel of at most ", largest_kernel, " a side");
   return at::einsum("pqhw,qi->pihw", {mid.to(torch::kFloat32), down.to(torch::kFloat32).flatten(1)}).contiguous();
 }
 
@@ -68,7 +70,7 @@ void fit_halves(const SafetensorsFile& file, const Parts& parts, const std::vect
 // [out, 1] or [1, in]. peft keeps [out] (or [1, out, 1, 1]); kohya [out, 1, ...] or, of LyCORIS' first releases, [1, in, ...].
 Tensor fit_magnitude(const SafetensorsFile& file, const std::string& key, const Tensor& value, const LoraModule& module) {
   const int64_t out = module.up.size(0), in = module.down.size(1);
-  const bool kohya = key.ends_with(".dora_scale"), of_outputs = !kohya || value.dim() == 1 || value.size(0) == out;
+  const bool kohya = key.ends_with(".dora_scale"), of_outputs = !kohya || value.dim() < 2 || value.size(0) == out;
   const int64_t expected = of_outputs ? out : in;
   check<UsageError>(value.numel() == expected, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected ", expected,
                     " values, one for each of the layer's ", of_outputs ? "outputs" : "inputs");

@@ -17,6 +17,7 @@ void toml(std::string_view bytes);
 void hub(std::string_view bytes);
 void tar(std::string_view bytes);
 void csv(std::string_view bytes);
+void lora(std::string_view bytes);
 
 // A promise that did not hold.
 inline void promise(bool holds, const char* what) {

@@ -66,6 +66,19 @@ TEST_CASE("lora spelling: every spelling keeps every delta-W to the bit") {
   CHECK_THROWS_WITH_AS(parse_lora_spelling("kohja"), doctest::Contains("did you mean 'kohya'?"), UsageError);
 }
 
+TEST_CASE("lora spelling: shapes that no layer has are refused, however small the file") {
+  const std::string name = "lora_unet_down_blocks_0_resnets_0_conv1";
+  const auto with = [&](TensorMap more) {
+    TensorMap all = {{name + ".lora_down.weight", wave({1, 2, 1, 1}, 1)}, {name + ".lora_up.weight", wave({3, 1, 1, 1}, 2)}};
+    all.insert(more.begin(), more.end());
+    return all;
+  };
+  CHECK_NOTHROW(read_tensors(with({{name + ".lora_mid.weight", wave({1, 1, 3, 3}, 3)}})));
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({1, 1, 3, 900}, 3)}})), doctest::Contains("at most 32 a side"), UsageError);
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({9, 1, 3, 3}, 3)}})), doctest::Contains("[r, r, kh, kw]"), UsageError);
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".dora_scale", torch::tensor(1.0F)}})), doctest::Contains("expected 3 values"), UsageError);
+}
+
 TEST_CASE("lora spelling: an alpha that no power of two makes even stays with its layer, so no digit changes") {
   LoraFile lora = some_lora();
   lora.components["unet"][conv].alpha = 0.7F;

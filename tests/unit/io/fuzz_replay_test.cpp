@@ -132,6 +132,20 @@ TEST_CASE("fuzz: files of torch.save") {
   CHECK(result.refused > 5000);
 }
 
+TEST_CASE("fuzz: LoRAs in each spelling") {
+  std::vector<std::string> seeds;
+  for (const char* name : {"diffusers", "peft", "older", "oldest", "kohya", "sgm", "locon", "dora", "dora_peft"}) {
+    seeds.push_back(read_text(repository() / "tests/fuzz/lora/seeds" / (std::string(name) + ".safetensors")));
+    fuzz::lora(seeds.back());  // the seeds themselves are whole
+  }
+  const auto result = replay(fuzz::lora, seeds,
+                             {"[]", "[1]", "[0,", "[2,2]", "\"shape\":[", "\"F32\"", "\"BF16\"", "\"I64\"", "\"F8_E4M3\"", "lora_up", "lora_down", "lora_mid", "dora_scale", ".alpha", "lora_A", "lora_B",
+                              "text_encoder_2", "unet.", "\\\"use_rslora\\\":true", "*", std::string(4, '\0'), std::string("\0\0\xc0\x7f", 4), std::string("\0\0\x80\xff", 4)},
+                             2000);
+  CHECK(result.accepted > 30);
+  CHECK(result.refused > 1000);
+}
+
 TEST_CASE("fuzz: tar archives") {
   std::vector<std::string> seeds;
   for (const char* name : {"images_ustar.tar", "images_gnu.tar", "images_pax.tar"}) seeds.push_back(read_text(golden(name)).substr(0, 8192));
