@@ -187,18 +187,18 @@ LoraModule joined(const ZipAdapter& adapter) {
   return module;
 }
 
-const LoraModules& unet_part(const LoraFile& lora) {
+}  // namespace
+
+const LoraModules& zip_part(const LoraFile& lora) {
   check<UsageError>(!lora.has_dora(), lora.origin, ": ZipLoRA merges LoRAs, and this is a DoRA");
   check<UsageError>(lora.components.size() == 1 && lora.components.contains("unet"), lora.origin,
                     ": ZipLoRA merges the U-Net's LoRAs, and this file holds one for a text encoder: take the U-Net's with palate lora convert --only unet");
   return lora.components.find("unet")->second;
 }
 
-}  // namespace
-
 LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraFile& style, const ZipOptions& options, const ZipPredict& predict,
                    const std::function<void(int64_t step, const ZipLoss& loss)>& report) {
-  Zipper zipper(unet, unet_part(content), unet_part(style));
+  Zipper zipper(unet, zip_part(content), zip_part(style));
   check<UsageError>(zipper.shared() > 0, content.origin, " and ", style.origin, ": no layer is adapted by both, so there is nothing to weigh: merge them instead");
   Adam adam(zipper.coefficients(), options.learning_rate);
   for (int64_t step = 0; step < options.steps; ++step) {

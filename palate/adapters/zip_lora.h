@@ -30,6 +30,9 @@ struct ZipLoss {
   double content = 0, style = 0, overlap = 0;  // the last without lambda
 };
 
+// The U-Net's part, which is what can be zipped. UsageError for DoRA and for a file that adapts a text encoder.
+const LoraModules& zip_part(const LoraFile& lora);
+
 // `unet` is what `predict` runs; adapters hang on it only while this runs. Coefficients start at 1; layers that one side alone adapts
 // keep its update. The result is a plain LoRA: the columns' coefficients are in its down halves, its ranks are the ranks' sums.
 // UsageError for DoRA, for text encoders' parts, and when no layer is adapted by both.

@@ -145,7 +145,9 @@ Json describe_model(const fs::path& folder) {
   const ModelFolder model(folder);
   Json components = Json::object();
   for (const auto& name : model.components()) components[name] = describe_component(folder / name, model.component_class(name));
-  return {{"kind", "model"}, {"folder", folder.string()}, {"class", model.class_name()}, {"components", components}};
+  Json out = {{"kind", "model"}, {"folder", folder.string()}, {"class", model.class_name()}, {"components", components}};
+  if (const std::string refiner = refiner_sentence(model); !refiner.empty()) out["unsupported"] = refiner;
+  return out;
 }
 
 Json describe_run(const fs::path& folder) {

@@ -14,7 +14,7 @@ enum class TensorNames { left_out, listed };
 Json describe_weights(const std::filesystem::path& file, TensorNames names);
 
 // A model, or one component of it by itself: {"kind": "model", "folder", "class", "components": {name: {"class", "parameters", "bytes",
-// "dtypes"}}}
+// "dtypes"}}, "unsupported": a sentence, for a model that can be neither sampled nor trained}
 Json describe_model(const std::filesystem::path& folder);
 
 // {"kind": "run", "folder", "model", "checkpoints", "last": the last line of metrics.jsonl, "results": files}

@@ -59,6 +59,7 @@ void zip_lora_files(const LoraArguments& given) {
   check_parent(given.out);
   const auto layers = given.layers();
   const LoraFile content = read_whole_lora(given.inputs[0], layers), style = read_whole_lora(given.inputs[1], layers);
+  for (const LoraFile* lora : {&content, &style}) zip_part(*lora);  // refused before pictures are made
   Pipeline pipeline(given.model);
   const Side first = make_side(pipeline, content, given.content_prompt, given), second = make_side(pipeline, style, given.style_prompt, given);
   pipeline.release_encoders();

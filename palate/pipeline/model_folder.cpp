@@ -50,6 +50,30 @@ std::string ModelFolder::component_class(const std::string& name) const {
   return found == components_.end() ? "" : classes_[static_cast<size_t>(found - components_.begin())];
 }
 
+namespace {
+
+// 0 where the config does not say.
+int64_t whole_number(const fs::path& config_path, const char* key) {
+  if (!fs::exists(config_path)) return 0;
+  const Json config = read_json(config_path);
+  return config.is_object() && config.contains(key) && config[key].is_number_integer() ? config[key].get<int64_t>() : 0;
+}
+
+// The refiner's time embedding joins size, crop and score, where the base's has two numbers for each of its three sizes.
+bool takes_score(const fs::path& folder) {
+  const fs::path unet = folder / "unet/config.json";
+  const int64_t input = whole_number(unet, "projection_class_embeddings_input_dim"), width = whole_number(unet, "addition_time_embed_dim");
+  const int64_t text = whole_number(folder / "text_encoder_2/config.json", "projection_dim");
+  return text > 0 && width > 0 && input == text + 5 * width;
+}
+
+}  // namespace
+
+std::string refiner_sentence(const ModelFolder& folder) {
+  if (!folder.option("requires_aesthetics_score", false) && !takes_score(folder.path())) return "";
+  return folder.path().string() + ": this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported: use the base model (stabilityai/stable-diffusion-xl-base-1.0)";
+}
+
 std::string component_hash(const fs::path& folder) {
   check<UsageError>(fs::is_directory(folder), folder.string(), ": there is no such component folder");
   std::vector<fs::path> files;

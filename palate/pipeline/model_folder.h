@@ -33,6 +33,10 @@ class ModelFolder {
   std::map<std::string, bool> options_;
 };
 
+// "", or a sentence that this is SDXL's refiner (requires_aesthetics_score, or a U-Net that takes five numbers beside the pooled text), which is
+// not supported, and what to do.
+std::string refiner_sentence(const ModelFolder& folder);
+
 // SHA-256 over the names and contents of a component's configs, vocabularies and weights, in the order of their names.
 std::string component_hash(const std::filesystem::path& folder);
 

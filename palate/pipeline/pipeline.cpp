@@ -25,7 +25,10 @@ Json read_scheduler(const ModelFolder& folder) { return read_json(folder.compone
 
 struct Pipeline::State {
   State(std::filesystem::path path, LoadOptions load)
-      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), unet_config(read_json(folder.component("unet") / "config.json")), scheduler(read_scheduler(folder)), schedule(scheduler) {}
+      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), unet_config(read_json(folder.component("unet") / "config.json")), scheduler(read_scheduler(folder)), schedule(scheduler) {
+    const std::string refiner = refiner_sentence(folder);
+    check<UsageError>(refiner.empty(), refiner);
+  }
 
   ModelFolder folder;
   LoadOptions options;
@@ -123,8 +126,6 @@ int64_t Pipeline::sample_size() const {
 }
 
 Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
-  check<UsageError>(!state_->folder.option("requires_aesthetics_score", false), folder().string(),
-                    ": a refiner, which is conditioned on an aesthetic score, is not supported: use the base model");
   return torch::tensor({micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width}, torch::kFloat32)
       .view({1, 6});
 }

@@ -72,6 +72,11 @@ TEST_CASE("commands that hold a U-Net alone refuse a LoRA that adapts a text enc
       CHECK(result.err.find("palate lora convert --only unet") != std::string::npos);
     }
   }
+  const auto zipped = run_program({"lora", "zip", file, file, "--model", model.string(), "--content-prompt", "a", "--style-prompt", "b", "--out", out});
+  INFO(zipped.err);
+  CHECK(zipped.status == 2);
+  CHECK(zipped.err.find("palate lora convert --only unet") != std::string::npos);
+  CHECK(zipped.err.find("pictures of") == std::string::npos);  // none are made before
   const std::string only = (work / "only.safetensors").string();
   CHECK(run_program({"lora", "convert", file, only, "--to", "diffusers", "--only", "unet"}).status == 0);
   const auto step = run_program({"step", "--model", model.string(), "--objective", "dpo", "--lora", only, "--in", in, "--out", out});
