@@ -90,6 +90,23 @@ TomlValue convert(const toml::node& node, const std::string& file_name) {
   return value;
 }
 
+// Text as a shell leaves it: [a.parquet, b.parquet] has lost its quotes, and is a list all the same.
+TomlValue bare(const std::string& raw) {
+  TomlValue value;
+  if (raw.size() < 2 || raw.front() != '[' || raw.back() != ']') {
+    value.kind = TomlValue::Kind::text;
+    value.text = raw;
+    return value;
+  }
+  value.kind = TomlValue::Kind::list;
+  std::stringstream items(raw.substr(1, raw.size() - 2));
+  for (std::string item; std::getline(items, item, ',');) {
+    const size_t begin = item.find_first_not_of(" \"'"), end = item.find_last_not_of(" \"'");
+    if (begin != std::string::npos) value.items.push_back(bare(item.substr(begin, end - begin + 1)));
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string describe(const TomlValue& value) {
@@ -122,23 +139,6 @@ TomlValue parse_toml(const std::string& text, const std::string& file_name) {
   } catch (const std::logic_error& error) {
     fail<ConfigError>(file_name, ": is not TOML: ", error.what());
   }
-}
-
-// Text as a shell leaves it: [a.parquet, b.parquet] has lost its quotes, and is a list all the same.
-static TomlValue bare(const std::string& raw) {
-  TomlValue value;
-  if (raw.size() < 2 || raw.front() != '[' || raw.back() != ']') {
-    value.kind = TomlValue::Kind::text;
-    value.text = raw;
-    return value;
-  }
-  value.kind = TomlValue::Kind::list;
-  std::stringstream items(raw.substr(1, raw.size() - 2));
-  for (std::string item; std::getline(items, item, ',');) {
-    const size_t begin = item.find_first_not_of(" \"'"), end = item.find_last_not_of(" \"'");
-    if (begin != std::string::npos) value.items.push_back(bare(item.substr(begin, end - begin + 1)));
-  }
-  return value;
 }
 
 Override parse_override(const std::string& text) {
