@@ -10,6 +10,7 @@
 #include "palate/core/generator.h"
 #include "palate/core/memory.h"
 #include "palate/io/image.h"
+#include "palate/models/unet/sample_size.h"
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/tiling.h"
 
@@ -119,11 +120,7 @@ Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
 
 bool Pipeline::takes_time_ids() const { return state_->unet_config.value("addition_embed_type", Json()) == "text_time"; }
 
-int64_t Pipeline::sample_size() const {
-  const Json size = state_->unet_config.value("sample_size", Json(64));
-  check<FormatError>(size.is_number_integer() || (size.is_array() && !size.empty() && size[0].is_number_integer()), folder().string(), "/unet/config.json: sample_size should be a whole number, found ", size.dump());
-  return size.is_array() ? size[0].get<int64_t>() : size.get<int64_t>();
-}
+int64_t Pipeline::sample_size() const { return unet_sample_size(state_->unet_config, (folder() / "unet/config.json").string()); }
 
 Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
   return torch::tensor({micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width}, torch::kFloat32)

@@ -17,6 +17,7 @@
 #include "palate/data/pairs.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/tensor_file.h"
+#include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
@@ -78,7 +79,7 @@ Shapes read_shapes(const RunConfig& config) {
   }
   if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
   const int64_t pixels = largest_side(config.data);
-  shapes.side = pixels > 0 ? pixels / shapes.factor : unet.value("sample_size", int64_t{64});
+  shapes.side = pixels > 0 ? pixels / shapes.factor : unet_sample_size(unet, (model / "unet/config.json").string());
   shapes.vae_numbers = numbers_of(model / "vae", "diffusion_pytorch_model", config.variant);
   shapes.text_numbers = numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);

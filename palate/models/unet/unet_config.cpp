@@ -4,6 +4,7 @@
 
 #include "palate/core/error.h"
 #include "palate/models/config_reader.h"
+#include "palate/models/unet/sample_size.h"
 
 namespace palate {
 namespace {
@@ -149,13 +150,20 @@ void read_time(UnetOptions& o, const ConfigReader& r, const std::string& origin)
 
 }  // namespace
 
+int64_t unet_sample_size(const Json& config, const std::string& origin) {
+  const ConfigReader r(config, origin);
+  const auto size = config.find("sample_size");
+  if (size == config.end() || !size->is_array()) return r.whole("sample_size", 64);
+  check<FormatError>(!size->empty() && size->at(0).is_number_integer(), origin, ": sample_size should be a whole number or a list of two, found ", size->dump());
+  return size->at(0).get<int64_t>();
+}
+
 UnetOptions::UnetOptions(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
   refuse_unsupported(r);
   in_channels = r.whole("in_channels", 4);
   out_channels = r.whole("out_channels", 4);
-  const auto size = config.find("sample_size");
-  sample_size = size != config.end() && size->is_array() && !size->empty() ? size->at(0).get<int64_t>() : r.whole("sample_size", 64);
+  sample_size = unet_sample_size(config, origin);
   center_input_sample = r.flag("center_input_sample", false);
   conv_in_kernel = r.whole("conv_in_kernel", 3);
   conv_out_kernel = r.whole("conv_out_kernel", 3);

@@ -97,6 +97,23 @@ TEST_CASE("pipeline: the hash of a component changes with its weights and its co
   CHECK(hash() != before);
 }
 
+TEST_CASE("pipeline: the latents' size is told from the config as the U-Net itself reads it: a number, a list of two, null or nothing") {
+  const fs::path folder = copy_of_model("sizes");
+  const Json config = Json::parse(test::read_text(folder / "unet" / "config.json"));
+  for (const auto& [written, size] : std::vector<std::pair<Json, int64_t>>{{8, 8}, {Json::array({12, 8}), 12}, {nullptr, 64}}) {
+    Json changed = config;
+    changed["sample_size"] = written;
+    test::write_text(folder / "unet" / "config.json", changed.dump());
+    Pipeline pipeline(folder);
+    CHECK(pipeline.sample_size() == size);
+    CHECK(pipeline.denoiser().sample_size() == size);
+  }
+  Json changed = config;
+  changed["sample_size"] = Json::array();
+  test::write_text(folder / "unet" / "config.json", changed.dump());
+  CHECK_THROWS_WITH_AS(Pipeline(folder).sample_size(), doctest::Contains("sample_size should be"), FormatError);
+}
+
 TEST_CASE("pipeline: what is not a usable model folder is refused in one sentence") {
   CHECK_THROWS_WITH_AS(Pipeline(test::fresh_folder("none") / "missing"), doctest::Contains("no such folder"), UsageError);
   CHECK_THROWS_WITH_AS(Pipeline(test::fresh_folder("empty")), doctest::Contains("model_index.json"), UsageError);
