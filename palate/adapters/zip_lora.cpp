@@ -1,5 +1,6 @@
 #include "palate/adapters/zip_lora.h"
 
+#include <torch/optim/adam.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -116,34 +117,6 @@ class Zipper {
   int64_t shared_ = 0;
 };
 
-class Adam {
- public:
-  Adam(std::vector<Tensor> parameters, double rate) : parameters_(std::move(parameters)), rate_(rate) {
-    for (const auto& p : parameters_) {
-      first_.push_back(torch::zeros_like(p, torch::TensorOptions().requires_grad(false)));
-      second_.push_back(torch::zeros_like(p, torch::TensorOptions().requires_grad(false)));
-    }
-  }
-  void step() {
-    const torch::NoGradGuard no_grad;
-    ++count_;
-    const double bias1 = 1 - std::pow(0.9, count_), bias2 = 1 - std::pow(0.999, count_);
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      Tensor& gradient = parameters_[i].mutable_grad();
-      if (!gradient.defined()) continue;
-      first_[i].mul_(0.9).add_(gradient, 0.1);
-      second_[i].mul_(0.999).addcmul_(gradient, gradient, 0.001);
-      parameters_[i].addcdiv_(first_[i], (second_[i] / bias2).sqrt_().add_(1e-8), -rate_ / bias1);
-      gradient.zero_();
-    }
-  }
-
- private:
-  std::vector<Tensor> parameters_, first_, second_;
-  double rate_;
-  int count_ = 0;
-};
-
 Tensor alone(Zipper& zipper, ZipMode mode, const ZipPredict& predict, int64_t step, ZipSide side) {
   const torch::NoGradGuard no_grad;
   zipper.set_mode(mode);
@@ -200,11 +173,12 @@ LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraF
                    const std::function<void(int64_t step, const ZipLoss& loss)>& report) {
   Zipper zipper(unet, zip_part(content), zip_part(style));
   check<UsageError>(zipper.shared() > 0, content.origin, " and ", style.origin, ": no layer is adapted by both, so there is nothing to weigh: merge them instead");
-  Adam adam(zipper.coefficients(), options.learning_rate);
+  torch::optim::Adam adam(zipper.coefficients(), torch::optim::AdamOptions(options.learning_rate));
   for (int64_t step = 0; step < options.steps; ++step) {
     const ZipLoss loss = train_step(zipper, options, predict, step);
     check(std::isfinite(loss.content + loss.style + loss.overlap), "zip: the loss is not finite at step ", step, ": a smaller --learning-rate may help");
     adam.step();
+    adam.zero_grad();
     if (report) report(step, loss);
   }
   LoraFile out;

@@ -9,7 +9,7 @@
 
 #include "palate/core/error.h"
 #include "palate/core/progress.h"
-#include "palate/data/pairs.h"
+#include "palate/data/pair_files.h"
 #include "palate/io/image.h"
 
 namespace palate {
@@ -20,13 +20,9 @@ namespace fs = std::filesystem;
 constexpr size_t most_sizes = 12;
 constexpr const char* no_caption = "(no caption)";
 
-bool has_suffix(const fs::path& path, std::initializer_list<const char*> suffixes) {
-  std::string suffix = path.extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return std::tolower(c); });
-  return std::find(suffixes.begin(), suffixes.end(), suffix) != suffixes.end();
+bool has_suffix(const fs::path& path, const std::vector<std::string>& suffixes) {
+  return std::find(suffixes.begin(), suffixes.end(), lower_suffix(path)) != suffixes.end();
 }
-
-bool is_data_file(const fs::path& path) { return has_suffix(path, {".tar", ".parquet", ".jsonl", ".csv", ".toml"}); }
 
 const char* format_of(const std::string& bytes) {
   if (bytes.starts_with("\xff\xd8")) return "JPEG";
@@ -80,9 +76,9 @@ Json ordered(const std::map<std::string, int64_t>& counts) {
 }  // namespace
 
 bool is_data(const fs::path& path) {
-  if (!fs::is_directory(path)) return is_data_file(path);
+  if (!fs::is_directory(path)) return has_suffix(path, {".tar", ".parquet", ".jsonl", ".csv", ".toml"});
   for (const auto& entry : fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied)) {
-    if (entry.is_regular_file() && (has_suffix(entry.path(), {".tar", ".parquet", ".jsonl", ".jpg", ".jpeg", ".png", ".webp"}))) return true;
+    if (entry.is_regular_file() && (is_picture(entry.path()) || has_suffix(entry.path(), {".tar", ".parquet", ".jsonl"}))) return true;
   }
   return false;
 }

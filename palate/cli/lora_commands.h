@@ -25,6 +25,7 @@ struct LoraArguments {
   uint64_t seed = 0;
 
   std::optional<ModelLayers> layers() const;  // of --model, if it was given
+  LoraSpelling spelling() const;              // --to; diffusers' where it was not given
 };
 
 // Reads with the model's names if there is one, and refuses keys that have no home.

@@ -25,6 +25,8 @@ std::optional<ModelLayers> LoraArguments::layers() const {
   return read_model_layers(model_path(model));
 }
 
+LoraSpelling LoraArguments::spelling() const { return to.empty() ? LoraSpelling::diffusers : parse_lora_spelling(to); }
+
 LoraFile read_whole_lora(const std::string& path, const std::optional<ModelLayers>& layers) {
   LoraFile lora = read_lora(path, layers ? &*layers : nullptr);
   refuse_homeless(lora, layers ? "this model" : "Stable Diffusion 1, 2 or XL");

@@ -8,12 +8,6 @@
 #include "palate/hub/model_path.h"
 
 namespace palate {
-namespace {
-
-LoraSpelling spelling_or_diffusers(const LoraArguments& given) { return given.to.empty() ? LoraSpelling::diffusers : parse_lora_spelling(given.to); }
-
-}  // namespace
-
 void merge_loras(const LoraArguments& given) {
   check<UsageError>(!(given.exact && given.rank > 0), "lora merge: --exact and --rank are two ways to do it: keep one");
   const auto layers = given.layers();
@@ -35,7 +29,7 @@ void merge_loras(const LoraArguments& given) {
     merged = resize_lora(merged, {.rank = given.rank}, &lost);
     log("rank ", given.rank, ": ", 100 * lost, "% of the sum's norm is left out");
   }
-  write_checked(given.out, merged, spelling_or_diffusers(given), layers);
+  write_checked(given.out, merged, given.spelling(), layers);
 }
 
 void resize_lora_file(const LoraArguments& given) {
@@ -45,7 +39,7 @@ void resize_lora_file(const LoraArguments& given) {
   double lost = 0;
   const LoraFile small = resize_lora(lora, {.rank = given.rank, .keep = given.keep}, &lost);
   log(100 * lost, "% of the update's norm is left out");
-  write_checked(given.out, small, spelling_or_diffusers(given), layers);
+  write_checked(given.out, small, given.spelling(), layers);
 }
 
 }  // namespace palate

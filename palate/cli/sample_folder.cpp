@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <unordered_map>
 
 #include "palate/cli/flag_checks.h"
 #include "palate/cli/sample_flags.h"
@@ -57,15 +58,17 @@ SampleFolder::~SampleFolder() {
 }
 
 void SampleFolder::read_manifest() {
+  std::unordered_map<std::string, size_t> numbers;
+  for (size_t i = 0; i < requests_.size(); ++i) numbers[picture_name(i)] = i;
   std::string kept;
   std::stringstream lines(read_file(manifest_of(flags_)));
   for (std::string text; std::getline(lines, text);) {
     const auto before = parse_line(text);
     if (!before) continue;
-    size_t request = 0;
-    while (request < requests_.size() && picture_name(request) != before->at("image")) ++request;
-    check<UsageError>(request < requests_.size(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(), ", but ", requests_.size(),
+    const auto known = numbers.find(before->at("image").get<std::string>());
+    check<UsageError>(known != numbers.end(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(), ", but ", requests_.size(),
                       requests_.size() == 1 ? " picture is" : " pictures are", " asked for: --resume goes on with the same prompts and --count");
+    const size_t request = known->second;
     const std::string other = difference(*before, line(request));
     check<UsageError>(other.empty(), manifest_of(flags_).string(), ": these pictures were made with other settings (", other, "): --resume needs the same, or choose a new --out");
     if (!fs::exists(fs::path(flags_.out) / picture_name(request))) continue;

@@ -11,20 +11,22 @@
 
 namespace palate {
 
-struct Sha256::State {
+struct Hash::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) { EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr); }
-Sha256::~Sha256() = default;
+Hash::Hash(HashKind kind) : state_(std::make_unique<State>()) {
+  EVP_DigestInit_ex(state_->context, kind == HashKind::sha1 ? EVP_sha1() : EVP_sha256(), nullptr);
+}
+Hash::~Hash() = default;
 
-Sha256& Sha256::update(std::string_view bytes) {
+Hash& Hash::update(std::string_view bytes) {
   EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
   return *this;
 }
 
-std::string Sha256::hex() {
+std::string Hash::hex() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   EVP_DigestFinal_ex(state_->context, digest, &size);

@@ -1,4 +1,4 @@
-// SHA-256 of bytes and files, as 64 hexadecimal digits.
+// SHA-256 of bytes and files, as 64 hexadecimal digits; SHA-1 for git's names of contents.
 #pragma once
 
 #include <filesystem>
@@ -8,16 +8,23 @@
 
 namespace palate {
 
-class Sha256 {
+enum class HashKind { sha256, sha1 };
+
+class Hash {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256& update(std::string_view bytes);
+  explicit Hash(HashKind kind);
+  ~Hash();
+  Hash& update(std::string_view bytes);
   std::string hex();  // ends the hash
 
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+class Sha256 : public Hash {
+ public:
+  Sha256() : Hash(HashKind::sha256) {}
 };
 
 std::string sha256(std::string_view bytes);

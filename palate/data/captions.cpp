@@ -5,6 +5,7 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/core/text.h"
 #include "palate/data/pair_files.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/csv.h"
@@ -14,11 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Captions = std::map<std::string, std::string>;
-
-std::string_view stripped(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n\f\v");
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(" \t\r\n\f\v") - begin + 1);
-}
 
 void note(Captions& captions, const std::string& where, const std::string& name, std::string caption) {
   const fs::path path = fs::path(name).lexically_normal();
@@ -39,24 +35,19 @@ Captions jsonl_captions(const fs::path& path, const std::string& column) {
 }
 
 Captions csv_captions(const fs::path& path, const std::string& column) {
-  const auto rows = parse_csv(read_file(path), path.string());
-  check<DataError>(!rows.empty(), path.string(), ": is empty, expected a first line with file_name and text");
-  const auto& names = rows[0].fields;
+  const CsvTable table = read_csv_table(path);
+  const std::vector<std::string> texts = column.empty() ? caption_names() : std::vector<std::string>{column};
   const auto place = [&](const std::vector<std::string>& wanted) {
-    for (const std::string& name : wanted) {
-      const auto found = std::find(names.begin(), names.end(), name);
-      if (found != names.end()) return static_cast<size_t>(found - names.begin());
-    }
-    fail<DataError>(path.string(), ":1: expected a column '", one_of(wanted), "', found ", one_of(names), " (a caption's column is named by data.caption_column)");
+    const auto found = table.column(wanted);
+    check<DataError>(found >= 0, path.string(), ":1: expected a column '", one_of(wanted), "', found ", one_of(table.names), " (a caption's column is named by data.caption_column)");
+    return static_cast<size_t>(found);
   };
-  const size_t file = place({"file_name"}), text = place(column.empty() ? caption_names() : std::vector<std::string>{column});
+  const size_t file = place({"file_name"}), text = place(texts);
   Captions captions;
-  for (size_t i = 1; i < rows.size(); ++i) {
-    const auto& fields = rows[i].fields;
-    const std::string where = concat(path.string(), ":", rows[i].line);
-    check<DataError>(fields.size() == names.size(), where, ": expected ", names.size(), " fields, found ", fields.size(), "; text with commas stands in double quotes");
-    check<DataError>(!fields[text].empty(), where, ": the caption is empty");
-    note(captions, where, fields[file], fields[text]);
+  for (const CsvRow& row : table.rows) {
+    const std::string where = concat(path.string(), ":", row.line);
+    check<DataError>(!row.fields[text].empty(), where, ": the caption is empty");
+    note(captions, where, row.fields[file], row.fields[text]);
   }
   return captions;
 }
@@ -108,6 +99,8 @@ std::vector<std::string> shuffled_captions(const std::string& caption, const std
   }
   return found;
 }
+
+std::string caption_settings(const DataConfig& config) { return concat(config.num_repeats, " ", config.shuffle_caption, config.keep_tokens); }
 
 void add_wordings(PairRecord& record, const DataConfig& config) {
   if (config.shuffle_caption) record.wordings = shuffled_captions(record.prompt, ",", config.keep_tokens, other_orders);

@@ -47,17 +47,17 @@ class FolderPairs : public PairSource {
 };
 
 std::unique_ptr<PairSource> open_one(const fs::path& path, FolderOptions options) {
-  for (const auto& [win, lose] : pair_folders()) {
-    if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return std::make_unique<FolderPairs>(path / win, path / lose, options);
-  }
-  return nullptr;
+  const auto folders = pair_folder(path);
+  return folders ? std::make_unique<FolderPairs>(folders->first, folders->second, options) : nullptr;
 }
 
 }  // namespace
 
-const std::vector<std::pair<const char*, const char*>>& pair_folders() {
-  static const std::vector<std::pair<const char*, const char*>> names = {{"win", "lose"}, {"w", "l"}, {"chosen", "rejected"}};
-  return names;
+std::optional<std::pair<fs::path, fs::path>> pair_folder(const fs::path& path) {
+  for (const auto& [win, lose] : {std::pair("win", "lose"), std::pair("w", "l"), std::pair("chosen", "rejected")}) {
+    if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return std::pair(path / win, path / lose);
+  }
+  return std::nullopt;
 }
 
 SourceList open_folder_pairs(const fs::path& path, const DataConfig& config) {

@@ -47,7 +47,7 @@ class ImageList : public PairSource {
   }
 
   std::string content(const HashFile& hash) const override {
-    std::string text = concat(config_.num_repeats, " ", config_.shuffle_caption, config_.keep_tokens);
+    std::string text = caption_settings(config_);
     for (const Line& line : lines_) text += concat("\n", hash(path_.parent_path() / line.picture), " ", line.caption);
     return text;
   }
@@ -76,21 +76,12 @@ class ImageList : public PairSource {
   }
 
   void read_csv() {
-    const auto rows = parse_csv(read_file(path_), path_.string());
-    check<DataError>(!rows.empty(), path_.string(), ": is empty, expected a first line with file_name and text");
-    const auto& names = rows[0].fields;
-    const auto place = [&](const std::vector<std::string>& wanted) {
-      const auto found = std::find_first_of(names.begin(), names.end(), wanted.begin(), wanted.end());
-      return found == names.end() ? -1 : found - names.begin();
-    };
-    const auto picture = place(picture_names()), caption = place(caption_columns());
+    const CsvTable table = read_csv_table(path_);
+    const auto picture = table.column(picture_names()), caption = table.column(caption_columns());
     check<DataError>(picture >= 0 && (caption >= 0 || !config_.caption.empty()), path_.string(), ":1: expected a column '", one_of(picture < 0 ? picture_names() : caption_columns()),
-                     "', found ", one_of(names), " (a caption's column is named by data.caption_column)");
-    for (size_t i = 1; i < rows.size(); ++i) {
-      const auto& fields = rows[i].fields;
-      const std::string where = concat(path_.string(), ":", rows[i].line);
-      check<DataError>(fields.size() == names.size(), where, ": expected ", names.size(), " fields, found ", fields.size(), "; text with commas stands in double quotes");
-      add({where, fields[static_cast<size_t>(picture)], caption < 0 ? "" : fields[static_cast<size_t>(caption)]});
+                     "', found ", one_of(table.names), " (a caption's column is named by data.caption_column)");
+    for (const CsvRow& row : table.rows) {
+      add({concat(path_.string(), ":", row.line), row.fields[static_cast<size_t>(picture)], caption < 0 ? "" : row.fields[static_cast<size_t>(caption)]});
     }
   }
 

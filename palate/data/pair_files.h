@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ std::unique_ptr<PairSource> open_parquet_pairs(const std::filesystem::path& path
 std::unique_ptr<PairSource> open_jsonl_pairs(const std::filesystem::path& path, const std::string& ties);
 // Folders win/ and lose/ (w/ and l/, chosen/ and rejected/) with pictures of equal names; captions beside the winners. `path` holds
 // them, or folders that do (N_caption: repeats and caption, as for pictures alone). None when there are no such folders.
-const std::vector<std::pair<const char*, const char*>>& pair_folders();  // "win", "lose" ...
+std::optional<std::pair<std::filesystem::path, std::filesystem::path>> pair_folder(const std::filesystem::path& path);  // the two of them, in `path` itself
 SourceList open_folder_pairs(const std::filesystem::path& path, const DataConfig& config);
 
 // How the pictures of one folder are read; kohya's subsets have one each.
@@ -56,6 +57,8 @@ SourceList open_kohya(const std::filesystem::path& path, const DataConfig& confi
 
 // Sets the other orders of the caption's tags (data.shuffle_caption) of a record whose prompt is set.
 void add_wordings(PairRecord& record, const DataConfig& config);
+// What PairSource::content says of how often and in which orders captions come.
+std::string caption_settings(const DataConfig& config);
 // Finishes a record whose prompt and images are set: checks the prompt (DataError: empty, not UTF-8) and sets the id.
 void finish_record(PairRecord& record);
 

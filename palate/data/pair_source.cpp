@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "palate/core/error.h"
+#include "palate/core/text.h"
 #include "palate/data/pair_files.h"
 #include "palate/io/atomic_file.h"
 
@@ -8,11 +9,7 @@ namespace palate {
 
 namespace fs = std::filesystem;
 
-std::string lower_suffix(const fs::path& path) {
-  std::string suffix = path.extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return std::tolower(c); });
-  return suffix;
-}
+std::string lower_suffix(const fs::path& path) { return lowered(path.extension().string()); }
 
 bool is_picture(const fs::path& path) {
   const std::string suffix = lower_suffix(path);

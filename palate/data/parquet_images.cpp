@@ -45,7 +45,7 @@ class ParquetImages : public PairSource {
   }
 
   int64_t rows() const override { return rows_; }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", config_.num_repeats, " ", config_.shuffle_caption, config_.keep_tokens); }
+  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", caption_settings(config_)); }
   void rest() override { table_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {

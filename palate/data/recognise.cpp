@@ -11,15 +11,9 @@ namespace fs = std::filesystem;
 
 bool holds_pairs(const fs::path& path) {
   if (fs::is_directory(path)) {
-    for (const auto& [win, lose] : pair_folders()) {
-      if (fs::is_directory(path / win) && fs::is_directory(path / lose)) return true;
-    }
+    if (pair_folder(path)) return true;
     for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.is_directory() && !entry.is_symlink()) {
-        for (const auto& [win, lose] : pair_folders()) {
-          if (fs::is_directory(entry.path() / win) && fs::is_directory(entry.path() / lose)) return true;
-        }
-      }
+      if (entry.is_directory() && !entry.is_symlink() && pair_folder(entry.path())) return true;
       const bool table = lower_suffix(entry.path()) == ".parquet" || (lower_suffix(entry.path()) == ".jsonl" && entry.path().filename() != "metadata.jsonl");
       if (entry.is_regular_file() && table && holds_pairs(entry.path())) return true;
     }

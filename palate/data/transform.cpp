@@ -58,10 +58,6 @@ std::array<float, 6> time_ids_of(const CropBox& box, ImageSize target) {
 
 bool smaller(ImageSize a, ImageSize b) { return std::pair(a.height * a.width, a.height) < std::pair(b.height * b.width, b.height); }
 
-std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side) {
-  return time_ids_of(smaller({b.width, b.height}, {a.width, a.height}) ? b : a, {side, side});
-}
-
 namespace {
 
 // `box` is of the place without its flip.

@@ -35,9 +35,8 @@ CropBox fit_box(ImageSize picture, const Fit& fit, const CropPlace& place);
 
 // SDXL's micro-conditioning: {height, width, top, left, target height, target width}.
 std::array<float, 6> time_ids_of(const CropBox& box, ImageSize target);
-// Of a pair, which both pictures share: of the one that has fewer pixels (the lower one when they have equally many), so that
-// it does not depend on which of them was chosen.
-std::array<float, 6> shared_time_ids(const CropBox& a, const CropBox& b, int64_t side);
+// Fewer pixels, or lower where they have equally many: both pictures of a pair share what is told of the smaller one, so that it does not
+// depend on which of them was chosen.
 bool smaller(ImageSize a, ImageSize b);
 
 // uint8 [3, H, W] -> uint8 [3, side, side], contiguous.

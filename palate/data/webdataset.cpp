@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "palate/core/error.h"
+#include "palate/core/text.h"
 #include "palate/data/captions.h"
 #include "palate/data/pair_files.h"
 #include "palate/io/json.h"
@@ -38,9 +39,7 @@ std::optional<std::pair<std::string, std::string>> split_name(const std::string&
   if (dot == std::string::npos || dot == base) return std::nullopt;
   const std::string first = name.substr(0, name.find('/'));
   if (first.size() >= 4 && first.starts_with("__") && first.ends_with("__")) return std::nullopt;
-  std::string suffix = name.substr(dot + 1);
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return std::tolower(c); });
-  return std::pair(name.substr(0, dot), suffix);
+  return std::pair(name.substr(0, dot), lowered(name.substr(dot + 1)));
 }
 
 std::vector<Sample> group(const std::vector<TarEntry>& entries, const std::string& origin) {
@@ -67,7 +66,7 @@ class WebDataset : public PairSource {
   }
 
   int64_t rows() const override { return static_cast<int64_t>(samples_.size()); }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", config_.caption, "\n", column_, "\n", config_.num_repeats, " ", config_.shuffle_caption, config_.keep_tokens); }
+  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", config_.caption, "\n", column_, "\n", caption_settings(config_)); }
   void rest() override { file_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {

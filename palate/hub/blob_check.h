@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "palate/core/hash.h"
+
 namespace palate {
 
 enum class EtagKind { sha256, git_sha1, opaque };
@@ -15,15 +17,16 @@ EtagKind etag_kind(const std::string& etag);
 class BlobCheck {
  public:
   BlobCheck(std::string etag, int64_t size);
-  ~BlobCheck();
   void update(std::string_view bytes);
   void restart();
   // "" when they are what the name says, else "expected SHA-256 ..., found ...". Ends the hash.
   std::string fault();
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::string etag_;
+  int64_t size_;
+  EtagKind kind_;
+  std::unique_ptr<Hash> hash_;  // none for an opaque name
 };
 
 }  // namespace palate

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "palate/core/error.h"
+#include "palate/core/text.h"
 #include "palate/io/atomic_file.h"
 
 namespace palate {
@@ -29,15 +30,12 @@ fs::path hub_home() {
   return fs::path(home) / ".cache/huggingface";
 }
 
-bool is_true(std::string value) {
-  std::transform(value.begin(), value.end(), value.begin(), [](unsigned char c) { return std::tolower(c); });
+bool is_true(const std::string& given) {
+  const std::string value = lowered(given);
   return value == "1" || value == "true" || value == "yes" || value == "on";
 }
 
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
+std::string trimmed(const std::string& text) { return std::string(stripped(text)); }
 
 }  // namespace
 

@@ -2,10 +2,11 @@
 
 #include <curl/curl.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+
+#include "palate/core/text.h"
 
 namespace palate {
 namespace {
@@ -15,11 +16,6 @@ constexpr long kConnectSeconds = 15, kSilentSeconds = 30;  // without one byte, 
 void start_curl() {
   static std::once_flag once;
   std::call_once(once, [] { check<IoError>(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl could not be started"); });
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
 }
 
 bool may_pass(CURLcode code) {
@@ -99,7 +95,7 @@ struct HttpSession::State {
     if (colon == std::string_view::npos || state.answer.headers.size() > 200) return size;
     const size_t first = line.find_first_not_of(" \t", colon + 1), last = line.find_last_not_of(" \t\r\n");
     const bool empty = first == std::string_view::npos || last < first;
-    state.answer.headers[lower(std::string(line.substr(0, colon)))] = empty ? "" : std::string(line.substr(first, last - first + 1));
+    state.answer.headers[lowered(std::string(line.substr(0, colon)))] = empty ? "" : std::string(line.substr(first, last - first + 1));
     return size;
   }
 
@@ -184,7 +180,7 @@ std::string origin_of(const std::string& url) {
   char *scheme = nullptr, *host = nullptr, *port = nullptr;
   if (parts && curl_url_set(parts, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
       curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-    origin = lower(scheme) + "://" + lower(host) + ":" + port;
+    origin = lowered(scheme) + "://" + lowered(host) + ":" + port;
   }
   curl_free(scheme);
   curl_free(host);

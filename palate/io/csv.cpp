@@ -1,6 +1,9 @@
 #include "palate/io/csv.h"
 
+#include <algorithm>
+
 #include "palate/core/error.h"
+#include "palate/io/atomic_file.h"
 
 namespace palate {
 namespace {
@@ -65,5 +68,26 @@ class Csv {
 }  // namespace
 
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) { return Csv(text, origin).read(); }
+
+std::ptrdiff_t CsvTable::column(const std::vector<std::string>& wanted) const {
+  for (const std::string& name : wanted) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found != names.end()) return found - names.begin();
+  }
+  return -1;
+}
+
+CsvTable read_csv_table(const std::filesystem::path& path) {
+  CsvTable table;
+  table.rows = parse_csv(read_file(path), path.string());
+  check<DataError>(!table.rows.empty(), path.string(), ": is empty, expected a first line with the columns' names");
+  table.names = std::move(table.rows.front().fields);
+  table.rows.erase(table.rows.begin());
+  for (const CsvRow& row : table.rows) {
+    check<DataError>(row.fields.size() == table.names.size(), path.string(), ":", row.line, ": expected ", table.names.size(), " fields, found ", row.fields.size(),
+                     "; text with commas stands in double quotes");
+  }
+  return table;
+}
 
 }  // namespace palate

@@ -21,13 +21,13 @@ namespace {
 
 constexpr int32_t largest_footer_text = 100 << 20, longest_footer_list = 10 << 20;  // Thrift's limits against hostile footers
 
-// Arrow reports by status, Parquet by exception, both out of memory by either: all become one FormatError.
 // The library's words about a broken file may hold the file's own bytes.
 std::string in_one_line(std::string words) {
   for (char& c : words) c = static_cast<unsigned char>(c) < 32 || c == 127 ? ' ' : c;
   return words;
 }
 
+// Arrow reports by status, Parquet by exception, both out of memory by either: all become one FormatError.
 template <class Work>
 auto guarded(const std::string& where, Work&& work) {
   try {

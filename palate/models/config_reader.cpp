@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/core/text.h"
 
 namespace palate {
 
@@ -99,8 +100,7 @@ std::vector<bool> ConfigReader::flags_per_block(const char* key, bool missing, s
 }
 
 Activation ConfigReader::activation(const char* key, const std::string& missing, const std::vector<ActivationName>& known) const {
-  std::string name = text(key, missing);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string name = lowered(text(key, missing));
   std::vector<Json> names;
   for (const auto& one : known) {
     if (one.name == name) return one.activation;

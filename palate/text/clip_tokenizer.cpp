@@ -100,12 +100,16 @@ std::vector<int64_t> ClipTokenizer::tokens(std::string_view text) const {
 std::vector<int64_t> ClipTokenizer::encode(std::string_view text, int64_t length) const {
   if (length == 0) length = max_length();
   check<UsageError>(length >= 2, "tokenizer: a length of ", length, " has no room for start and end: at least 2 is needed");
-  std::vector<int64_t> ids = tokens(text);
-  if (static_cast<int64_t>(ids.size()) > length - 2) ids.resize(static_cast<size_t>(length - 2));
-  ids.insert(ids.begin(), start_id());
-  ids.push_back(end_id());
-  ids.resize(static_cast<size_t>(length), pad_id());
-  return ids;
+  return framed(tokens(text), 0, length);
+}
+
+std::vector<int64_t> ClipTokenizer::framed(const std::vector<int64_t>& ids, size_t from, int64_t length) const {
+  const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(std::min(from, ids.size()));
+  std::vector<int64_t> row = {start_id()};
+  row.insert(row.end(), begin, begin + std::min<std::ptrdiff_t>(ids.end() - begin, length - 2));
+  row.push_back(end_id());
+  row.resize(static_cast<size_t>(length), pad_id());
+  return row;
 }
 
 void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>& ids) {

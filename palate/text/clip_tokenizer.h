@@ -21,6 +21,8 @@ class ClipTokenizer {
   std::vector<int64_t> tokens(std::string_view text) const;
   // start, tokens (cut so that the end fits), end, padded to `length` (0: the tokenizer's own model_max_length).
   std::vector<int64_t> encode(std::string_view text, int64_t length = 0) const;
+  // The same of ids without start and end: ids[from, ...) as far as they fit; none from there on leaves start, end and padding.
+  std::vector<int64_t> framed(const std::vector<int64_t>& ids, size_t from, int64_t length) const;
   // A word of its own from now on, in any case: it becomes these ids, which no vocabulary needs to hold (textual inversion). UsageError for
   // an empty word and one that is a token already.
   void add_word(const std::string& word, const std::vector<int64_t>& ids);

@@ -5,34 +5,13 @@
 
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
+#include "palate/text/clip_vocabulary.h"
 #include "palate/world/scene.h"
 
 namespace palate::world {
 namespace {
 
-constexpr const char *start_token = "<|startoftext|>", *end_token = "<|endoftext|>";
 using Pieces = std::vector<std::string>;
-using Merges = std::vector<std::pair<std::string, std::string>>;
-
-std::string utf8(int code) {
-  if (code < 0x80) return {static_cast<char>(code)};
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
-// GPT-2's table from bytes to printable letters: printable Latin-1 as it is, then the other bytes from U+0100 on.
-Pieces byte_letters() {
-  Pieces printable, others;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool plain = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-    if (plain) {
-      printable.push_back(utf8(byte));
-    } else {
-      others.push_back(utf8(256 + static_cast<int>(others.size())));
-    }
-  }
-  printable.insert(printable.end(), others.begin(), others.end());
-  return printable;
-}
 
 Pieces join(const Pieces& pieces, const std::pair<std::string, std::string>& merge) {
   Pieces out;
@@ -49,7 +28,7 @@ Pieces join(const Pieces& pieces, const std::pair<std::string, std::string>& mer
 
 // Adds what is missing so that `word` becomes one token: the merges so far are applied as the tokenizer would (lowest rank
 // first); then the first two pieces are joined by a new merge, until one piece is left.
-void add_word(const std::string& word, Merges& merges) {
+void add_word(const std::string& word, MergePairs& merges) {
   Pieces pieces;
   for (const char letter : word) pieces.emplace_back(1, letter);
   pieces.back() += "</w>";
@@ -64,8 +43,8 @@ void add_word(const std::string& word, Merges& merges) {
   }
 }
 
-Merges world_merges() {
-  Merges merges;
+MergePairs world_merges() {
+  MergePairs merges;
   for (const auto& word : vocabulary_words()) add_word(word, merges);
   return merges;
 }
@@ -86,16 +65,7 @@ const std::vector<std::string>& vocabulary_words() {
   return words;
 }
 
-std::vector<std::string> tokenizer_vocabulary() {
-  const Pieces letters = byte_letters();
-  std::vector<std::string> tokens = letters;
-  for (const auto& letter : letters) tokens.push_back(letter + "</w>");
-  for (const auto& [first, second] : world_merges()) {
-    if (std::find(tokens.begin(), tokens.end(), first + second) == tokens.end()) tokens.push_back(first + second);
-  }
-  tokens.insert(tokens.end(), {start_token, end_token});
-  return tokens;
-}
+std::vector<std::string> tokenizer_vocabulary() { return clip_vocabulary(world_merges()); }
 
 void write_tokenizer(const std::filesystem::path& folder) {
   Json vocabulary = Json::object();
@@ -106,7 +76,7 @@ void write_tokenizer(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write_json(folder / "vocab.json", vocabulary);
   write_file(folder / "merges.txt", merge_lines);
-  const Json special = {{"bos_token", start_token}, {"eos_token", end_token}, {"unk_token", end_token}, {"pad_token", end_token}};
+  const Json special = {{"bos_token", clip_start}, {"eos_token", clip_end}, {"unk_token", clip_end}, {"pad_token", clip_end}};
   write_json(folder / "special_tokens_map.json", special);
   Json config = {{"add_prefix_space", false}};
   config.update(special);

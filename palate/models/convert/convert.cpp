@@ -7,10 +7,11 @@
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
 #include "palate/models/convert/configs.h"
+#include "palate/models/convert/key_map.h"
 #include "palate/models/convert/single_file.h"
-#include "palate/models/convert/tokenizer.h"
 #include "palate/models/vae/autoencoder_kl.h"
 #include "palate/models/weight_files.h"
+#include "palate/text/clip_vocabulary.h"
 
 namespace palate {
 namespace fs = std::filesystem;
@@ -109,9 +110,6 @@ class FolderReader {
 };
 
 std::string as_it_is(const std::string& name) { return name; }
-std::string clip_name(const std::string& name) {
-  return name.starts_with("text_model.") || name.starts_with("text_projection.") ? name : "text_model." + name;
-}
 
 // Of a folder: two text encoders are SDXL; SD2 alone has linear layers around its transformers.
 Family family_of_folder(const fs::path& folder, const Components& model) {
@@ -160,8 +158,8 @@ Converted convert_to_single(const fs::path& folder, const fs::path& file, const 
   Components model;
   model.unet = reader.component("unet", "diffusion_pytorch_model", as_it_is);
   model.vae = reader.component("vae", "diffusion_pytorch_model", current_vae_name);
-  model.text = reader.component("text_encoder", "model", clip_name);
-  if (fs::is_directory(folder / "text_encoder_2")) model.text_2 = reader.component("text_encoder_2", "model", clip_name);
+  model.text = reader.component("text_encoder", "model", with_text_model);
+  if (fs::is_directory(folder / "text_encoder_2")) model.text_2 = reader.component("text_encoder_2", "model", with_text_model);
   const Family family = family_of_folder(folder, model);
   Prediction prediction;
   const fs::path scheduler = folder / "scheduler" / "scheduler_config.json";

@@ -34,6 +34,9 @@ class KeyMap {
   std::unordered_map<std::string, std::string> to_diffusers_, to_ldm_;
 };
 
+// transformers' name of a tensor of CLIP's text tower: very old files, and transformers 5, lack the module's name before it.
+std::string with_text_model(const std::string& name);
+
 // From the modules that are there, in either layout, without the layout's prefix of the component ("model.diffusion_model.").
 KeyMap unet_keys(const ModuleSet& modules, Layout layout);
 KeyMap vae_keys(const ModuleSet& modules, Layout layout);

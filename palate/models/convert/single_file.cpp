@@ -144,9 +144,9 @@ void add_prefixed(TensorMap& out, const std::string& prefix, const TensorMap& te
   for (const auto& [name, tensor] : tensors) out[prefix + name] = tensor;
 }
 
-TensorMap with_text_model(const TensorMap& tensors) {  // very old files of CLIP lack the module's name
+TensorMap named_by_transformers(const TensorMap& tensors) {
   TensorMap out;
-  for (const auto& [name, tensor] : tensors) out[name.starts_with("text_model.") ? name : "text_model." + name] = tensor;
+  for (const auto& [name, tensor] : tensors) out[with_text_model(name)] = tensor;
   return out;
 }
 
@@ -176,7 +176,7 @@ Components split_single(const TensorFile& file, Family family, std::vector<std::
   Components out;
   out.unet = renamed(unet, unet_keys(ModuleSet(names_of(unet)), Layout::ldm), Layout::ldm, origin, "U-Net");
   out.vae = vae_to_diffusers(vae, origin);
-  out.text = family == Family::sd2 ? open_clip_to_diffusers(text, origin) : with_text_model(text);
+  out.text = family == Family::sd2 ? open_clip_to_diffusers(text, origin) : named_by_transformers(text);
   if (family == Family::sdxl) out.text_2 = open_clip_to_diffusers(text_2, origin);
   return out;
 }

@@ -3,6 +3,10 @@
 
 namespace palate {
 
+std::string with_text_model(const std::string& name) {
+  return name.starts_with("text_model.") || name.starts_with("text_projection.") ? name : "text_model." + name;
+}
+
 KeyMap open_clip_keys(const ModuleSet& modules, Layout layout) {
   KeyMap map;
   map.add("positional_embedding", "text_model.embeddings.position_embedding.weight");

@@ -59,12 +59,13 @@ TEST_CASE("square: a flip mirrors the cut") {
   expect_equal("flipped", square(source, 16, place), plain.flip({2}).contiguous());
 }
 
-TEST_CASE("time ids: size and crop of the picture with fewer pixels, whichever of the two was chosen") {
+TEST_CASE("time ids: size and crop of a picture; of two, the one with fewer pixels counts") {
   // Sides to 16: 32x64 becomes 16x32, cut at the middle: left = (32 - 16) / 2; 48x48 becomes 16x16, where nothing is free.
-  const CropBox wide = crop_box(32, 64, 16, {}), even = crop_box(48, 48, 16, {});
-  const std::array<float, 6> expected = {32, 64, 0, 8, 16, 16};  // 2048 pixels against 2304
-  CHECK(shared_time_ids(wide, even, 16) == expected);
-  CHECK(shared_time_ids(even, wide, 16) == expected);
+  CHECK(time_ids_of(crop_box(32, 64, 16, {}), {16, 16}) == std::array<float, 6>{32, 64, 0, 8, 16, 16});
+  CHECK(time_ids_of(crop_box(48, 48, 16, {}), {16, 16}) == std::array<float, 6>{48, 48, 0, 0, 16, 16});
+  CHECK(smaller({64, 32}, {48, 48}));  // 2048 pixels against 2304
+  CHECK_FALSE(smaller({48, 48}, {64, 32}));
+  CHECK(smaller({64, 32}, {32, 64}));  // as many: the lower one
   // A flip after the crop is a crop of the flipped picture from the other side.
   const CropPlace place{.center = false, .x = 0, .y = 0, .flip = true};
   CHECK(crop_box(32, 64, 16, place).left == 16);

@@ -13,7 +13,7 @@
 #include "palate/io/json.h"
 #include "palate/io/tensor_file.h"
 #include "palate/models/convert/recognise.h"
-#include "palate/models/convert/tokenizer.h"
+#include "palate/text/clip_vocabulary.h"
 #include "palate/models/registry.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
