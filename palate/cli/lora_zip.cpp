@@ -34,10 +34,7 @@ Side make_side(Pipeline& pipeline, const LoraFile& lora, const std::string& prom
   hung.remove();
   check(side.latents.isfinite().all().item<bool>(), lora.origin, ": the pictures it makes are not finite");
   side.condition = pipeline.encode_prompts({prompt});
-  if (pipeline.takes_time_ids()) {
-    const int64_t height = side.latents.size(2) * pipeline.autoencoder().factor(), width = side.latents.size(3) * pipeline.autoencoder().factor();
-    side.condition.time_ids = pipeline.time_ids({height, width, 0, 0, height, width});
-  }
+  if (pipeline.takes_time_ids()) side.condition.time_ids = pipeline.time_ids(side.latents.narrow(0, 0, 1));
   return side;
 }
 
@@ -55,7 +52,7 @@ ZipPredict predictor(Pipeline& pipeline, const Side& content, const Side& style,
 }  // namespace
 
 void zip_lora_files(const LoraArguments& given) {
-  const LoraSpelling spelling = given.to.empty() ? LoraSpelling::diffusers : parse_lora_spelling(given.to);
+  const LoraSpelling spelling = given.spelling();
   check_parent(given.out);
   const auto layers = given.layers();
   const LoraFile content = read_whole_lora(given.inputs[0], layers), style = read_whole_lora(given.inputs[1], layers);

@@ -119,7 +119,7 @@ void add_sample(CLI::App& app) {
       ->capture_default_str()
       ->needs("--init-image")
       ->check(number(0.001, 1));
-  app.add_option("--mask", flags->mask, "with --init-image: a picture of its size, white where it is made anew (--strength 1 starts there from noise)")->type_name("FILE");
+  app.add_option("--mask", flags->mask, "with --init-image: a picture of its size, white where it is made anew (--strength 1 starts there from noise); a model made for inpainting needs it")->type_name("FILE");
   app.add_option("--embedding", flags->embeddings, "textual inversion: a word that prompts may use, by its own name or NAME; repeatable")->type_name("FILE[=NAME]")->allow_extra_args(false);
   app.add_flag("--prompt-weights", flags->style.weights, "read (word:1.2), (word) and [word] in prompts as weights");
   app.add_flag("--long-prompts", flags->style.chunks, "give prompts of more than 75 tokens to the text encoder in parts, instead of cutting them");

@@ -13,8 +13,8 @@
 namespace palate {
 namespace {
 
-// White where it is at least half white, as diffusers binarises a mask of Pillow's mode L: [1, 1, h, w] of every factor-th pixel.
-Tensor read_mask(const SampleFlags& flags, int64_t factor) {
+// [1, 1, H, W], 1 where it is at least half white, as diffusers binarises a mask of Pillow's mode L.
+Tensor read_mask(const SampleFlags& flags) {
   Tensor mask = read_image(flags.mask);
   if (mask.size(1) != flags.sampling.height || mask.size(2) != flags.sampling.width) {
     warn(flags.mask, ": is ", mask.size(2), "x", mask.size(1), " and the picture ", flags.sampling.width, "x", flags.sampling.height, ": the mask is stretched to it");
@@ -23,7 +23,7 @@ Tensor read_mask(const SampleFlags& flags, int64_t factor) {
   const Tensor wide = mask.to(torch::kInt64), grey = (wide[0] * 19595 + wide[1] * 38470 + wide[2] * 7471 + 32768).bitwise_right_shift(torch::tensor(16));
   const Tensor white = (grey.to(torch::kFloat32) / 255 >= 0.5).to(torch::kFloat32);
   check<UsageError>(white.any().item<bool>(), flags.mask, ": the mask is black everywhere: paint white what is to be made anew");
-  return white.slice(0, 0, std::nullopt, factor).slice(1, 0, std::nullopt, factor).contiguous().unsqueeze(0).unsqueeze(0);
+  return white.unsqueeze(0).unsqueeze(0);
 }
 
 }  // namespace
@@ -71,7 +71,10 @@ void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
   flags.sampling.height = height;
   flags.sampling.width = width;
   flags.sampling.init_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0)), {});
-  if (!flags.mask.empty()) flags.sampling.mask = read_mask(flags, factor);
+  if (flags.mask.empty()) return;
+  const Tensor mask = read_mask(flags);
+  flags.sampling.mask = mask.slice(2, 0, std::nullopt, factor).slice(3, 0, std::nullopt, factor).contiguous();
+  if (pipeline.takes_mask()) flags.sampling.masked_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0), 1 - mask), {});
 }
 
 }  // namespace palate

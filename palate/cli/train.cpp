@@ -54,6 +54,17 @@ std::vector<ForeignKey> foreign_keys(ConfigSource& source) {
   return found;
 }
 
+// One command line says a setting once: which of two should win is anybody's guess.
+void refuse_twice(const Translation& translated, const std::vector<std::string>& typed) {
+  for (const auto& setting : typed) {
+    const std::string key = setting.substr(0, setting.find('=') + 1);
+    for (size_t i = 0; i < translated.overrides.size(); ++i) {
+      check<UsageError>(!translated.wheres[i].starts_with("--") || !translated.overrides[i].starts_with(key), translated.wheres[i], " sets ", translated.overrides[i], ", and ", setting,
+                        " is given too: keep one of them");
+    }
+  }
+}
+
 RunConfig read_run(Flags& flags) {
   if (flags.config.find('=') != std::string::npos && !std::filesystem::exists(flags.config)) {  // with flags alone there is no file
     flags.overrides.insert(flags.overrides.begin(), flags.config);
@@ -68,6 +79,7 @@ RunConfig read_run(Flags& flags) {
     keys.push_back({flag.substr(0, equals), equals == std::string::npos ? "" : flag.substr(equals + 1), "--" + flag.substr(0, equals)});
   }
   const Translation translated = translate_foreign_keys(keys);
+  refuse_twice(translated, flags.overrides);
   if (!flags.preset.empty()) source.overrides = preset_overrides(flags.preset);
   for (const std::vector<std::string>* more : {&translated.overrides, static_cast<const std::vector<std::string>*>(&flags.overrides)}) source.overrides.insert(source.overrides.end(), more->begin(), more->end());
   RunConfig config;

@@ -128,9 +128,11 @@ Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starti
   const Tensor clean = options.clean.defined() ? options.clean.to(device, torch::kFloat32) : Tensor(), mask = options.mask.defined() ? options.mask.to(device, torch::kFloat32) : Tensor();
   check<UsageError>(!mask.defined() || clean.defined(), "sampling: a mask needs the latents of the picture that it keeps");
   const bool from_noise = !clean.defined() || (mask.defined() && options.begin == 0);
+  const Tensor extra = options.extra.defined() ? options.extra.to(device, torch::kFloat32).expand({start.size(0), -1, -1, -1}) : Tensor();
   Tensor x = from_noise ? start * sampler.init_noise_sigma() : sampler.add_noise(clean, start, options.begin);
   for (int64_t i = options.begin; i < steps.size(0); ++i) {
-    const Tensor predicted = predict(denoiser, sampler.scale_model_input(x, i), steps.narrow(0, i, 1), prompts, options);
+    const Tensor scaled = sampler.scale_model_input(x, i);
+    const Tensor predicted = predict(denoiser, extra.defined() ? torch::cat({scaled, extra}, 1) : scaled, steps.narrow(0, i, 1), prompts, options);
     x = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
     if (mask.defined()) x = (1 - mask) * (i + 1 < steps.size(0) ? sampler.add_noise(clean, start, i + 1) : clean) + mask * x;
     if (options.on_step) options.on_step(i);

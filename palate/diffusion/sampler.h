@@ -51,6 +51,9 @@ struct SampleOptions {
   // Inpainting: [1 or B, 1, H, W], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From step 0
   // it starts at noise alone, as diffusers' inpainting does at strength 1.
   Tensor mask;
+  // [1 or B, C', H, W] in float32: channels that the network is given behind those of the scaled latents (an inpainting U-Net: the mask, and the
+  // masked picture's latents); undefined: none.
+  Tensor extra;
   // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
   std::function<Tensor(int64_t sample, int64_t step)> noise;
   std::function<void(int64_t step)> on_step;

@@ -20,6 +20,8 @@ class TimestepPolicy {
   virtual ~TimestepPolicy() = default;
   // For one pair. The generator is keyed by (seed, pair, draw, Purpose::timestep).
   virtual Timestep draw(const NoiseSchedule& schedule, Generator& generator) const = 0;
+  // UsageError for timesteps that the schedule does not have; draw() asks too.
+  virtual void check_steps(const NoiseSchedule& schedule) const = 0;
   virtual void visit(Fields& f) = 0;
 };
 

@@ -41,14 +41,12 @@ class Run {
     sampler_->set_timesteps(options.steps);
     for (const std::string& text : {options.negative, options.base_prompt}) least_rows_ = std::max(least_rows_, pipeline.prompt_encoder().rows(text));
     const Tensor& given = options.starting_noise;
-    check<UsageError>(!given.defined() || (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) &&
-                                           given.size(1) == pipeline.denoiser().latent_channels()),
-                      "generating: expected starting noise [", count, ", ", pipeline.denoiser().latent_channels(), ", h, w], found ",
+    check<UsageError>(!given.defined() || (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) && given.size(1) == pipeline.latent_channels()),
+                      "generating: expected starting noise [", count, ", ", pipeline.latent_channels(), ", h, w], found ",
                       given.defined() ? show_shape(given.sizes()) : "none");
-    const Json& config = pipeline.unet_config();
-    const auto channels = config.value("in_channels", int64_t{4}), predicted = config.value("out_channels", channels);
-    check<UsageError>(channels == predicted, pipeline.folder().string(), ": this U-Net takes ", channels, " channels and predicts ", predicted,
-                      ": checkpoints made for inpainting, editing or upscaling are not supported; the base model takes --init-image and --mask");
+    const std::string channels = concat(pipeline.folder().string(), ": this U-Net takes ", pipeline.latent_channels() + pipeline.extra_channels(), " channels and predicts ", pipeline.latent_channels());
+    check<UsageError>(pipeline.extra_channels() == 0 || pipeline.takes_mask(), channels, ": models made for editing by instructions, depth or upscaling are not supported");
+    check<UsageError>(!pipeline.takes_mask() || (options.mask.defined() && options.masked_latents.defined()), channels, ": it was made for inpainting, and needs a picture and a mask: give --init-image and --mask");
     check<UsageError>(!options.step_noise.defined() || (given.defined() && options.step_noise.dim() == 5 && options.step_noise.size(0) >= sampler_->timesteps().size(0) &&
                                                         options.step_noise[0].sizes() == given.sizes()),
                       "generating: expected noise for ", sampler_->timesteps().size(0), " steps of the shape of the starting noise, found ", options.step_noise.defined() ? show_shape(options.step_noise.sizes()) : "none");
@@ -67,10 +65,16 @@ class Run {
     const int64_t first = done_;
     Condition positive = pipeline_.encode_prompts(prompts_of(requests), text_rows);
     const Tensor start = starting_noise(requests);
+    for (const Tensor* given : {&options_.init_latents, &options_.mask, &options_.masked_latents}) {
+      check<UsageError>(!given->defined() || given->sizes().slice(2) == start.sizes().slice(2), "generating: the picture and its mask are latents of ", given->defined() ? show_shape(given->sizes()) : "",
+                        ", but the starting noise is ", show_shape(start.sizes()), ": give all of one height and width");
+    }
     SampleOptions sampling;
     sampling.begin = begin_;
-    if (options_.init_latents.defined()) sampling.clean = options_.init_latents.size(0) == 1 ? options_.init_latents.expand_as(start) : options_.init_latents.narrow(0, first, rows);
-    if (options_.mask.defined()) sampling.mask = options_.mask;
+    const bool told = pipeline_.takes_mask();
+    if (told) sampling.extra = torch::cat({options_.mask.to(options_.masked_latents), options_.masked_latents}, 1);
+    if (options_.init_latents.defined() && !(told && begin_ == 0)) sampling.clean = options_.init_latents.size(0) == 1 ? options_.init_latents.expand_as(start) : options_.init_latents.narrow(0, first, rows);
+    if (options_.mask.defined() && !told) sampling.mask = options_.mask;
     sampling.guidance_scale = options_.guidance_scale;
     sampling.guidance_rescale = options_.guidance_rescale;
     std::vector<int64_t> shape = start.sizes().vec();
@@ -83,7 +87,7 @@ class Run {
     sampling.on_step = [&](int64_t) { progress_->advance(rows); };
     sampler_->set_timesteps(options_.steps);  // samplers with a memory start afresh
     Condition negative = options_.guidance_scale > 1 || options_.reward_weight ? repeated(nothing(text_rows), rows) : Condition();
-    if (pipeline_.takes_time_ids()) positive.time_ids = negative.time_ids = time_ids(start);
+    if (pipeline_.takes_time_ids()) positive.time_ids = negative.time_ids = pipeline_.time_ids(start);
     if (options_.reward_weight) {
       const AdaptersOff off;
       sampling.reward_weight = options_.reward_weight;
@@ -106,12 +110,6 @@ class Run {
     const auto made = static_cast<int64_t>(static_cast<double>(options.steps) * options.strength);
     check<UsageError>(made > 0, "generating: a strength of ", options.strength, " leaves none of ", options.steps, " steps: raise one of them");
     return options.steps - made;
-  }
-
-  // Said to be an uncropped picture of this size, as diffusers' default is.
-  Tensor time_ids(const Tensor& start) {
-    const int64_t factor = pipeline_.autoencoder().factor(), height = start.size(2) * factor, width = start.size(3) * factor;
-    return pipeline_.time_ids({height, width, 0, 0, height, width}).expand({start.size(0), 6});
   }
 
   Tensor starting_noise(const Requests& requests) {

@@ -17,9 +17,6 @@
 namespace palate {
 namespace {
 
-// One large picture at a time, or a few small: at full size the autoencoder's activations are the memory peak of a run.
-int64_t pictures_at_once(int64_t pixels) { return std::max<int64_t>(1, (int64_t{1} << 18) / pixels); }
-
 Json read_scheduler(const ModelFolder& folder) { return read_json(folder.component("scheduler") / "scheduler_config.json"); }
 
 }  // namespace
@@ -80,6 +77,8 @@ Tensor Pipeline::State::decode(const Tensor& latents) {
   return in_tiles(latents, {.tile = tile_latents(), .out_tile = tile_pixels()}, [&](const Tensor& tile) { return vae().decode(tile); });
 }
 
+int64_t pictures_at_once(int64_t pixels) { return std::max<int64_t>(1, (int64_t{1} << 18) / pixels); }
+
 Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options) : state_(std::make_unique<State>(std::move(folder), std::move(options))) {}
 Pipeline::~Pipeline() = default;
 
@@ -112,7 +111,7 @@ Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int6
 
 Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
   Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
-  if (!state_->folder.option("force_zeros_for_empty_prompt", condition.text_embeds.defined())) return condition;
+  if (!condition.text_embeds.defined() || !state_->folder.option("force_zeros_for_empty_prompt", true)) return condition;
   condition.text.zero_();
   condition.text_embeds.zero_();
   return condition;
@@ -122,12 +121,21 @@ bool Pipeline::takes_time_ids() const { return state_->unet_config.value("additi
 
 int64_t Pipeline::sample_size() const { return unet_sample_size(state_->unet_config, (folder() / "unet/config.json").string()); }
 
+int64_t Pipeline::latent_channels() const { return state_->unet_config.value("out_channels", int64_t{4}); }
+int64_t Pipeline::extra_channels() const { return state_->unet_config.value("in_channels", int64_t{4}) - latent_channels(); }
+bool Pipeline::takes_mask() const { return extra_channels() == 1 + latent_channels(); }
+
+Tensor Pipeline::time_ids(const Tensor& latents) {
+  const int64_t height = latents.size(2) * autoencoder().factor(), width = latents.size(3) * autoencoder().factor();
+  return time_ids({height, width, 0, 0, height, width}).expand({latents.size(0), 6});
+}
+
 Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
   return torch::tensor({micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width}, torch::kFloat32)
       .view({1, 6});
 }
 
-Posterior Pipeline::encode_images(const Tensor& images) {
+Posterior Pipeline::encode_images(const Tensor& images, const Tensor& keep) {
   const torch::NoGradGuard no_grad;
   check(images.dim() == 4 && images.size(1) == 3 && images.scalar_type() == torch::kUInt8, "encoding images: expected uint8 [B, 3, H, W], found ",
         images.toString(), " ", show_shape(images.sizes()));
@@ -136,7 +144,8 @@ Posterior Pipeline::encode_images(const Tensor& images) {
                     ", found ", images.size(2), " x ", images.size(3));
   std::vector<Tensor> means, logvars;
   for (const auto& part : images.split(pictures_at_once(images.size(2) * images.size(3)))) {
-    const Posterior one = state_->encode(to_signed(part).to(state_->options.device));
+    const Tensor pixels = to_signed(part);
+    const Posterior one = state_->encode((keep.defined() ? pixels * keep : pixels).to(state_->options.device));
     means.push_back(one.mean);
     logvars.push_back(one.logvar);
   }
@@ -174,7 +183,7 @@ Tensor Pipeline::starting_noise(const GenerateRequest& request, const GenerateOp
     width = latent_side(options.width, width);
   }
   const Key key{.seed = options.seed, .sample = request.id, .draw = 0, .purpose = Purpose::latents};
-  return Generator(key).normal({1, unet.latent_channels(), height, width});
+  return Generator(key).normal({1, latent_channels(), height, width});
 }
 
 }  // namespace palate

@@ -22,6 +22,10 @@ struct MicroConditioning {
   int64_t original_height = 0, original_width = 0, crop_top = 0, crop_left = 0, target_height = 0, target_width = 0;
 };
 
+// How many pictures of so many pixels go through an autoencoder together: one large, or a few small. At full size its activations are the
+// memory peak of a run.
+int64_t pictures_at_once(int64_t pixels);
+
 struct GenerateOptions {
   int64_t steps = 25;
   double guidance_scale = 7.5;
@@ -31,6 +35,7 @@ struct GenerateOptions {
   std::optional<double> reward_weight;  // reward guidance (SampleOptions): the model's adapters against the model without them
   std::string base_prompt;    // what the model without adapters is asked for; "": the prompt itself
   Tensor mask;                // inpainting: [1, 1, h, w] in latents, 1 where init_latents are made anew; undefined: everywhere, as strength says
+  Tensor masked_latents;      // [1, C, h, w] of the picture with grey in the mask: what an inpainting model is given (takes_mask), with the mask
   Tensor init_latents;        // SDEdit: [1 or N, C, h, w] as encode_images and to_latents give them; undefined: from noise alone
   double strength = 0.8;      // of SDEdit: the share of the steps that is made, in (0, 1]
   uint64_t seed = 0;
@@ -60,6 +65,9 @@ class Pipeline {
   PromptEncoder& prompt_encoder();
   const Json& unet_config() const;      // without loading the U-Net
   int64_t sample_size() const;          // side of the latents that the model was made for, likewise
+  int64_t latent_channels() const;      // that the U-Net predicts, likewise
+  int64_t extra_channels() const;       // that it is given beside them: 0 but for models made for inpainting, editing or upscaling
+  bool takes_mask() const;              // made for inpainting: they are the mask and the masked picture's latents
   c10::ScalarType dtype() const;        // of weights and text states
   const Json& scheduler_config() const;
   const NoiseSchedule& schedule() const;
@@ -72,7 +80,9 @@ class Pipeline {
   Condition encode_nothing(int64_t rows, int64_t text_rows = 1);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
   bool takes_time_ids() const;             // SDXL's text_time conditioning
   Tensor time_ids(const MicroConditioning& micro) const;  // float32 [1, 6]
-  Posterior encode_images(const Tensor& images);               // uint8 [B, 3, H, W]
+  Tensor time_ids(const Tensor& latents);  // [B, 6] of latents [B, C, h, w] in generation: an uncropped picture of this size, as diffusers' default is
+  // uint8 [B, 3, H, W]; where `keep` [1, 1, H, W] is given and 0, the picture is grey, as inpainting models get what they do not see.
+  Posterior encode_images(const Tensor& images, const Tensor& keep = {});
   Tensor to_latents(const Posterior& posterior, const Tensor& noise) const;  // (mean + std * noise) * scaling_factor; undefined noise: the mean
   Tensor decode(const Tensor& latents);                        // -> float32 [B, 3, H, W] in [0, 1]
 

@@ -22,13 +22,9 @@ int64_t rows_of(const PromptTokens& tokens, int64_t length) { return std::max<in
 
 std::vector<int64_t> padded_ids(const ClipTokenizer& words, const PromptTokens& tokens, int64_t rows, int64_t length) {
   std::vector<int64_t> ids;
-  const auto inside = static_cast<size_t>(length - 2);
-  for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
-    const size_t from = std::min(tokens.ids.size(), row * inside), to = std::min(tokens.ids.size(), from + inside);
-    ids.push_back(words.start_id());
-    ids.insert(ids.end(), tokens.ids.begin() + static_cast<std::ptrdiff_t>(from), tokens.ids.begin() + static_cast<std::ptrdiff_t>(to));
-    ids.push_back(words.end_id());
-    ids.resize((row + 1) * static_cast<size_t>(length), words.pad_id());
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto framed = words.framed(tokens.ids, static_cast<size_t>(row * (length - 2)), length);
+    ids.insert(ids.end(), framed.begin(), framed.end());
   }
   return ids;
 }

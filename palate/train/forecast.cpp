@@ -19,6 +19,7 @@
 #include "palate/io/tensor_file.h"
 #include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
+#include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
 #include "palate/train/unet_cost.h"
@@ -167,7 +168,7 @@ int64_t encoding_bytes(const Shapes& shapes, int64_t width) {
 int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes, int64_t width) {
   if (config.sample.prompts.empty()) return 0;
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  const int64_t at_once = std::clamp<int64_t>((int64_t{1} << 18) / pixels, 1, static_cast<int64_t>(config.sample.prompts.size()));
+  const int64_t at_once = std::min(pictures_at_once(pixels), static_cast<int64_t>(config.sample.prompts.size()));
   return encoder_bytes(shapes, width) + 13 * 4 * shapes.vae_width * pixels * at_once;
 }
 

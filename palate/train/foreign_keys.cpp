@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "palate/core/error.h"
+#include "palate/core/text.h"
 #include "palate/data/pairs.h"
 
 namespace palate {
@@ -36,7 +37,12 @@ constexpr Line table[] = {
     {"split", Kind::refuse, "name the files of the split in data.pairs"},
     {"train_data_dir", Kind::own, ""},
     {"dataset_config", Kind::set, "data.images"},
-    {"reg_data_dir", Kind::refuse, "there is no prior-preservation loss that would weigh regularisation pictures"},
+    {"reg_data_dir", Kind::refuse, "name that folder in a dataset TOML, as a subset with is_reg = true, and the TOML by dataset_config"},
+    {"prior_loss_weight", Kind::set, "data.prior_loss_weight"},
+    {"with_prior_preservation", Kind::flag_refuse, "name both folders in a dataset TOML, the class pictures as a subset with is_reg = true, and the TOML by dataset_config"},
+    {"class_data_dir", Kind::refuse, "name that folder in a dataset TOML, as a subset with is_reg = true, and the TOML by dataset_config"},
+    {"class_prompt", Kind::refuse, "say it as class_tokens of the dataset TOML's subset with is_reg = true"},
+    {"num_class_images", Kind::refuse, "class pictures are not made on the way: palate sample --prompt CLASS --count N makes them"},
     {"enable_bucket", Kind::flag, "data.enable_bucket=true"},
     {"min_bucket_reso", Kind::set, "data.min_bucket_reso"},
     {"max_bucket_reso", Kind::set, "data.max_bucket_reso"},
@@ -191,12 +197,17 @@ class Translator {
     return found == keys_.rend() ? nullptr : &*found;
   }
   static bool off(const ForeignKey& key) { return key.value == "false" || key.value == "False" || key.value == "0"; }
-  void set(const std::string& ours, const std::string& value) { result_.overrides.push_back(ours + "=" + value); }
+  void put(const std::string& setting) {
+    result_.overrides.push_back(setting);
+    result_.wheres.push_back(current_);
+  }
+  void set(const std::string& ours, const std::string& value) { put(ours + "=" + value); }
   void note(const ForeignKey& key, const std::string& text) { result_.notes.push_back(key.where + ": " + text); }
 
   void one(const ForeignKey& key) {
     const Line* line = find(key.name);
     check<UsageError>(line != nullptr, key.where, ": there is no such setting");
+    current_ = key.where;
     switch (line->kind) {
       case Kind::set:
         return set(line->text, key.value);
@@ -218,7 +229,7 @@ class Translator {
   void settings(const std::string& text) {
     for (size_t at = 0; at < text.size();) {
       const size_t end = std::min(text.find(' ', at), text.size());
-      result_.overrides.push_back(text.substr(at, end - at));
+      put(text.substr(at, end - at));
       at = end + 1;
     }
   }
@@ -246,6 +257,7 @@ class Translator {
   void beta(const ForeignKey& key) {
     const bool paper = std::any_of(std::begin(only_diffusion_dpo), std::end(only_diffusion_dpo), [&](const char* name) { return given(name) != nullptr; });
     set("objective.beta", key.value);
+    current_.clear();  // of the convention, which KEY=VALUE may say otherwise
     set("objective.beta_convention", paper ? "palate" : "diffusers");
     note(key, paper ? "read as the DiffusionDPO repository means it: z = beta/2 * margin (objective.beta_convention = \"palate\")"
                     : "read as diffusers' script means it: z = beta * margin (objective.beta_convention = \"diffusers\"); the paper's 5000 is 2500 there");
@@ -258,8 +270,7 @@ class Translator {
   }
 
   void optimizer(const ForeignKey& key) {
-    std::string name = key.value;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::string name = lowered(key.value);
     if (name == "adamw_torch" || name == "adamw_torch_fused") name = "adamw";
     if (name == "adamw_8bit" || name == "adamw_bnb_8bit") name = "adamw8bit";
     set("optimizer.name", name);
@@ -284,6 +295,7 @@ class Translator {
   }
 
   void learning_rate(const ForeignKey& rate) {
+    current_ = rate.where;
     const ForeignKey* scale = given("scale_lr");
     if (!scale || off(*scale)) return set("optimizer.lr", rate.value);
     const auto count = [&](const char* name, const char* other) {
@@ -297,6 +309,7 @@ class Translator {
 
   const std::vector<ForeignKey>& keys_;
   Translation result_;
+  std::string current_;  // where the key stands that is being translated
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ struct ForeignKey {
 
 struct Translation {
   std::vector<std::string> overrides;  // "train.batch=4"
+  std::vector<std::string> wheres;     // of each override, the `where` of the key that it comes from
   std::vector<std::string> notes;      // what was read how, and what has no effect here
 };
 

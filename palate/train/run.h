@@ -59,6 +59,7 @@ class Run {
   [[noreturn]] void explain_lost_write(const std::string& reason) const;
   void step();
   void step_text(const std::vector<Tensor>& gradients);
+  double text_rate() const;
   SeenBatch forward_backward(int64_t first);
   void refuse_non_finite(double norm, double loss, const std::vector<SeenBatch>& seen) const;
   void after_step();

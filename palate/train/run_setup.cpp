@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cctype>
 #include <csignal>
 
 #include "palate/config/config.h"
@@ -12,6 +11,7 @@
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 #include "palate/core/log.h"
+#include "palate/core/text.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
@@ -39,11 +39,6 @@ bool changes_no_result(const std::string& difference) {
   return false;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 // What a killed writer leaves: files and folders under a temporary name (io/atomic_file.h). The run folder is ours alone.
 void remove_leftovers(const fs::path& run) {
   std::vector<fs::path> leftovers;
@@ -63,6 +58,9 @@ Run::Run(const RunConfig& config) : config_(checked(config)), device_(parse_devi
   pipeline_ = std::make_unique<Pipeline>(config_.model, LoadOptions{.dtype = config_.full ? torch::kFloat : dtype_, .device = device_, .variant = config_.variant});
   if (const std::string commit = model_commit(config_.model); !commit.empty()) log(config_.model, " is commit ", commit);
   check_batch_size(config_.data, config_.train.batch);
+  check<UsageError>(pipeline_->extra_channels() == 0, "model: ", pipeline_->folder().string(), ": its U-Net takes ", pipeline_->latent_channels() + pipeline_->extra_channels(), " channels and predicts ",
+                    pipeline_->latent_channels(), ": models made for inpainting or editing are not trained here; train the base model");
+  config_.objective.timestep_member->check_steps(pipeline_->schedule());  // before hours of encoding
   for (const size_t which : pipeline_->prompt_encoder().present()) pipeline_->prompt_encoder().tokenizer(which);  // a file that is not there is said first
   read_word_as_initializer(pipeline_->prompt_encoder(), config_.text);
   open_pairs(config_.data);  // a path that is wrong is said before the run folder is made
@@ -142,7 +140,7 @@ void Run::open_model() {
 void Run::open_text() {
   pipeline_->prompt_encoder().keep(true);
   text_.emplace(pipeline_->prompt_encoder(), config_.text, config_.lora, static_cast<uint64_t>(config_.seed));
-  const auto uses_word = [&](int64_t row) { return lower(cache_->prompt(row)).find(lower(config_.text.word)) != std::string::npos; };
+  const auto uses_word = [&](int64_t row) { return lowered(cache_->prompt(row)).find(lowered(config_.text.word)) != std::string::npos; };
   const auto& rows = cache_->rows(Split::train);
   if (std::none_of(rows.begin(), rows.end(), uses_word)) warn("text.word: no caption has ", config_.text.word, ", so it stays what it begins as: use it in captions, for example \"a photo of ", config_.text.word, "\"");
   text_optimizer_ = make_optimizer(config_.optimizer, text_->names(), text_->values());

@@ -128,9 +128,17 @@ void Run::step() {
   ++state_.step;
 }
 
+// The U-Net's rate, or text.lr on the same schedule.
+double Run::text_rate() const {
+  OptimizerConfig own = config_.optimizer;
+  if (config_.text.lr == 0) return lr_;
+  if (own.lr > 0) return lr_ * (config_.text.lr / own.lr);
+  own.lr = config_.text.lr;
+  return learning_rate(own, state_.step, config_.train.steps);
+}
+
 void Run::step_text(const std::vector<Tensor>& gradients) {
-  const double factor = config_.text.lr > 0 && config_.optimizer.lr > 0 ? config_.text.lr / config_.optimizer.lr : 1;
-  text_optimizer_->step(gradients, lr_ * factor);
+  text_optimizer_->step(gradients, text_rate());
   text_->keep_norms();
   text_->clear_gradients();
 }

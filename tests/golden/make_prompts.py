@@ -4,7 +4,7 @@
 
 prompts.json: parse_prompt_attention of many prompts, and the prompts of the tensors.
 prompts.safetensors: weighted.I [1, 77 n, D] of long, weighted prompts; embedding.* and inverted [1, 77, D] of textual inversion;
-inpaint.* of StableDiffusionInpaintPipeline; tiled.* of AutoencoderKL.enable_tiling().
+inpaint.* of StableDiffusionInpaintPipeline, told.* of it with a U-Net of nine channels; tiled.* of AutoencoderKL.enable_tiling().
 """
 import importlib.util
 import json
@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
@@ -72,6 +72,25 @@ def inpaint(tensors):
             tensors[f"inpaint.{name}.{strength}"] = made
 
 
+def inpaint_model(tensors):
+    """The same with a U-Net that was made for it: the mask and the masked picture are channels of its input."""
+    pipe = pipeline(StableDiffusionInpaintPipeline)
+    state = pipe.unet.state_dict()
+    state["conv_in.weight"] = 0.3 * torch.randn(state["conv_in.weight"].shape[0], 9, 3, 3)
+    unet = UNet2DConditionModel.from_config(dict(pipe.unet.config, in_channels=9))
+    unet.load_state_dict(state)
+    pipe.register_modules(unet=unet.eval())
+    masked, factor = torch.randn(1, 4, 8, 8), pipe.vae_scale_factor
+    tensors.update({"told.conv_in.weight": state["conv_in.weight"], "told.masked": masked})
+    sys.modules[StableDiffusionInpaintPipeline.__module__].randn_tensor = lambda *a, **k: tensors["inpaint.noise"]
+    pixels = tensors["inpaint.mask"].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    for name, cls in {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler}.items():
+        pipe.scheduler = cls.from_config(pipe.scheduler.config)
+        for strength in (1.0, 0.7):
+            tensors[f"told.{name}.{strength}"] = pipe(["a photo of a Cat!", "a red circle"], image=tensors["inpaint.clean"].clone(), mask_image=pixels, masked_image_latents=masked.clone(), height=8 * factor, width=8 * factor,
+                                                      strength=strength, num_inference_steps=5, guidance_scale=5.0, output_type="latent").images
+
+
 def tiled(tensors):
     vae = pipeline(StableDiffusionPipeline).vae
     vae.enable_tiling()
@@ -98,6 +117,7 @@ def main():
         prompt = inversion(tensors)
         inpaint(tensors)
         tiled(tensors)
+        inpaint_model(tensors)
     save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "prompts.safetensors")
     parsed = [{"prompt": p, "pieces": module.parse_prompt_attention(p)} for p in PARSED]
     (HERE / "prompts.json").write_text(json.dumps({"parsed": parsed, "weighted": WEIGHTED, "inverted": prompt}, indent=1) + "\n")

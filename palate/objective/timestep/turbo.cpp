@@ -8,9 +8,11 @@ namespace {
 class Turbo : public TimestepPolicy {
  public:
   Timestep draw(const NoiseSchedule& schedule, Generator& generator) const override {
-    const int64_t t = timesteps_.at(static_cast<size_t>(generator.below(static_cast<int64_t>(timesteps_.size()))));
-    check<UsageError>(t < schedule.steps(), "objective.turbo_timesteps: ", t, " is not within the ", schedule.steps(), " steps of this model's noise schedule");
-    return {.t = t, .weight = 1};
+    check_steps(schedule);
+    return {.t = timesteps_.at(static_cast<size_t>(generator.below(static_cast<int64_t>(timesteps_.size())))), .weight = 1};
+  }
+  void check_steps(const NoiseSchedule& schedule) const override {
+    for (const int64_t t : timesteps_) check<UsageError>(t < schedule.steps(), "objective.turbo_timesteps: ", t, " is not within the ", schedule.steps(), " steps of this model's noise schedule");
   }
   void visit(Fields& f) override {
     f("turbo_timesteps", timesteps_, "the timesteps that are drawn", {.min = 0});

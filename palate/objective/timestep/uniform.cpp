@@ -8,10 +8,12 @@ namespace {
 class Uniform : public TimestepPolicy {
  public:
   Timestep draw(const NoiseSchedule& schedule, Generator& generator) const override {
-    const int64_t end = t_max_ > 0 ? t_max_ : schedule.steps();
-    check<UsageError>(end <= schedule.steps() && t_min_ < end, "objective.t_min = ", t_min_, ", t_max = ", t_max_,
+    check_steps(schedule);
+    return {.t = t_min_ + generator.below(end(schedule) - t_min_), .weight = 1};
+  }
+  void check_steps(const NoiseSchedule& schedule) const override {
+    check<UsageError>(end(schedule) <= schedule.steps() && t_min_ < end(schedule), "objective.t_min = ", t_min_, ", t_max = ", t_max_,
                       ": expected t_min < t_max, both within the ", schedule.steps(), " steps of this model's noise schedule");
-    return {.t = t_min_ + generator.below(end - t_min_), .weight = 1};
   }
   void visit(Fields& f) override {
     f("t_min", t_min_, "smallest timestep drawn", {.min = 0});
@@ -20,6 +22,8 @@ class Uniform : public TimestepPolicy {
   }
 
  private:
+  int64_t end(const NoiseSchedule& schedule) const { return t_max_ > 0 ? t_max_ : schedule.steps(); }
+
   int64_t t_min_ = 0, t_max_ = 0;
 };
 

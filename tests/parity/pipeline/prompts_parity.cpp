@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/io/safetensors.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/text/prompt_weights.h"
 #include "tests/support/expect_close.h"
@@ -17,6 +18,13 @@ namespace {
 const Json& words() {
   static const Json read = Json::parse(test::read_text(test::golden("prompts.json")));
   return read;
+}
+
+TensorMap load_all(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  TensorMap tensors;
+  for (const auto& name : file.names()) tensors[name] = file.tensor(name).clone();
+  return tensors;
 }
 
 }  // namespace
@@ -107,6 +115,47 @@ TEST_CASE("inpainting: latents equal diffusers' for every kind of sampler, from 
       CHECK((made * (1 - options.mask)).equal(options.init_latents.expand_as(made) * (1 - options.mask)));
     }
   }
+}
+
+// Its U-Net is tiny_pipeline's but for the first convolution, which takes 4 channels of latents, 1 of the mask and 4 of the masked picture.
+TEST_CASE("inpainting with a model made for it: latents equal diffusers', from noise and from a noised picture") {
+  const auto golden = test::load_golden("prompts.safetensors");
+  const std::filesystem::path folder = test::fresh_folder("inpainting_model"), unet = folder / "unet";
+  std::filesystem::copy(test::golden("tiny_pipeline"), folder, std::filesystem::copy_options::recursive);
+  Json config = read_json(unet / "config.json");
+  config["in_channels"] = 9;
+  test::write_text(unet / "config.json", config.dump());
+  TensorMap weights = load_all(unet / "diffusion_pytorch_model.safetensors");
+  weights["conv_in.weight"] = golden.at("told.conv_in.weight");
+  save_safetensors(unet / "diffusion_pytorch_model.safetensors", weights);
+
+  Pipeline pipeline(folder);
+  CHECK(pipeline.takes_mask());
+  GenerateOptions options;
+  options.steps = 5;
+  options.guidance_scale = 5;
+  CHECK_THROWS_WITH_AS(pipeline.generate_latents({{"a", 1}}, options), doctest::Contains("made for inpainting, and needs a picture and a mask"), UsageError);
+  options.init_latents = golden.at("inpaint.clean");
+  options.masked_latents = golden.at("told.masked");
+  options.mask = golden.at("inpaint.mask");
+  options.starting_noise = golden.at("inpaint.noise");
+  for (const char* name : {"ddim", "euler"}) {
+    options.sampler = name;
+    for (const double strength : {1.0, 0.7}) {
+      CAPTURE(strength);
+      options.strength = strength;
+      test::expect_close(name, pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options), golden.at(std::string("told.") + name + (strength == 1 ? ".1.0" : ".0.7")), 1e-4);
+    }
+  }
+}
+
+// What such a model does not see is grey, which is 0 where the autoencoder reads pixels.
+TEST_CASE("inpainting: the picture that is given with the mask is grey in it") {
+  Pipeline pipeline(test::golden("tiny_pipeline"));
+  const Tensor image = test::load_golden("prompts.safetensors").at("tiled.pixels").to(torch::kUInt8).slice(2, 0, 16).slice(3, 0, 16).contiguous(), keep = torch::ones({1, 1, 16, 16});
+  keep.slice(2, 4, 12).zero_();
+  const Posterior found = pipeline.encode_images(image, keep), wanted = pipeline.autoencoder().encode((image.to(torch::kFloat32) / 127.5 - 1) * keep);
+  test::expect_close("mean", found.mean, wanted.mean, 1e-5);
 }
 
 TEST_CASE("tiling: decoding and encoding in tiles equal AutoencoderKL.enable_tiling()") {
