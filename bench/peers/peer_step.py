@@ -23,6 +23,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 UNETS = {
     "sd15": dict(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
+    "sd21": dict(sample_size=64, cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True,
+                 upcast_attention=True),
     "sdxl": dict(sample_size=128, block_out_channels=(320, 640, 1280), cross_attention_dim=2048,
                  down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                  up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),

@@ -18,6 +18,7 @@ struct PairBatch {
   std::vector<std::string> prompts;   // what the condition was made from; "" where the caption was dropped
   Condition policy_condition;         // of the policy alone, where its text encoders are trained; text undefined: the condition
   Tensor preference;                  // [B] float32
+  std::vector<float> weights;         // of each one's loss; empty: all 1
 
   int64_t size() const { return static_cast<int64_t>(ids.size()); }
 };

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <thread>
 #include <unordered_set>
 
@@ -19,7 +18,7 @@
 #include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
-#include "palate/data/framing.h"
+#include "palate/data/row_reader.h"
 
 namespace palate {
 namespace {
@@ -121,15 +120,16 @@ class Builder {
 
   void build_pairs() {
     if (enough()) return;
-    framing_.emplace(config_, build_.encoders.sample_size() * build_.encoders.factor(), build_.encoders.factor());
-    const int64_t images = config_.images.empty() ? 2 : 1, at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing_->side() * framing_->side()), 1, 64);
+    Framing framing(config_, build_.encoders.sample_size() * build_.encoders.factor(), build_.encoders.factor());
+    RowReader reader(*source_, framing, next_);
+    const int64_t images = config_.images.empty() ? 2 : 1, at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing.side() * framing.side()), 1, 64);
     const int64_t group = std::max<int64_t>(1, at_once / (images * config_.variants));
     const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_->rows()) : source_->rows();
     Progress progress("caching latents", total, std::min(total, config_.max_pairs > 0 ? pairs_ : next_));
     flushed_ = Clock::now();
     while (!enough()) {
       const int64_t before = config_.max_pairs > 0 ? pairs_ : next_;
-      encode(read_group(std::min(source_->rows(), next_ + group)));
+      encode(read_group(reader, std::min(source_->rows(), next_ + group)));
       progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before, left_out());
       const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
       if (pending_bytes_ >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
@@ -150,18 +150,21 @@ class Builder {
   }
 
   // Rows [next_, end): the kept ones, decoded and cut.
-  std::vector<Views> read_group(int64_t end) {
+  std::vector<Views> read_group(RowReader& reader, int64_t end) {
     std::vector<Views> group;
     for (; next_ < end && !enough(); ++next_) {
-      PairRecord record;
+      ReadRow row = reader.take();
+      const PairRecord& record = row.record;
       try {
-        if (!source_->read(next_, record)) {
+        if (!row.example && !row.error) {
           ++(record.kind == PairRecord::Kind::tie ? pending_.counts.ties : pending_.counts.unlabelled);
         } else if (seen_.contains(record.id)) {
           ++pending_.counts.duplicates;
+        } else if (row.error) {
+          std::rethrow_exception(row.error);
         } else {
-          group.push_back(framing_->views(record));
-          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket, record.wordings});
+          group.push_back(std::move(row.views));
+          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket, record.wordings, record.weight});
           note_row(pending_.rows.back());
         }
       } catch (const UsageError&) {
@@ -276,7 +279,6 @@ class Builder {
   const CacheBuild& build_;
   const DataConfig& config_;
   std::unique_ptr<PairSource> source_;
-  std::optional<Framing> framing_;
   int64_t next_ = 0;    // first row of the source that was not looked at yet
   int64_t pairs_ = 0;   // kept so far
   int64_t shards_ = 0;  // written so far

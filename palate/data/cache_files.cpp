@@ -83,8 +83,8 @@ void save_pair_shard(const fs::path& path, const std::string& key, const ShardIn
   Json rows = Json::array();
   for (const CachedRow& row : info.rows) {
     rows.push_back({row.id, row.prompt, row.preference, row.origin});
-    if (row.repeats == 1 && row.bucket.empty() && row.wordings.empty()) continue;
-    for (const Json& more : {Json(row.repeats), Json(row.bucket), Json(row.wordings)}) rows.back().push_back(more);
+    if (row.repeats == 1 && row.bucket.empty() && row.wordings.empty() && row.weight == 1) continue;
+    for (const Json& more : {Json(row.repeats), Json(row.bucket), Json(row.wordings), Json(row.weight)}) rows.back().push_back(more);
   }
   const Json json = {{"key", key}, {"begin", info.begin}, {"end", info.end}, {"largest_std", info.largest_std}, {"counts", to_json(info.counts)}, {"rows", rows}};
   // An origin is a path, which need not be UTF-8; prompts were checked when they were read.
@@ -97,11 +97,12 @@ ShardInfo pair_shard_info(const SafetensorsFile& file, const std::string& key) {
     ShardInfo info{json.at("begin").get<int64_t>(), json.at("end").get<int64_t>(), {}, counts_from(json.at("counts")),
                    json.at("largest_std").get<double>()};
     for (const Json& row : json.at("rows")) {
-      info.rows.push_back({row.at(0).get<uint64_t>(), row.at(1).get<std::string>(), row.at(2).get<double>(), row.at(3).get<std::string>(), 1, "", {}});
+      info.rows.push_back({row.at(0).get<uint64_t>(), row.at(1).get<std::string>(), row.at(2).get<double>(), row.at(3).get<std::string>(), 1, "", {}, 1});
       if (row.size() == 4) continue;
       info.rows.back().repeats = row.at(4).get<int64_t>();
       info.rows.back().bucket = row.at(5).get<std::string>();
       info.rows.back().wordings = row.at(6).get<std::vector<std::string>>();
+      if (row.size() > 7) info.rows.back().weight = row.at(7).get<double>();
     }
     return info;
   });

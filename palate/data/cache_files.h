@@ -28,6 +28,7 @@ struct CachedRow {
   int64_t repeats = 1;
   std::string bucket;                 // ".64x96": ends the names of its tensors; "" without buckets
   std::vector<std::string> wordings;
+  double weight = 1;
 };
 
 // Rows that gave no pair, by reason.

@@ -15,6 +15,7 @@ void DataConfig::visit(Fields& f) {
   f("num_repeats", num_repeats, "how often each picture of data.images comes in an epoch", {.min = 1, .max = 1e6, .aliases = {"repeats", "dataset_repeats"}});
   f("shuffle_caption", shuffle_caption, "comma-separated tags of a caption of data.images in eight orders, which are cached and take turns");
   f("keep_tokens", keep_tokens, "how many of the first tags stay where they are", {.min = 0, .max = 1000});
+  f("prior_loss_weight", prior_loss_weight, "weight of the loss of regularisation pictures (subsets of kohya's dataset TOML with is_reg = true)", {.min = 0});
   f("ties", ties, "rows without a preference: drop them, or keep them with the soft label 0.5", {.choices = {"drop", "soft"}});
   f("skip_bad", skip_bad, "go on past unreadable rows and count them; else the first one stops the run");
   f("held_out", held_out, "share of the prompts kept out of training for validation; 0: none", {.min = 0, .max = 0.9});

@@ -20,21 +20,22 @@ Framing::Framing(const DataConfig& config, int64_t side, int64_t factor)
 
 Framing::Rule Framing::checked(ImageRule rule, const std::string& key) const {
   if (rule.resolution.width == 0) rule.resolution = {model_side_, model_side_};
-  for (const int64_t side : {rule.resolution.width, rule.resolution.height}) {
-    check<UsageError>(rule.buckets || side % factor_ == 0, key, "resolution is ", side, ", expected a multiple of ", factor_,
-                      ", the pixels per latent of this model's autoencoder");
+  struct Side {
+    bool counts;
+    const char* name;
+    int64_t pixels;
+  };
+  const bool sides = rule.buckets && !rule.no_upscale;
+  for (const auto& [counts, name, pixels] : {Side{!rule.buckets, "resolution", rule.resolution.width}, Side{!rule.buckets, "resolution", rule.resolution.height},
+                                             Side{rule.buckets, "bucket_reso_steps", rule.step}, Side{sides, "min_bucket_reso", rule.min_side}, Side{sides, "max_bucket_reso", rule.max_side}}) {
+    check<UsageError>(!counts || pixels % factor_ == 0, key, name, " is ", pixels, ", expected a multiple of ", factor_, ", the pixels per latent of this model's autoencoder");
   }
-  check<UsageError>(!rule.buckets || rule.step % factor_ == 0, key, "bucket_reso_steps is ", rule.step, ", expected a multiple of ", factor_,
-                    ", the pixels per latent of this model's autoencoder");
-  check<UsageError>(!rule.buckets || rule.no_upscale || rule.min_side % factor_ == 0, key, "min_bucket_reso is ", rule.min_side,
-                    ", expected a multiple of ", factor_, ", the pixels per latent of this model's autoencoder");
-  check<UsageError>(!rule.buckets || rule.no_upscale || rule.max_side % factor_ == 0, key, "max_bucket_reso is ", rule.max_side,
-                    ", expected a multiple of ", factor_, ", the pixels per latent of this model's autoencoder");
   return {rule, Buckets(rule)};
 }
 
 const Framing::Rule& Framing::rule_of(const PairRecord& record) {
   if (!record.rule) return *config_rule_;
+  const std::lock_guard hold(mutex_);
   const auto found = rules_.find(record.rule);
   return found != rules_.end() ? found->second : rules_.emplace(record.rule, checked(*record.rule, record.origin + ": ")).first->second;
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,10 @@ class Framing {
 
   // FormatError for a broken picture, DataError for one that fits no bucket. Both pictures of a pair get the bucket of the
   // smaller one, whose time ids they share too: they share noise, so they must have one shape, and choosing by size alone
-  // tells nothing about which of them won.
+  // tells nothing about which of them won. Threads may share it.
   Views views(const PairRecord& record);
   int64_t side() const { return side_; }  // of the config's square
+  int64_t row_bytes() const { return 6 * side_ * side_ * variants_; }  // of a pair's views, about
 
  private:
   struct Rule {
@@ -43,6 +45,7 @@ class Framing {
   int64_t model_side_, side_ = 0, factor_, variants_;
   std::unique_ptr<Rule> config_rule_;
   std::map<std::shared_ptr<const ImageRule>, Rule> rules_;  // of records with rules of their own
+  std::mutex mutex_;                                        // of rules_
 };
 
 }  // namespace palate

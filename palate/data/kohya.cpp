@@ -128,7 +128,10 @@ const std::vector<Key>& keys() {
       {"caption_dropout_rate", anywhere, said(&Values::caption_dropout_rate)},
       {"cache_info", anywhere, only(is_flag, "expected true or false")},
       {"cache_latents", anywhere, only(is_true, "latents are always cached")},
-      {"is_reg", subset, only(is_false, "there is no prior-preservation loss that would weigh regularisation pictures; take the subset out")},
+      {"is_reg", subset, [](Values& v, const TomlValue& value) -> std::string {
+         v.subset.is_reg = value.boolean;
+         return is_flag(value) ? "" : "expected true or false";
+       }},
       {"color_aug", anywhere, only(is_false, "latents are cached, so colours cannot change from step to step")},
       {"face_crop_aug_range", anywhere, only(never, "faces are not looked for")},
       {"alpha_mask", anywhere, only(is_false, "losses are not masked")},
@@ -220,12 +223,14 @@ class Kohya {
 
   void read_subsets(const Values& values, const TomlValue& table) {
     note(values.batch_size, file_.batch_size, "batch_size", "a run has one");
+    ++datasets_;
     const TomlValue* subsets = item(table, "subsets");
     if (!subsets) return complain(table, "[[datasets]] without [[datasets.subsets]]");
     each(*subsets, subset, values, [&](const Values& found, const TomlValue& place) {
       if (found.subset.image_dir.empty()) return complain(place, "[[datasets.subsets]] without image_dir");
       note(found.caption_dropout_rate, file_.caption_dropout_rate, "caption_dropout_rate", "a run has one");
       file_.subsets.push_back(found.subset);
+      file_.subsets.back().dataset = datasets_;
       fs::path& folder = file_.subsets.back().image_dir;
       const fs::path beside = path_.parent_path() / folder;
       if (fs::is_directory(folder)) return;
@@ -244,6 +249,7 @@ class Kohya {
   fs::path path_;
   Values start_;
   KohyaFile file_;
+  int64_t datasets_ = 0;  // read so far
   std::string errors_;
 };
 

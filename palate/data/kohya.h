@@ -16,6 +16,8 @@ struct KohyaSubset {
   std::string class_tokens, caption_extension, caption_separator = ",", prefix, suffix;
   int64_t num_repeats = 1, keep_tokens = 0;
   bool shuffle_caption = false;
+  bool is_reg = false;   // regularisation pictures: of the class, for prior preservation
+  int64_t dataset = 0;   // which of [[datasets]] it is in, whose pictures it is to be as many as
   ImageRule rule;
 };
 
@@ -28,6 +30,10 @@ struct KohyaFile {
   };
   std::optional<Said> batch_size, caption_dropout_rate;
 };
+
+// How often each regularisation picture comes in an epoch so that they are `wanted` in all, by sd-scripts' rule (DreamBoothDataset): the
+// first ones by their own repeats as long as there is room, then one more of each in turn. Pictures past the result's end are not used.
+std::vector<int64_t> prior_repeats(const std::vector<int64_t>& repeats, int64_t wanted);
 
 // ConfigError with all mistakes, one a line, each with file and line: unknown keys with the nearest name, known keys that do
 // not work here with the reason. What the file does not say is as in `config`.

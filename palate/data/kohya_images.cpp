@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "palate/core/error.h"
+#include "palate/core/log.h"
 #include "palate/data/kohya.h"
 #include "palate/data/pair_files.h"
 
@@ -27,17 +28,87 @@ FolderOptions options_of(const KohyaSubset& subset, const DataConfig& config) {
   return options;
 }
 
+// Regularisation pictures, some of them, each as often as it is wanted.
+class Prior : public PairSource {
+ public:
+  Prior(std::unique_ptr<PairSource> source, std::vector<int64_t> repeats, double weight) : source_(std::move(source)), repeats_(std::move(repeats)), weight_(weight) {}
+
+  int64_t rows() const override { return static_cast<int64_t>(repeats_.size()); }
+  bool read(int64_t row, PairRecord& record) override {
+    const bool found = source_->read(row, record);
+    record.repeats = repeats_[static_cast<size_t>(row)];
+    record.weight = weight_;
+    return found;
+  }
+  std::string content(const HashFile& hash) const override {
+    std::string text = concat(source_->content(hash), "\nprior ", weight_);
+    for (const int64_t repeats : repeats_) text += concat(" ", repeats);
+    return text;
+  }
+  void rest() override { source_->rest(); }
+
+ private:
+  std::unique_ptr<PairSource> source_;
+  std::vector<int64_t> repeats_;  // of its first pictures; the others are not used
+  double weight_;
+};
+
+struct Opened {
+  KohyaSubset subset;
+  std::unique_ptr<PairSource> source;
+};
+
+}  // namespace
+
+std::vector<int64_t> prior_repeats(const std::vector<int64_t>& repeats, int64_t wanted) {
+  std::vector<int64_t> found;
+  int64_t count = 0;
+  for (size_t i = 0; i < repeats.size() && count < wanted; ++i) {
+    found.push_back(repeats[i]);
+    count += repeats[i];
+  }
+  for (size_t i = 0; !found.empty() && count < wanted; i = (i + 1) % found.size(), ++count) ++found[i];
+  return found;
+}
+
+namespace {
+
+// The regularisation pictures of one dataset are made as many as its others.
+void balance(std::vector<Opened>& all, int64_t dataset, const DataConfig& config) {
+  int64_t wanted = 0;
+  std::vector<int64_t> repeats;
+  for (const auto& [subset, source] : all) {
+    if (subset.dataset != dataset) continue;
+    if (!subset.is_reg) wanted += source->rows() * subset.num_repeats;
+    else repeats.insert(repeats.end(), static_cast<size_t>(source->rows()), subset.num_repeats);
+  }
+  const std::vector<int64_t> balanced = prior_repeats(repeats, wanted);
+  if (balanced.size() < repeats.size()) log("data.images: ", balanced.size(), " of ", repeats.size(), " regularisation pictures are used: there are no more of the others");
+  size_t from = 0;
+  for (auto& [subset, source] : all) {
+    if (subset.dataset != dataset || !subset.is_reg) continue;
+    const size_t to = std::min(balanced.size(), from + static_cast<size_t>(source->rows()));
+    source = std::make_unique<Prior>(std::move(source), std::vector<int64_t>(balanced.begin() + static_cast<std::ptrdiff_t>(from), balanced.begin() + static_cast<std::ptrdiff_t>(to)), config.prior_loss_weight);
+    from = to;
+  }
+}
+
 }  // namespace
 
 SourceList open_kohya(const fs::path& path, const DataConfig& config) {
   const KohyaFile file = read_kohya(path, config);
-  SourceList list;
+  std::vector<Opened> all;
   for (const KohyaSubset& subset : file.subsets) {
     check<UsageError>(config.variants > 1 || (!subset.rule.flip && !subset.rule.random_crop), path.string(), ": ", subset.rule.flip ? "flip_aug" : "random_crop",
                       " wants more than one view of each picture, and views are cached: set data.variants = ", subset.rule.random_crop ? "4 or more" : "2");
     check<UsageError>(!subset.caption_separator.empty(), path.string(), ": caption_separator is empty");
-    list.push_back(open_image_folder(subset.image_dir, options_of(subset, config)));
+    all.push_back({subset, open_image_folder(subset.image_dir, options_of(subset, config))});
   }
+  const bool others = std::any_of(all.begin(), all.end(), [](const Opened& one) { return !one.subset.is_reg; });
+  check<UsageError>(others, path.string(), ": every subset is_reg: expected at least one with the pictures that are to be learned");
+  for (int64_t dataset = 1; dataset <= all.back().subset.dataset; ++dataset) balance(all, dataset, config);
+  SourceList list;
+  for (auto& one : all) list.push_back(std::move(one.source));
   if (file.caption_dropout_rate) {
     check<UsageError>(file.caption_dropout_rate->value == config.caption_dropout, file.caption_dropout_rate->where, ": caption_dropout_rate is ", file.caption_dropout_rate->value,
                       ", but the run's is ", config.caption_dropout, ": set data.caption_dropout = ", file.caption_dropout_rate->value);

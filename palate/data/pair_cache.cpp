@@ -28,7 +28,7 @@ constexpr double kSmallestStd = 1e-6;
 // Where one row's numbers lie in the mapped files.
 struct RowPlace {
   uint64_t id;
-  float preference;
+  float preference, weight;
   int64_t repeats, bucket;
   std::vector<int64_t> prompts;                            // the caption, and what takes turns with it
   const float *win_mean, *win_std, *lose_mean, *lose_std;  // [V, C, h, w]; lose: null for a single picture
@@ -168,7 +168,7 @@ void PairCache::State::load_pairs(const SafetensorsFile& file, const Numbers& nu
   const size_t first = rows.size();
   std::map<std::string, std::pair<std::vector<const CachedRow*>, std::vector<size_t>>> buckets;
   for (const CachedRow& row : info.rows) {
-    RowPlace place{row.id, static_cast<float>(row.preference), row.repeats, 0, {}, nullptr, nullptr, nullptr, nullptr, nullptr};
+    RowPlace place{row.id, static_cast<float>(row.preference), static_cast<float>(row.weight), row.repeats, 0, {}, nullptr, nullptr, nullptr, nullptr, nullptr};
     std::vector<std::string> texts = {row.prompt};
     texts.insert(texts.end(), row.wordings.begin(), row.wordings.end());
     for (const std::string& caption : texts) {
@@ -326,6 +326,7 @@ PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<u
     check<UsageError>(row.bucket == head.bucket && !row.lose_mean == !head.lose_mean, "[pair cache] batch: rows ", rows[0], " and ", rows[i], " are of different buckets");
     batch.ids.push_back(row.id);
     preference[i] = row.preference;
+    batch.weights.push_back(row.weight);
     const bool drop = options.augment && options.caption_dropout > 0 &&
                       Generator({options.seed, row.id, draws[i], Purpose::caption_drop}).uniform() < options.caption_dropout;
     prompts.push_back(drop ? 0 : row.prompts[static_cast<size_t>(s.wording(row, draws[i], options))]);

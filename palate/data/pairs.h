@@ -24,6 +24,7 @@ struct DataConfig {
   int64_t num_repeats = 1;              // of every picture of data.images in an epoch
   bool shuffle_caption = false;         // orders of a caption's tags take turns, after the first keep_tokens
   int64_t keep_tokens = 0;
+  double prior_loss_weight = 1;         // of regularisation pictures (prior preservation)
   std::string ties = "drop";            // drop | soft
   bool skip_bad = false;                // go on past unreadable rows, and count them
   double held_out = 0.05;               // share of the prompts kept for validation
@@ -52,6 +53,7 @@ struct PairRecord {
   enum class Kind { pair, tie, unlabelled, single };
   Kind kind = Kind::pair;      // unlabelled rows and dropped ties are those for which read() returns false
   int64_t repeats = 1;         // how often it comes in an epoch
+  double weight = 1;           // of its loss
   std::vector<std::string> wordings;      // other captions that take turns with the prompt (shuffled tags)
   std::shared_ptr<const ImageRule> rule;  // its size, crop and flip; null: the config's
 };

@@ -31,7 +31,8 @@ Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint
     Generator times({seed, batch.ids[i], draws[i], Purpose::timestep});
     const Timestep step = config.timestep_member->draw(schedule, times);
     t.push_back(step.t);
-    weight.push_back(static_cast<float>(step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
+    const double own = batch.weights.empty() ? 1 : batch.weights[i];
+    weight.push_back(static_cast<float>(own * step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
     Generator numbers({seed, batch.ids[i], draws[i], Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config.noise_offset > 0) noise.back().add_(numbers.normal({one[0], 1, 1}), config.noise_offset);

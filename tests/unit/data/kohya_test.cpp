@@ -4,6 +4,7 @@
 #include "palate/core/error.h"
 #include "palate/data/captions.h"
 #include "palate/data/kohya.h"
+#include "palate/data/pair_cache.h"
 #include "palate/data/pair_files.h"
 #include "palate/io/image.h"
 #include "tests/support/paths.h"
@@ -133,7 +134,7 @@ batch_size = "two"
   [[datasets.subsets]]
   image_dir = "dogs"
   color_aug = true
-  is_reg = true
+  is_reg = "yes"
   resolution = 512
   num_repeats = 0
   [[datasets.subsets]]
@@ -146,7 +147,7 @@ batch_size = "two"
   const std::string error = error_of([&] { read(path); });
   CAPTURE(error);
   for (const char* part : {":3: unknown key 'enable_buckets' in [general], did you mean 'enable_bucket'?", ":5: 'resolution': expected a side in pixels, or [width, height], found the text '512'",
-                           ":6: 'batch_size': expected a number", ":9: 'color_aug' is not supported here: latents are cached", ":10: 'is_reg' is not supported here: there is no prior-preservation",
+                           ":6: 'batch_size': expected a number", ":9: 'color_aug' is not supported here: latents are cached", ":10: 'is_reg': expected true or false, found the text 'yes'",
                            ":11: 'resolution' does not belong into [[datasets.subsets]], but into [[datasets]]", ":12: 'num_repeats': expected a whole number of at least 1",
                            "[[datasets.subsets]] without image_dir", ":16: image_dir 'birds' is no folder", "unknown key 'dataset', did you mean 'datasets'?"}) {
     CHECK_MESSAGE(has(error, part), part);
@@ -156,6 +157,54 @@ batch_size = "two"
   CHECK(has(error_of([&] { read(dataset("no_list", "datasets = 3\n")); }), "expected [[datasets]], found the whole number 3"));
   CHECK(has(error_of([&] { read(dataset("two", "[[datasets]]\nbatch_size = 1\nsubsets = [{image_dir = 'dogs'}]\n[[datasets]]\nbatch_size = 2\nsubsets = [{image_dir = 'cats'}]\n")); }),
             "batch_size is 2, but 1 at"));
+}
+
+// sd-scripts takes regularisation pictures until they are as many as the others; when they run out, each comes once more in turn.
+TEST_CASE("kohya: regularisation pictures are made as many as the others of their dataset, and weigh prior_loss_weight") {
+  CHECK(prior_repeats({2, 2, 2}, 3) == std::vector<int64_t>{2, 2});
+  CHECK(prior_repeats({1, 1}, 5) == std::vector<int64_t>{3, 2});
+  CHECK(prior_repeats({1, 1}, 0).empty());
+  CHECK(prior_repeats({}, 4).empty());
+
+  DataConfig config;
+  config.images = {dataset("prior", "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs', num_repeats = 3}]\n"
+                                    "[[datasets]]\nsubsets = [{image_dir = 'dogs', is_reg = true}, {image_dir = 'cats', class_tokens = 'cat', num_repeats = 1}]\n").string()};
+  config.prior_loss_weight = 0.25;
+  const auto source = open_pairs(config);
+  REQUIRE(source->rows() == 8);
+  std::vector<std::pair<int64_t, double>> found;  // repeats and weight
+  for (int64_t row = 0; row < 8; ++row) {
+    PairRecord record;
+    CHECK(source->read(row, record));
+    found.emplace_back(record.repeats, record.weight);
+  }
+  using Found = std::vector<std::pair<int64_t, double>>;
+  CHECK(found == Found{{3, 0.25}, {3, 0.25}, {3, 1}, {3, 1}, {1, 0.25}, {1, 0.25}, {1, 1}, {1, 1}});
+  const auto content = [&] { return open_pairs(config)->content([](const fs::path& path) { return path.filename().string(); }); };
+  const std::string before = content();
+  config.prior_loss_weight = 0.5;
+  CHECK(content() != before);
+  CHECK(has(error_of([&] {
+              DataConfig alone;
+              alone.images = {dataset("prior_alone", "[[datasets]]\nsubsets = [{image_dir = 'dogs', is_reg = true}]\n").string()};
+              open_pairs(alone);
+            }),
+            "every subset is_reg"));
+}
+
+TEST_CASE("kohya: the weights of regularisation pictures come out of the cache, built and read again") {
+  FakeEncoders encoders;
+  DataConfig config;
+  config.images = {dataset("prior_cache", "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs'}]\n").string()};
+  config.resolution = 8;
+  config.held_out = 0;
+  config.prior_loss_weight = 0.25;
+  const fs::path folder = fresh_folder("prior_cache_folder");
+  for (int time = 0; time < 2; ++time) {
+    const PairCache cache = PairCache::open(encoders, config, folder, 0);
+    CHECK(cache.batch({0, 1, 2, 3}, {0, 0, 0, 0}, {}).weights == std::vector<float>{0.25F, 0.25F, 1, 1});
+  }
+  CHECK(encoders.encoded_images == 4);
 }
 
 TEST_CASE("captions: other orders keep the first tags, hold the same tags and are the same in every run") {

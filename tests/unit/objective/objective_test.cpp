@@ -79,6 +79,14 @@ TEST_CASE("objective: min-SNR weighs a timestep by min(SNR, gamma) over SNR") {
   CHECK(min_snr_weight(schedule, schedule.steps() - 1, 5) == 1);
 }
 
+TEST_CASE("objective: an example's own weight multiplies that of its timestep") {
+  const auto made = make_objective(objective({"snr_gamma=5"}), toy_schedule(), std::make_unique<ToyReference>(0.5));
+  PairBatch batch = toy_pairs({1, 2, 3});
+  const Draw plain = made->draw(batch, {0, 0, 0}, 0);
+  batch.weights = {1, 0.25F, 0};
+  expect_close("weight", made->draw(batch, {0, 0, 0}, 0).weight, plain.weight * torch::tensor(batch.weights), 1e-6);
+}
+
 TEST_CASE("objective: offset noise adds one normal constant a channel, and the draw's own noise stays") {
   const auto schedule = toy_schedule();
   const PairBatch batch = toy_pairs({1, 2});
