@@ -59,19 +59,21 @@ TEST_CASE("text: settings that cannot be are refused before anything is made") {
            {{"text.word=<toy>"}, "text.initializer"},
            {{"text.lora=true", "full=true", "objective.reference=frozen_copy"}, "text.lora = false"},
            {{"text.lora=true", "text.targets=[to_q]"}, "to_q"},
+           {{"objective.timesteps=turbo", "objective.turbo_timesteps=[5000]"}, "turbo_timesteps: 5000 is not within"},
        }) {
     const auto run = tiny.train("x", settings);
     CAPTURE(message);
     INFO(run.err);
     CHECK(run.status == 2);
     CHECK(run.err.find(message) != std::string::npos);
+    CHECK_FALSE(fs::exists(tiny.output("x") / "cache"));
   }
 }
 
 TEST_CASE("text: sample grids are drawn with the text encoders as they are trained") {
   const TinyRun tiny("text_grid");
   const auto grids_differ = [&](const std::string& name, const std::string& rate) {
-    const auto run = tiny.train(name, {"text.lora=true", "text.lr=" + rate, "optimizer.lr=1e-12", "train.steps=6", "sample.prompts=[\"a thing\"]", "sample.steps=2"});
+    const auto run = tiny.train(name, {"text.lora=true", "text.lr=" + rate, "optimizer.lr=0", "train.steps=6", "sample.prompts=[\"a thing\"]", "sample.steps=2"});
     INFO(run.err);
     REQUIRE(run.status == 0);
     const fs::path samples = tiny.output(name) / "samples";
