@@ -178,7 +178,8 @@ Json scheduler_config(Family family, const Prediction& prediction) {
 Json model_index(Family family, const Prediction& prediction) {
   const bool xl = family == Family::sdxl;
   const std::string scheduler = scheduler_config(family, prediction)["_class_name"].get<std::string>();
-  Json index = {{"_class_name", xl ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline"}, {"_diffusers_version", version}};
+  const std::string name = concat("StableDiffusion", xl ? "XL" : "", prediction.inpainting ? "Inpaint" : "", "Pipeline");
+  Json index = {{"_class_name", name}, {"_diffusers_version", version}};
   const Json none = {nullptr, nullptr};
   if (xl) {
     index["force_zeros_for_empty_prompt"] = true;

@@ -12,6 +12,7 @@ namespace palate {
 struct Prediction {
   std::string type = "epsilon";  // or "v_prediction"
   bool zero_snr = false;         // the schedule ends in pure noise
+  bool inpainting = false;       // from the latents, a mask and the masked picture's latents
 };
 
 // Tensors under diffusers' names. UsageError when the family's number of heads does not divide a width: a config is needed then.

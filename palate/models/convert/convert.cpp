@@ -17,13 +17,20 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
+// diffusers tells such models by this shape, too.
+bool is_inpainting(const TensorFile& file) {
+  const std::string first = unet_prefix + "input_blocks.0.0.weight";
+  return file.contains(first) && file.shape(first).size() == 4 && file.shape(first)[1] == 9;
+}
+
 // What the file says: a flag of the person first, then the makers' marks (NoobAI's v_pred and ztsnr, modelspec, SD2's step), then the
-// family.
+// family: of SD2 the base and the inpainting model predict epsilon.
 Prediction prediction_of(const TensorFile& file, Family family, const std::string& asked) {
   Prediction prediction;
   const auto& metadata = file.metadata();
   const auto said = metadata.find("modelspec.prediction_type"), step = metadata.find("global_step");
   prediction.zero_snr = file.contains("ztsnr");
+  prediction.inpainting = is_inpainting(file);
   if (!asked.empty()) {
     prediction.type = asked;
   } else if (file.contains("v_pred")) {
@@ -31,7 +38,7 @@ Prediction prediction_of(const TensorFile& file, Family family, const std::strin
   } else if (said != metadata.end()) {
     prediction.type = said->second == "v" || said->second == "v_prediction" ? "v_prediction" : "epsilon";
   } else if (family == Family::sd2) {  // the 512 base was trained for 875000 steps; diffusers tells it by that
-    prediction.type = step != metadata.end() && step->second == "875000" ? "epsilon" : "v_prediction";
+    prediction.type = prediction.inpainting || (step != metadata.end() && step->second == "875000") ? "epsilon" : "v_prediction";
   }
   return prediction;
 }

@@ -29,7 +29,13 @@ TEST_CASE("exit: wrong use is 2, with the reason on stderr") {
   expect_wrong_use({"train", "/no/such/file.toml"}, "/no/such/file.toml");
   expect_wrong_use({"report", "/no/such/folder"}, "/no/such/folder");
   expect_wrong_use({"forward", "--component", "unet"}, "--model");
-  expect_wrong_use({"sample", "--model", "/no/such/model", "--prompt", "a", "--out", "/tmp/x"}, "/no/such/model");
+  expect_wrong_use({"sample", "--model", "/no/such/model", "--prompt", "a", "--out", (test::fresh_folder("wrong_use") / "x").string()}, "/no/such/model");
+}
+
+TEST_CASE("flags: those that every command has may stand before it") {
+  const auto result = test::run_program({"--quiet", "-v", "list", "losses"});
+  CHECK(result.status == 0);
+  CHECK(result.out == test::run_program({"list", "losses"}).out);
 }
 
 TEST_CASE("exit: a misspelt flag names the nearest; numbers say what they may be; a flag twice is refused") {

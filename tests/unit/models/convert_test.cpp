@@ -168,6 +168,20 @@ TEST_CASE("convert: what the U-Net predicts is told by a flag, the makers' marks
   CHECK(convert_to_folder(folder / "v.safetensors", folder / "e", asked).prediction_type == "epsilon");
 }
 
+TEST_CASE("convert: a model made for inpainting is told by its nine channels") {
+  for (const auto& [family, name] : {std::pair("sd2", "StableDiffusionInpaintPipeline"), std::pair("sdxl", "StableDiffusionXLInpaintPipeline")}) {
+    Golden golden(family);
+    const fs::path folder = test::fresh_folder(std::string("inpainting_") + family);
+    Tensor& first = golden.tensors.at("model.diffusion_model.input_blocks.0.0.weight");
+    first = torch::zeros({first.size(0), 9, 3, 3});
+    save_safetensors(folder / "a.safetensors", golden.tensors);
+    CHECK(convert_to_folder(folder / "a.safetensors", folder / "a", options_for(family)).prediction_type == "epsilon");
+    CHECK(read_json(folder / "a/model_index.json")["_class_name"] == name);
+    CHECK(read_json(folder / "a/unet/config.json")["in_channels"] == 9);
+    CHECK(read_json(folder / "a/unet/config.json")["sample_size"] == (std::string(family) == "sd2" ? 64 : 128));
+  }
+}
+
 TEST_CASE("convert: CLIP's tokenizer made from its merges is the one that models ship") {
   const fs::path folder = test::fresh_folder("tokenizer");
   CHECK(write_clip_tokenizer(folder / "made", merges(), "<|endoftext|>") == 49408);
