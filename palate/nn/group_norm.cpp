@@ -189,22 +189,27 @@ bool frozen(const Tensor& parameter) { return !parameter.requires_grad() || !tor
 constexpr int64_t smallest_group = 32;
 
 bool served(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& o) {
-  static const bool supported = flash::tiles_supported();
-  return supported && o.activation.value_or(Activation::silu) == Activation::silu && x.is_cpu() && x.dim() == 4 && x.numel() > 0 &&
+  return has_own_group_norm(o.activation.value_or(Activation::silu)) && x.is_cpu() && x.dim() == 4 && x.numel() > 0 &&
          x.numel() >= smallest_group * x.size(0) * o.groups && x.is_contiguous(torch::MemoryFormat::ChannelsLast) && frozen(weight) && frozen(bias) &&
          (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat32);
 }
 
 }  // namespace
 
+bool has_own_group_norm(Activation activation) {
+  static const bool supported = flash::tiles_supported();
+  return supported && activation == Activation::silu;
+}
+
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& o) {
   if (served(x, weight, bias, o)) {
     const Tensor w = weight.detach().to(torch::kFloat32).contiguous(), b = bias.detach().to(torch::kFloat32).contiguous();
     return x.requires_grad() && torch::GradMode::is_enabled() ? FrozenGroupNorm::apply(x, w, b, o) : compute(x, w, b, o).y;
   }
-  // libtorch 2.11's channels-last backward writes the input's gradient even where nobody asked for it, to no memory.
-  const Tensor safe = x.requires_grad() || frozen(weight) ? x : x.contiguous();
-  const Tensor y = torch::group_norm(safe, o.groups, weight.to(x.scalar_type()), bias.to(x.scalar_type()), o.eps);
+  // libtorch 2.11's channels-last kernel takes the variance as the difference of two means, which loses float32's digits; and its backward
+  // writes the input's gradient even where nobody asked for it, to no memory.
+  const bool as_it_is = x.scalar_type() != torch::kFloat32 && (x.requires_grad() || frozen(weight));
+  const Tensor y = torch::group_norm(as_it_is ? x : x.contiguous(), o.groups, weight.to(x.scalar_type()), bias.to(x.scalar_type()), o.eps).contiguous(x.suggest_memory_format());
   return o.activation ? activate(y, *o.activation) : y;
 }
 

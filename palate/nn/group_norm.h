@@ -20,4 +20,7 @@ struct GroupNormOptions {
 // weight and bias, with SiLU or nothing after it, our own kernel; otherwise libtorch's operators.
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options);
 
+// Whether that kernel is there for a model with this activation, on this processor: without it, channels-last memory is no gain.
+bool has_own_group_norm(Activation activation);
+
 }  // namespace palate

@@ -4,9 +4,11 @@
     sweep_forward.py --palate build/palate [--kinds unet,vae,text] [--first SEED] [--count N] [--tolerance 1e-5] [--show]
 
 The golden models hold every option once; a sweep finds those that go wrong only together. A case where palate differs or refuses
-gets a line: seed, component, tensor, error (the largest difference over the tensor's largest value), config, inputs. Configs that
-diffusers refuses are counted and drawn anew. --show prints these and the equal cases too. To see one case again: --kinds KIND
---first SEED --count 1. Exit status 1 if anything was wrong. Where a tensor cancels, diffusers' own float32 may be 1e-5 off.
+gets a line: seed, component, tensor, error (the largest difference over the tensor's largest value), config, inputs. Where a tensor
+cancels (a norm over three pixels), float32 itself is that far off: both are then compared with diffusers in float64, and a case is
+ill-conditioned, not wrong, when palate is as near to it as diffusers in float32. Configs that diffusers refuses are counted and drawn
+anew. --show prints these and the equal cases too. To see one case again: --kinds KIND --first SEED --count 1. Exit status 1 if
+anything was wrong.
 """
 import argparse
 import collections
@@ -198,7 +200,7 @@ def accepted(kind, r, folder, tally, show):
             assert all(value.isfinite().all() for value in expected.values()), "its own output is not finite"
             model.save_pretrained(f"{folder}/model")
             save_file(case.inputs, f"{folder}/in.safetensors")
-            return case, expected
+            return case, model, expected
         except Exception as error:
             tally["refused by diffusers"] += 1
             if show:
@@ -206,15 +208,25 @@ def accepted(kind, r, folder, tally, show):
     raise SystemExit(f"diffusers refuses every {kind} config")
 
 
-def compare(program, case, expected, folder):
-    """The worst error, none where palate refuses, and what to say of it."""
+def exact(case, model):
+    """In float64."""
+    doubled = {name: value.double() if value.is_floating_point() else value for name, value in case.inputs.items()}
+    return outputs(case.component, model.double(), doubled)
+
+
+def compare(program, case, model, expected, folder, tolerance):
+    """The worst error, none where palate refuses, what to say of it, and whether float32 is to blame."""
     command = [program, "forward", "--component", case.component, "--threads", "1", "--model", "model", "--in", "in.safetensors"]
     done = subprocess.run([*command, "--out", "out.safetensors"], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        return None, f"refused: {' '.join(done.stderr.split())} (exit status {done.returncode})"
+        return None, f"refused: {' '.join(done.stderr.split())} (exit status {done.returncode})", False
     got = load_file(f"{folder}/out.safetensors")
     error, name = max((distance(got.get(name), want), name) for name, want in expected.items())
-    return error, f"{name} error {error:.2g}"
+    if error <= tolerance:
+        return error, f"{name} error {error:.2g}", False
+    truth = exact(case, model)
+    ours, theirs = (max(distance(made.get(name), want) for name, want in truth.items()) for made in (got, expected))
+    return error, f"{name} error {error:.2g}; from float64 palate is {ours:.2g} and diffusers {theirs:.2g}", ours <= 1.5 * theirs
 
 
 def main():
@@ -233,17 +245,17 @@ def main():
     tally, worst = collections.Counter(), 0
     for seed in range(args.first, args.first + args.count):
         with tempfile.TemporaryDirectory() as folder:
-            case, expected = accepted(args.kinds[seed % len(args.kinds)], Draw(seed), folder, tally, args.show)
-            error, found = compare(args.palate, case, expected, folder)
-        verdict = "refused" if error is None else "equal" if error <= args.tolerance else "wrong"
+            case, model, expected = accepted(args.kinds[seed % len(args.kinds)], Draw(seed), folder, tally, args.show)
+            error, found, blameless = compare(args.palate, case, model, expected, folder, args.tolerance)
+        verdict = "refused" if error is None else "equal" if error <= args.tolerance else "ill-conditioned" if blameless else "wrong"
         tally.update([case.component, verdict])
-        worst = max(worst, error or 0)
+        worst = max(worst, 0 if blameless else error or 0)
         if args.show or verdict != "equal":
             shapes = {name: list(value.shape) for name, value in case.inputs.items()}
             print(f"{seed} {case.component} {found} config {json.dumps(case.config)} inputs {json.dumps(shapes)}", flush=True)
-    names = "unet", "vae-encode", "vae-decode", "text", "text2", "equal", "wrong", "refused", "refused by diffusers"
+    names = "unet", "vae-encode", "vae-decode", "text", "text2", "equal", "ill-conditioned", "wrong", "refused", "refused by diffusers"
     print(f"{', '.join(f'{tally[name]} {name}' for name in names)}; worst error {worst:.2g}")
-    raise SystemExit(tally["equal"] < args.count)
+    raise SystemExit(tally["equal"] + tally["ill-conditioned"] < args.count)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include "palate/core/error.h"
 #include "palate/models/config_reader.h"
 #include "palate/nn/attention.h"
+#include "palate/nn/group_norm.h"
 #include "palate/nn/memory_format.h"
 #include "palate/nn/resnet.h"
 
@@ -233,11 +234,11 @@ class AutoencoderKL : public Autoencoder {
   const Json& config() const override { return config_; }
 
  private:
-  // A frozen model on the CPU works channels-last, which takes less memory and time (docs/performance.md).
+  // A frozen model on the CPU works channels-last where our GroupNorm does, which takes less memory and time (docs/performance.md).
   Tensor arranged(const Tensor& x) {
     const auto parameters = model_->parameters();
     const bool frozen = !torch::GradMode::is_enabled() || !parameters.front().requires_grad();
-    if (!x.is_cpu() || !frozen) return x;
+    if (!x.is_cpu() || !frozen || !has_own_group_norm(options_.activation)) return x;
     if (!channels_last_) to_channels_last(*model_);
     channels_last_ = true;
     return x.contiguous(torch::MemoryFormat::ChannelsLast);
