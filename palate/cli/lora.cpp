@@ -1,5 +1,6 @@
 // palate lora: LoRA files inspected, converted, verified, merged, zipped, resized.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
@@ -48,6 +49,16 @@ void check_flags(const CLI::App& app, const Action& action) {
   for (const auto& name : action.needed) check<UsageError>(app.get_option(name)->count() > 0, "lora ", action.name, " needs ", name, "; palate lora --help shows how");
 }
 
+// "merge, resize: at most this rank": those that have the flag said it already.
+std::string without_actions(const std::string& text) {
+  const size_t colon = text.find(": ");
+  if (colon == std::string::npos) return text;
+  for (const auto& action : actions()) {
+    if (text.starts_with(action.name)) return text.substr(colon + 2);
+  }
+  return text;
+}
+
 void run(const CLI::App& app, const LoraArguments& given) {
   for (const auto& action : actions()) {
     if (given.action != action.name) continue;
@@ -60,6 +71,18 @@ void run(const CLI::App& app, const LoraArguments& given) {
 }
 
 }  // namespace
+
+void narrow_lora_help(CLI::App& app, const std::vector<std::string>& words) {
+  const auto asked = std::find_if(actions().begin(), actions().end(), [&](const Action& action) { return words.size() > 1 && words[1] == action.name; });
+  if (asked == actions().end()) return;
+  for (auto* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string name = "--" + option->get_lnames()[0];
+    const bool shared = name == "--help" || name == "--quiet" || name == "--verbose";
+    if (!shared && std::find(asked->flags.begin(), asked->flags.end(), name) == asked->flags.end()) option->group("");
+    else option->description(without_actions(option->get_description()));
+  }
+}
 
 void add_lora(CLI::App& app) {
   auto given = std::make_shared<LoraArguments>();
@@ -85,7 +108,7 @@ void add_lora(CLI::App& app) {
   app.add_option("--threads", g.threads, "zip: 0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", g.json, "inspect: one JSON object instead of lines");
   app.footer(
-      "Actions:\n"
+      "Actions (palate lora ACTION --help shows one's flags alone):\n"
       "  palate lora inspect FILE [--model DIR] [--json]\n"
       "  palate lora convert IN OUT --to diffusers|peft|kohya [--model DIR]\n"
       "  palate lora verify FILE --model DIR [--against FILE]\n"

@@ -141,6 +141,7 @@ int run(int argc, char** argv) {
   if (at != words.end()) std::rotate(words.begin(), at, at + 1);
   const std::string name = words.empty() ? "" : words[0];
   refuse_unknown_command(name);
+  if (name == "lora") palate::narrow_lora_help(*app.get_subcommand(name), words);
   if (name == "train") words = palate::fold_foreign_flags(words);
   const bool command = !name.starts_with('-');
   if (command) refuse_unknown_flag(*app.get_subcommand(name), {words.begin() + 1, words.end()});

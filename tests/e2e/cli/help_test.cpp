@@ -40,3 +40,14 @@ TEST_CASE("help: every command gives an example") {
     CHECK(test::run_program({name, "--help"}).out.find("palate " + name) != std::string::npos);
   }
 }
+
+TEST_CASE("help: an action of palate lora shows its own flags") {
+  const std::string all = test::run_program({"lora", "--help"}).out, merge = test::run_program({"lora", "merge", "--help"}).out;
+  for (const char* flag : {"--out", "--exact", "--rank", "--quiet"}) {
+    CAPTURE(flag);
+    CHECK(merge.find(flag) != std::string::npos);
+  }
+  CHECK(all.find("--content-prompt TEXT ") != std::string::npos);
+  CHECK(merge.find("  --content-prompt") == std::string::npos);
+  CHECK(merge.find("merge, resize: ") == std::string::npos);
+}
