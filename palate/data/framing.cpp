@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "palate/core/error.h"
 #include "palate/io/image.h"
 
@@ -16,6 +18,7 @@ Framing::Framing(const DataConfig& config, int64_t side, int64_t factor)
     : model_side_(side), factor_(factor), variants_(config.variants) {
   config_rule_ = std::make_unique<Rule>(checked(config_rule(config), "data."));
   side_ = config_rule_->rule.resolution.width;
+  largest_ = std::max(side_, largest_side(config));
 }
 
 Framing::Rule Framing::checked(ImageRule rule, const std::string& key) const {

@@ -31,7 +31,7 @@ class Framing {
   // tells nothing about which of them won. Threads may share it.
   Views views(const PairRecord& record);
   int64_t side() const { return side_; }  // of the config's square
-  int64_t row_bytes() const { return 6 * side_ * side_ * variants_; }  // of a pair's views, about
+  int64_t row_bytes() const { return 6 * largest_ * largest_ * variants_; }  // of a pair's views, at most
 
  private:
   struct Rule {
@@ -42,7 +42,7 @@ class Framing {
   Rule checked(ImageRule rule, const std::string& key) const;
   CropPlace place_of(const PairRecord& record, const ImageRule& rule, int64_t variant) const;
 
-  int64_t model_side_, side_ = 0, factor_, variants_;
+  int64_t model_side_, side_ = 0, largest_ = 0, factor_, variants_;
   std::unique_ptr<Rule> config_rule_;
   std::map<std::shared_ptr<const ImageRule>, Rule> rules_;  // of records with rules of their own
   std::mutex mutex_;                                        // of rules_
