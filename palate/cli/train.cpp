@@ -57,7 +57,9 @@ std::vector<ForeignKey> foreign_keys(ConfigSource& source) {
 // One command line says a setting once: which of two should win is anybody's guess.
 void refuse_twice(const Translation& translated, const std::vector<std::string>& typed) {
   for (const auto& setting : typed) {
-    const std::string key = setting.substr(0, setting.find('=') + 1);
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) continue;  // no setting, which is said when they are read
+    const std::string key = setting.substr(0, equals + 1);
     for (size_t i = 0; i < translated.overrides.size(); ++i) {
       check<UsageError>(!translated.wheres[i].starts_with("--") || !translated.overrides[i].starts_with(key), translated.wheres[i], " sets ", translated.overrides[i], ", and ", setting,
                         " is given too: keep one of them");

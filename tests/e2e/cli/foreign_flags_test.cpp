@@ -44,6 +44,7 @@ TEST_CASE("train: flags that it does not know, or that lack their value, are ref
            {{"train", "--train_batchsize", "4"}, "unknown flag '--train_batchsize'"},
            {{"train", "--rank"}, "--rank: expected a value"},
            {{"train"}, "needs a CONFIG file"},
+           {{"train", "--rank", "4", "lora.alpha=8", "lora.rang"}, "lora.rang: expected key=value"},
            {{"train", "--rank", "4", "lora.rank=8"}, "--rank sets lora.rank=4, and lora.rank=8 is given too"},
            {{"train", "--push_to_hub", "--rank", "4"}, "--push_to_hub: nothing is sent anywhere"},
        }) {
