@@ -62,8 +62,9 @@ int main() {
   for (const Shape& s : {Shape{4096, 4096, 40, 8}, Shape{1024, 1024, 80, 8}, Shape{256, 256, 160, 8}, Shape{4096, 77, 40, 8}}) {
     run(s, Kernel::ours, torch::kBFloat16);  // once to warm up
     const Result ours = run(s, Kernel::ours, torch::kBFloat16), theirs = run(s, Kernel::libtorch, torch::kBFloat16);
-    std::printf("%ld queries, %ld keys, head %ld: ours %.4f + %.4f s, libtorch %.4f + %.4f s, ratio %.2f and %.2f\n", static_cast<long>(s.queries), static_cast<long>(s.keys),
-                static_cast<long>(s.size), ours.forward, ours.backward, theirs.forward, theirs.backward, theirs.forward / ours.forward, theirs.backward / ours.backward);
+    std::printf("%ld queries, %ld keys, head %ld: ours %.4f + %.4f s, libtorch %.4f + %.4f s, ratio %.2f and %.2f\n",
+                static_cast<long>(s.queries), static_cast<long>(s.keys), static_cast<long>(s.size), ours.forward, ours.backward,
+                theirs.forward, theirs.backward, theirs.forward / ours.forward, theirs.backward / ours.backward);
     const Result exact = run(s, Kernel::libtorch, torch::kFloat32);
     print_errors("ours", ours, exact);
     print_errors("libtorch", theirs, exact);

@@ -45,21 +45,22 @@ class Lora {
   ~Lora();
   Lora(Lora&&) noexcept;
   Lora& operator=(Lora&&) noexcept;
-  void remove();                          // takes the adapters off for good
-  void set_weight(double weight);         // scales the adapters' effect; 1 as trained
+  void remove();                   // takes the adapters off for good
+  void set_weight(double weight);  // scales the adapters' effect; 1 as trained
 
   // "down_blocks.0...to_q.lora_A.weight" -> tensor, in a fixed order: what the optimizer trains and the checkpoint keeps.
   std::vector<std::pair<std::string, Tensor>> parameters() const;
   // Dropout masks are keyed by sample, so they do not depend on the batch split. One id a row of the batch.
   void set_dropout_draw(uint64_t seed, const std::vector<uint64_t>& sample_ids, uint64_t draw);
-  void set_training(bool on);             // dropout only while training
+  void set_training(bool on);  // dropout only while training
   int64_t layers() const;
 
   // FOLDER/pytorch_lora_weights.safetensors (diffusers, with alpha in lora_adapter_metadata) and
   // FOLDER/pytorch_lora_weights.kohya.safetensors with explicit .alpha.
   void save(const std::filesystem::path& folder, const Metadata& metadata = {}) const;
   // The same of several components of one model ("unet", "text_encoder", "text_encoder_2") in one file.
-  static void save(const std::filesystem::path& folder, const std::map<std::string, const Lora*>& components, const Metadata& metadata = {});
+  static void save(const std::filesystem::path& folder, const std::map<std::string, const Lora*>& components,
+                   const Metadata& metadata = {});
 
  private:
   struct State;

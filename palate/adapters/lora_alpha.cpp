@@ -17,9 +17,12 @@ bool matches_peft_pattern(const std::string& module, const std::string& pattern,
   std::string glob;
   for (size_t i = 0; i < rest.size(); ++i) {
     const bool pair = i + 1 < rest.size();
-    if (rest[i] == '\\' && pair && rest[i + 1] == '.') glob += rest[++i];
-    else if (rest[i] == '.' && pair && rest[i + 1] == '*') glob += rest[++i];
-    else if (rest[i] == '*') glob += '*';  // ours
+    if (rest[i] == '\\' && pair && rest[i + 1] == '.')
+      glob += rest[++i];
+    else if (rest[i] == '.' && pair && rest[i + 1] == '*')
+      glob += rest[++i];
+    else if (rest[i] == '*')
+      glob += '*';  // ours
     else {
       check<UsageError>(std::string_view("\\[](){}|+?^$").find(rest[i]) == std::string_view::npos, origin, ": the pattern '", pattern,
                         "' is a regular expression that is not understood here: write the layers' names");

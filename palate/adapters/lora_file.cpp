@@ -32,8 +32,8 @@ void refuse_homeless(const LoraFile& lora, const std::string& where) {
   const auto& keys = lora.homeless;
   std::string some;
   for (size_t i = 0; i < keys.size() && i < 5; ++i) some += (i ? ", " : "") + keys[i];
-  fail<UsageError>(lora.origin, ": ", keys.size(), " of ", lora.keys, " keys have no home in ", where, ": ", some, keys.size() > 5 ? ", ..." : "",
-                   ": it was made for another model, or is no LoRA");
+  fail<UsageError>(lora.origin, ": ", keys.size(), " of ", lora.keys, " keys have no home in ", where, ": ", some,
+                   keys.size() > 5 ? ", ..." : "", ": it was made for another model, or is no LoRA");
 }
 
 namespace {

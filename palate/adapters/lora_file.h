@@ -30,12 +30,12 @@ struct LoraFile {
   std::string origin;    // the path it was read from, for messages
   std::string spelling;  // "diffusers", "peft", "kohya", "kohya (sgm blocks)", "older diffusers", "oldest diffusers"
   std::map<std::string, LoraModules, std::less<>> components;  // "unet", "text_encoder", "text_encoder_2"; none is empty
-  std::vector<std::string> homeless;                            // keys of the file that mean nothing (here, or in the model)
-  size_t keys = 0;                                              // of the file, those among them
-  Metadata metadata;                                            // of the file, as it stands
-  double dropout = 0;                                           // as its peft configuration says
-  bool bare_text_names = false;                                 // it names text_encoder's layers as transformers 5 does: no "text_model."
-  std::vector<std::string> targets;                             // ends of layers' names for peft's configuration; empty: every name
+  std::vector<std::string> homeless;                           // keys of the file that mean nothing (here, or in the model)
+  size_t keys = 0;                                             // of the file, those among them
+  Metadata metadata;                                           // of the file, as it stands
+  double dropout = 0;                                          // as its peft configuration says
+  bool bare_text_names = false;                                // it names text_encoder's layers as transformers 5 does: no "text_model."
+  std::vector<std::string> targets;                            // ends of layers' names for peft's configuration; empty: every name
 
   size_t size() const;  // modules in all
   bool has_dora() const;

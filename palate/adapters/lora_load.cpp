@@ -26,8 +26,9 @@ Lora Lora::load(torch::nn::Module& model, const std::filesystem::path& path, dou
   const LoraFile file = read_lora(path, &layers);
   refuse_homeless(file, "this model");
   for (const auto& [other, modules] : file.components) {
-    check<UsageError>(other == component, path.string(), ": this LoRA also adapts ", modules.size(), modules.size() == 1 ? " layer of " : " layers of ", other, " (",
-                      modules.begin()->first, "), which is not loaded here: take this component's part with palate lora convert --only ", component);
+    check<UsageError>(other == component, path.string(), ": this LoRA also adapts ", modules.size(),
+                      modules.size() == 1 ? " layer of " : " layers of ", other, " (", modules.begin()->first,
+                      "), which is not loaded here: take this component's part with palate lora convert --only ", component);
   }
   return hang(model, file, component, weight);
 }
@@ -44,11 +45,13 @@ Lora Lora::hang(torch::nn::Module& model, const LoraFile& file, const std::strin
     const auto module = modules.find(item.name);
     if (module != modules.end()) pairs.emplace_back(&item, &module->second);
   }
-  check<UsageError>(pairs.size() == modules.size(), file.origin, ": ", modules.size() - pairs.size(), " of ", modules.size(), " layers are not in this model's ", component);
+  check<UsageError>(pairs.size() == modules.size(), file.origin, ": ", modules.size() - pairs.size(), " of ", modules.size(),
+                    " layers are not in this model's ", component);
   std::vector<Tensor> dense(pairs.size());
   for (size_t i = 0; i < pairs.size(); ++i) {
     const Tensor& base = pairs[i].first->layer->base_weight();
-    if (pairs[i].second->magnitude.defined()) dense[i] = delta_weight(*pairs[i].second, base.cpu()).view(base.sizes()).to(base.options()).detach();
+    if (pairs[i].second->magnitude.defined())
+      dense[i] = delta_weight(*pairs[i].second, base.cpu()).view(base.sizes()).to(base.options()).detach();
   }
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto& [item, module] = pairs[i];

@@ -13,7 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 
 void refuse_dora(const LoraFile& lora) {
-  check<UsageError>(!lora.has_dora(), lora.origin, ": a DoRA is no product of two small matrices: merge it into a model (--model DIR --out FOLDER) instead");
+  check<UsageError>(!lora.has_dora(), lora.origin,
+                    ": a DoRA is no product of two small matrices: merge it into a model (--model DIR --out FOLDER) instead");
 }
 
 // The update as two matrices, U [out, r] with the scale in it, and D [r, in * kh * kw].
@@ -29,9 +30,10 @@ LoraModule join(const std::vector<std::pair<const LoraModule*, double>>& parts, 
   const LoraModule& first = *parts.front().first;
   std::vector<Tensor> downs, ups;
   for (const auto& [module, weight] : parts) {
-    const bool fits = module->down.dim() == first.down.dim() && module->down.sizes().slice(1) == first.down.sizes().slice(1) && module->up.size(0) == first.up.size(0);
-    check<UsageError>(fits, name, ": the LoRAs are of different models: one changes a layer ", show_shape(first.down.sizes()), " by ", show_shape(first.up.sizes()), ", another ",
-                      show_shape(module->down.sizes()), " by ", show_shape(module->up.sizes()));
+    const bool fits = module->down.dim() == first.down.dim() && module->down.sizes().slice(1) == first.down.sizes().slice(1) &&
+                      module->up.size(0) == first.up.size(0);
+    check<UsageError>(fits, name, ": the LoRAs are of different models: one changes a layer ", show_shape(first.down.sizes()), " by ",
+                      show_shape(first.up.sizes()), ", another ", show_shape(module->down.sizes()), " by ", show_shape(module->up.sizes()));
     downs.push_back(module->down.to(torch::kFloat32));
     ups.push_back(module->up.to(torch::kFloat32) * (weight * module->scale()));
   }
@@ -94,7 +96,8 @@ LoraFile resize_lora(const LoraFile& lora, const ResizeOptions& options, double*
   double left = 0, whole = 0;
   for (auto& [component, modules] : out.components) {
     for (auto& [name, module] : modules) {
-      check(module.down.isfinite().all().item<bool>() && module.up.isfinite().all().item<bool>(), lora.origin, ": ", name, " has values that are not finite");
+      check(module.down.isfinite().all().item<bool>() && module.up.isfinite().all().item<bool>(), lora.origin, ": ", name,
+            " has values that are not finite");
       module = resized(module, options, left, whole);
     }
   }
@@ -113,14 +116,15 @@ Tensor merged(const Tensor& weight, const std::vector<WeightedLora>& loras, cons
     const auto module = part->second.find(layer);
     if (module == part->second.end()) continue;
     const Tensor update = delta_weight(module->second, weight);
-    check<UsageError>(update.numel() == weight.numel() && update.size(0) == weight.size(0), file.origin, ": ", layer, " changes a weight ", show_shape(update.sizes()),
-                      ", but the model's is ", show_shape(weight.sizes()));
+    check<UsageError>(update.numel() == weight.numel() && update.size(0) == weight.size(0), file.origin, ": ", layer, " changes a weight ",
+                      show_shape(update.sizes()), ", but the model's is ", show_shape(weight.sizes()));
     sum = (sum.defined() ? sum : weight.to(torch::kFloat32)) + update.view(weight.sizes()) * scale;
   }
   return sum.defined() ? sum.to(weight.scalar_type()) : sum;
 }
 
-int64_t merge_file(const fs::path& from, const fs::path& to, const std::string& component, const std::vector<WeightedLora>& loras, std::map<std::string, bool>& seen) {
+int64_t merge_file(const fs::path& from, const fs::path& to, const std::string& component, const std::vector<WeightedLora>& loras,
+                   std::map<std::string, bool>& seen) {
   const SafetensorsFile file(from);
   TensorMap tensors;
   int64_t changed = 0;
@@ -144,15 +148,19 @@ bool adapted(const std::string& component, const std::vector<WeightedLora>& lora
   return false;
 }
 
-bool pickled(const fs::path& path) { return path.extension() == ".bin" || path.extension() == ".ckpt" || path.extension() == ".pt" || path.extension() == ".msgpack"; }
+bool pickled(const fs::path& path) {
+  return path.extension() == ".bin" || path.extension() == ".ckpt" || path.extension() == ".pt" || path.extension() == ".msgpack";
+}
 
 // All files of MODEL but the weights of adapted components.
 void copy_rest(const fs::path& model, const fs::path& out, const std::vector<WeightedLora>& loras) {
   for (const auto& entry : fs::recursive_directory_iterator(model)) {
     const fs::path relative = entry.path().lexically_relative(model);  // links are not followed: those of the hub's cache lead out of MODEL
     const bool weights = entry.path().extension() == ".safetensors" || pickled(entry.path());
-    if (entry.is_directory()) make_folder(out / relative);
-    else if (!(weights && adapted(relative.parent_path().string(), loras))) fs::copy(entry.path(), out / relative);
+    if (entry.is_directory())
+      make_folder(out / relative);
+    else if (!(weights && adapted(relative.parent_path().string(), loras)))
+      fs::copy(entry.path(), out / relative);
   }
 }
 
@@ -167,12 +175,14 @@ int64_t merge_into_model(const fs::path& model, const fs::path& out, const std::
   int64_t changed = 0;
   for (const auto& component : lora_components()) {
     if (!adapted(component, loras)) continue;
-    for (const auto& file : component_weights(model / component)) changed += merge_file(file, folder.work() / component / file.filename(), component, loras, seen);
+    for (const auto& file : component_weights(model / component))
+      changed += merge_file(file, folder.work() / component / file.filename(), component, loras, seen);
   }
   for (const auto& lora : loras) {
     for (const auto& [component, modules] : lora.file.components) {
       for (const auto& [name, module] : modules)
-        check<UsageError>(seen.contains(component + "." + name), lora.file.origin, ": ", component, ".", name, " has no weight in ", model.string());
+        check<UsageError>(seen.contains(component + "." + name), lora.file.origin, ": ", component, ".", name, " has no weight in ",
+                          model.string());
     }
   }
   folder.commit();

@@ -15,13 +15,13 @@ struct WeightedLora {
   double weight = 1;
 };
 
-// The sum as one LoRA whose rank is the ranks' sum: halves side by side, so nothing is lost but float32's rounding of weight * alpha / rank.
-// UsageError for DoRA (its update is no sum of products) and for layers whose shapes differ.
+// The sum as one LoRA whose rank is the ranks' sum: halves side by side, so nothing is lost but float32's rounding of weight * alpha /
+// rank. UsageError for DoRA (its update is no sum of products) and for layers whose shapes differ.
 LoraFile concatenate_loras(const std::vector<WeightedLora>& loras);
 
 struct ResizeOptions {
-  int64_t rank = 0;     // at most this; 0: as it is
-  double keep = 1;      // share of each layer's squared norm of delta-W that the kept directions must hold; 1: all of `rank`
+  int64_t rank = 0;  // at most this; 0: as it is
+  double keep = 1;   // share of each layer's squared norm of delta-W that the kept directions must hold; 1: all of `rank`
 };
 
 // Each layer's best approximation (SVD, in float64). `lost`: the relative Frobenius norm of what is left out, over all layers.

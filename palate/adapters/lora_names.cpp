@@ -41,7 +41,8 @@ bool drop_start(std::string_view& text, std::string_view start) {
 std::optional<LoraRole> drop_peft_end(std::string_view& key) {
   std::string_view rest = key;
   const bool weight = drop_end(rest, ".weight");
-  for (const Ending& half : {Ending{".lora_A", LoraRole::down}, Ending{".lora_B", LoraRole::up}, Ending{".lora_magnitude_vector", LoraRole::magnitude}}) {
+  for (const Ending& half :
+       {Ending{".lora_A", LoraRole::down}, Ending{".lora_B", LoraRole::up}, Ending{".lora_magnitude_vector", LoraRole::magnitude}}) {
     if (!weight && half.role != LoraRole::magnitude) continue;  // of which peft's files have both forms
     const size_t at = rest.rfind(half.text);
     if (at == std::string_view::npos) continue;
@@ -139,7 +140,8 @@ void LoraNames::add(const std::string& component, const LayerShapes& layers) {
   for (const auto& [layer, name] : sgm_names(layers)) underscored_.try_emplace("unet_" + underscores(name), Home{component, layer});
   // Without a model, a block may or may not have attentions.
   for (const auto& [layer, shape] : layers) {
-    if (layer.find("upsamplers") != std::string::npos) underscored_.try_emplace("unet_" + underscores(sgm_name(layer, 2, false)), Home{component, layer});
+    if (layer.find("upsamplers") != std::string::npos)
+      underscored_.try_emplace("unet_" + underscores(sgm_name(layer, 2, false)), Home{component, layer});
   }
 }
 
@@ -147,7 +149,10 @@ std::optional<LoraKey> LoraNames::find(std::string_view key, std::string_view un
   const auto parts = split(key);
   if (!parts || parts->module.empty()) return std::nullopt;
   std::string_view module = parts->module;
-  for (const auto& [kohya, component] : {std::pair{"lora_unet_", "unet_"}, {"lora_te_", "text_encoder_"}, {"lora_te1_", "text_encoder_"}, {"lora_te2_", "text_encoder_2_"}}) {
+  for (const auto& [kohya, component] : {std::pair{"lora_unet_", "unet_"},
+                                         {"lora_te_", "text_encoder_"},
+                                         {"lora_te1_", "text_encoder_"},
+                                         {"lora_te2_", "text_encoder_2_"}}) {
     if (!module.starts_with(kohya)) continue;
     drop_start(module, kohya);
     const auto home = underscored_.find(concat(component, module));
@@ -159,9 +164,12 @@ std::optional<LoraKey> LoraNames::find(std::string_view key, std::string_view un
   for (const auto& name : lora_components()) {
     if (module.starts_with(name + ".")) component = name;
   }
-  if (!component.empty()) module.remove_prefix(component.size() + 1);
-  else if (!unprefixed.empty()) component = unprefixed;
-  else component = module.starts_with("text_model.") ? "text_encoder" : "unet";
+  if (!component.empty())
+    module.remove_prefix(component.size() + 1);
+  else if (!unprefixed.empty())
+    component = unprefixed;
+  else
+    component = module.starts_with("text_model.") ? "text_encoder" : "unet";
   if (module.empty() || module.front() == '.' || module.back() == '.') return std::nullopt;
   // transformers 5 names the layers of its CLIPTextModel without "text_model".
   const bool bare = component != "unet" && module.starts_with("encoder.layers.");

@@ -45,8 +45,8 @@ class LoraNames {
   };
   void add(const std::string& component, const LayerShapes& layers);
 
-  std::map<std::string, LayerShapes, std::less<>> known_;   // of components whose dotted names must be among these
-  std::map<std::string, Home, std::less<>> underscored_;    // "unet_down_blocks_0_...": without "lora_"
+  std::map<std::string, LayerShapes, std::less<>> known_;  // of components whose dotted names must be among these
+  std::map<std::string, Home, std::less<>> underscored_;   // "unet_down_blocks_0_...": without "lora_"
 };
 
 // "unet", "a.b.to_q" -> "lora_unet_a_b_to_q". Text encoders: lora_te_ where the model has one, lora_te1_ and lora_te2_ in SDXL.

@@ -22,13 +22,14 @@ struct Parts {
 
 Tensor read_float(const SafetensorsFile& file, const std::string& key) {
   const Tensor tensor = file.tensor(key);
-  check<FormatError>(tensor.is_floating_point(), file.path().string(), ": ", key, " has dtype ", file.dtype(key), ", expected a floating-point type");
+  check<FormatError>(tensor.is_floating_point(), file.path().string(), ": ", key, " has dtype ", file.dtype(key),
+                     ", expected a floating-point type");
   return tensor;
 }
 
 void check_shape(const SafetensorsFile& file, const std::string& key, const Tensor& half, const std::vector<int64_t>& expected) {
-  check<UsageError>(half.sizes().vec() == expected, file.path().string(), ": ", key, " has shape ", show_shape(half.sizes()), ", but the layer needs ", show_shape(expected),
-                    ": this LoRA was made for another model");
+  check<UsageError>(half.sizes().vec() == expected, file.path().string(), ": ", key, " has shape ", show_shape(half.sizes()),
+                    ", but the layer needs ", show_shape(expected), ": this LoRA was made for another model");
 }
 
 // Brings a half to the layer's number of dimensions: kohya keeps the adapters of some 1x1 convolutions as matrices, and the
@@ -42,10 +43,12 @@ Tensor fit(const Tensor& half, size_t dims) {
 // LoCon's decomposed convolution: 1x1 down to r, a kernel r -> r, 1x1 up. The first two are one kernel.
 constexpr int64_t largest_kernel = 32;  // the product of two small halves must not fill the memory
 Tensor fold_mid(const SafetensorsFile& file, const std::string& key, const Tensor& mid, const Tensor& down) {
-  const bool fits = mid.dim() == 4 && (down.dim() == 2 || (down.dim() == 4 && down.size(2) == 1 && down.size(3) == 1)) && mid.size(0) == down.size(0) && mid.size(1) == down.size(0) &&
-                    mid.size(2) <= largest_kernel && mid.size(3) <= largest_kernel;
-  check<UsageError>(fits, file.path().string(), ": ", key, " has shape ", show_shape(mid.sizes()), " beside a down half of shape ", show_shape(down.sizes()),
-                    ": expected [r, r, kh, kw] beside [r, in], and a kernel of at most ", largest_kernel, " a side");
+  const bool fits = mid.dim() == 4 && (down.dim() == 2 || (down.dim() == 4 && down.size(2) == 1 && down.size(3) == 1)) &&
+                    mid.size(0) == down.size(0) && mid.size(1) == down.size(0) && mid.size(2) <= largest_kernel &&
+                    mid.size(3) <= largest_kernel;
+  check<UsageError>(fits, file.path().string(), ": ", key, " has shape ", show_shape(mid.sizes()), " beside a down half of shape ",
+                    show_shape(down.sizes()), ": expected [r, r, kh, kw] beside [r, in], and a kernel of at most ", largest_kernel,
+                    " a side");
   return at::einsum("pqhw,qi->pihw", {mid.to(torch::kFloat32), down.to(torch::kFloat32).flatten(1)}).contiguous();
 }
 
@@ -72,8 +75,8 @@ Tensor fit_magnitude(const SafetensorsFile& file, const std::string& key, const 
   const int64_t out = module.up.size(0), in = module.down.size(1);
   const bool kohya = key.ends_with(".dora_scale"), of_outputs = !kohya || value.dim() < 2 || value.size(0) == out;
   const int64_t expected = of_outputs ? out : in;
-  check<UsageError>(value.numel() == expected, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected ", expected,
-                    " values, one for each of the layer's ", of_outputs ? "outputs" : "inputs");
+  check<UsageError>(value.numel() == expected, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected ",
+                    expected, " values, one for each of the layer's ", of_outputs ? "outputs" : "inputs");
   return of_outputs ? value.reshape({out, 1}) : value.reshape({1, in});
 }
 
@@ -85,8 +88,8 @@ LoraModule assemble(const SafetensorsFile& file, const std::string& name, const 
   LoraModule module;
   module.down = part(LoraRole::down);
   module.up = part(LoraRole::up);
-  check<UsageError>(module.down.defined() && module.up.defined(), file.path().string(), ": the ", module.down.defined() ? "up (B)" : "down (A)", " half for ", name,
-                    " is missing: the file is not whole");
+  check<UsageError>(module.down.defined() && module.up.defined(), file.path().string(), ": the ",
+                    module.down.defined() ? "up (B)" : "down (A)", " half for ", name, " is missing: the file is not whole");
   if (const Tensor mid = part(LoraRole::mid); mid.defined()) module.down = fold_mid(file, parts.keys.at(LoraRole::mid), mid, module.down);
   fit_halves(file, parts, layer, module);
   if (const Tensor magnitude = part(LoraRole::magnitude); magnitude.defined())
@@ -97,7 +100,8 @@ LoraModule assemble(const SafetensorsFile& file, const std::string& name, const 
 
 std::string spelling_of(const std::string& key) {
   if (key.starts_with("lora_")) {
-    const bool sgm = key.find("input_blocks") != std::string::npos || key.find("output_blocks") != std::string::npos || key.find("middle_block_") != std::string::npos;
+    const bool sgm = key.find("input_blocks") != std::string::npos || key.find("output_blocks") != std::string::npos ||
+                     key.find("middle_block_") != std::string::npos;
     return sgm ? "kohya (sgm blocks)" : "kohya";
   }
   if (key.starts_with("base_model.model.")) return "peft";
@@ -112,9 +116,11 @@ void take(const SafetensorsFile& file, const std::string& key, const LoraKey& ho
   Parts& parts = found[home.component][home.module];
   const Tensor value = read_float(file, key);
   if (home.role == LoraRole::alpha) {
-    check<FormatError>(value.numel() == 1, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected one number");
+    check<FormatError>(value.numel() == 1, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()),
+                       ", expected one number");
   } else if (home.role != LoraRole::magnitude) {
-    check<UsageError>(value.dim() == 2 || value.dim() == 4, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()), ", expected a matrix or a kernel");
+    check<UsageError>(value.dim() == 2 || value.dim() == 4, file.path().string(), ": ", key, " has shape ", show_shape(value.sizes()),
+                      ", expected a matrix or a kernel");
   }
   const auto [earlier, is_new] = parts.keys.emplace(home.role, key);
   check<UsageError>(is_new, file.path().string(), ": ", earlier->second, " and ", key, " name the same half of one adapter");
@@ -135,8 +141,10 @@ void read_into(LoraFile& lora, const fs::path& path, const ModelLayers* model, c
   lora.keys += file.names().size();
   for (const auto& key : file.names()) {
     const auto home = names.find(key, unprefixed);
-    if (!home) lora.homeless.push_back(key);
-    else take(file, key, *home, found);
+    if (!home)
+      lora.homeless.push_back(key);
+    else
+      take(file, key, *home, found);
     if (home && home->component == "text_encoder" && key.find("text_model") == std::string::npos) lora.bare_text_names = true;
     if (home && home->role == LoraRole::down && (lora.spelling.empty() || lora.spelling == "kohya")) lora.spelling = spelling_of(key);
   }
@@ -166,7 +174,8 @@ std::vector<std::pair<fs::path, std::string>> files_in(const fs::path& path) {
     const fs::path file = path / component / "adapter_model.safetensors";
     if (fs::exists(file)) files.emplace_back(file, component);
   }
-  check<UsageError>(!files.empty(), path.string(), ": expected pytorch_lora_weights.safetensors or adapter_model.safetensors in this folder, found neither");
+  check<UsageError>(!files.empty(), path.string(),
+                    ": expected pytorch_lora_weights.safetensors or adapter_model.safetensors in this folder, found neither");
   return files;
 }
 
@@ -178,8 +187,10 @@ LoraFile legacy(const fs::path& path, const ModelLayers* model) {
       if (!model || !model->contains(component)) continue;
       const auto* shape = layer_shape(model, component, name);
       const std::vector<int64_t> own = {module.up.size(0), module.down.size(1)};
-      check<UsageError>(shape && *shape == own, path.string(), ": ", component, ".", name, shape ? concat(" changes a weight ", show_shape(own), ", but the model's is ", show_shape(*shape)) : " is not in the model",
-                        ": this LoRA was made for another model");
+      check<UsageError>(
+          shape && *shape == own, path.string(), ": ", component, ".", name,
+          shape ? concat(" changes a weight ", show_shape(own), ", but the model's is ", show_shape(*shape)) : " is not in the model",
+          ": this LoRA was made for another model");
     }
   }
   return lora;

@@ -16,13 +16,18 @@ void Lora::save(const std::filesystem::path& folder, const std::map<std::string,
   bool patterns = components.size() > 1;  // components have targets of their own: every name in full
   for (const auto& [component, lora] : components) {
     const State& state = *lora->state_;
-    check(state.dense.empty(), "a DoRA cannot be saved from a model in memory to ", folder.string(), ": convert its file with palate lora convert");
+    check(state.dense.empty(), "a DoRA cannot be saved from a model in memory to ", folder.string(),
+          ": convert its file with palate lora convert");
     file.dropout = state.config.dropout;
     file.targets = state.config.targets;
-    for (const auto& target : state.config.targets) patterns = patterns || target.find('*') != std::string::npos;  // which only we understand
+    for (const auto& target : state.config.targets)
+      patterns = patterns || target.find('*') != std::string::npos;  // which only we understand
     LoraModules& modules = file.components[component];
     for (const auto& item : state.layers)
-      modules[item.name] = {.down = item.adapter->down.detach(), .up = item.adapter->up.detach(), .magnitude = {}, .alpha = static_cast<float>(item.adapter->alpha)};
+      modules[item.name] = {.down = item.adapter->down.detach(),
+                            .up = item.adapter->up.detach(),
+                            .magnitude = {},
+                            .alpha = static_cast<float>(item.adapter->alpha)};
   }
   if (patterns) file.targets.clear();
   write_lora(folder / "pytorch_lora_weights.safetensors", file, LoraSpelling::diffusers);

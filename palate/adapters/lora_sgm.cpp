@@ -30,9 +30,12 @@ std::string resnet_part(std::string_view part) {
 }
 
 constexpr std::pair<std::string_view, std::string_view> alone[] = {
-    {"conv_in", "input_blocks.0.0"},           {"conv_out", "out.2"},
-    {"time_embedding.linear_1", "time_embed.0"}, {"time_embedding.linear_2", "time_embed.2"},
-    {"add_embedding.linear_1", "label_emb.0.0"}, {"add_embedding.linear_2", "label_emb.0.2"},
+    {"conv_in", "input_blocks.0.0"},
+    {"conv_out", "out.2"},
+    {"time_embedding.linear_1", "time_embed.0"},
+    {"time_embedding.linear_2", "time_embed.2"},
+    {"add_embedding.linear_1", "label_emb.0.0"},
+    {"add_embedding.linear_2", "label_emb.0.2"},
 };
 
 std::string mid_name(std::string_view rest) {
@@ -53,14 +56,20 @@ std::string sgm_name(const std::string& module, int64_t layers_per_block, bool a
     name = mid_name(rest.substr(std::string_view("mid_block.").size()));
   } else if (const auto block = take_index(rest, "down_blocks.")) {
     const int64_t first = 1 + *block * (layers_per_block + 1);
-    if (const auto resnet = take_index(rest, "resnets.")) name = concat("input_blocks.", first + *resnet, ".0.", resnet_part(rest));
-    else if (const auto attention = take_index(rest, "attentions.")) name = concat("input_blocks.", first + *attention, ".1.", rest);
-    else if (rest == "downsamplers.0.conv") name = concat("input_blocks.", first + layers_per_block, ".0.op");
+    if (const auto resnet = take_index(rest, "resnets."))
+      name = concat("input_blocks.", first + *resnet, ".0.", resnet_part(rest));
+    else if (const auto attention = take_index(rest, "attentions."))
+      name = concat("input_blocks.", first + *attention, ".1.", rest);
+    else if (rest == "downsamplers.0.conv")
+      name = concat("input_blocks.", first + layers_per_block, ".0.op");
   } else if (const auto up = take_index(rest, "up_blocks.")) {
     const int64_t first = *up * (layers_per_block + 1);
-    if (const auto resnet = take_index(rest, "resnets.")) name = concat("output_blocks.", first + *resnet, ".0.", resnet_part(rest));
-    else if (const auto attention = take_index(rest, "attentions.")) name = concat("output_blocks.", first + *attention, ".1.", rest);
-    else if (rest == "upsamplers.0.conv") name = concat("output_blocks.", first + layers_per_block, attention_in_block ? ".2.conv" : ".1.conv");
+    if (const auto resnet = take_index(rest, "resnets."))
+      name = concat("output_blocks.", first + *resnet, ".0.", resnet_part(rest));
+    else if (const auto attention = take_index(rest, "attentions."))
+      name = concat("output_blocks.", first + *attention, ".1.", rest);
+    else if (rest == "upsamplers.0.conv")
+      name = concat("output_blocks.", first + layers_per_block, attention_in_block ? ".2.conv" : ".1.conv");
   }
   return name.empty() || name.ends_with('.') ? module : name;
 }

@@ -150,7 +150,8 @@ std::map<std::string, std::string> block_names(const LoraModules& modules, const
   }
   // In SDXL and SD alike the last block that doubles the size with attentions, if any, says where its upsampler stands: not known here.
   for (const auto& [name, module] : modules) {
-    check<UsageError>(name.find("upsamplers") == std::string::npos, "the sgm name of ", name, " depends on the model: name it with --model");
+    check<UsageError>(name.find("upsamplers") == std::string::npos, "the sgm name of ", name,
+                      " depends on the model: name it with --model");
   }
   return names;
 }
@@ -164,12 +165,14 @@ void put_kohya(TensorMap& out, const LoraFile& lora, const std::string& componen
   for (const auto& [module_name, module] : modules) {
     const auto renamed = names.find(module_name);
     std::string module_path = renamed == names.end() ? module_name : renamed->second;
-    if (module_path.starts_with("add_embedding.")) module_path = sgm_name(module_path, 2, false);  // diffusers (0.42) garbles its own name of it
+    if (module_path.starts_with("add_embedding."))
+      module_path = sgm_name(module_path, 2, false);  // diffusers (0.42) garbles its own name of it
     const std::string name = kohya_name(component, module_path, two);
     out[name + ".lora_down.weight"] = module.down;
     out[name + ".lora_up.weight"] = alphas.up(module);
     out[name + ".alpha"] = torch::tensor(alphas.of(module), torch::kFloat32);
-    if (module.magnitude.defined()) out[name + ".dora_scale"] = module.down.dim() == 4 ? module.magnitude.unsqueeze(-1).unsqueeze(-1) : module.magnitude;
+    if (module.magnitude.defined())
+      out[name + ".dora_scale"] = module.down.dim() == 4 ? module.magnitude.unsqueeze(-1).unsqueeze(-1) : module.magnitude;
   }
 }
 
@@ -180,7 +183,9 @@ Metadata kohya_metadata(const LoraFile& lora) {
     for (const auto& [name, value] : alphas_of(modules)) alphas[component + name] = value;
   }
   const double rank = commonest(ranks);
-  Metadata out = {{"ss_network_module", "networks.lora"}, {"ss_network_alpha", number(commonest(alphas)).dump()}, {"modelspec.sai_model_spec", "1.0.0"}};
+  Metadata out = {{"ss_network_module", "networks.lora"},
+                  {"ss_network_alpha", number(commonest(alphas)).dump()},
+                  {"modelspec.sai_model_spec", "1.0.0"}};
   out["ss_network_dim"] = exceptions(ranks, rank).empty() ? number(rank).dump() : "Dynamic";
   out["modelspec.implementation"] = "diffusers";
   out["modelspec.title"] = "LoRA";
@@ -207,7 +212,10 @@ struct Spelling {
   const char* name;
   LoraSpelling value;
 };
-constexpr Spelling spellings[] = {{"diffusers", LoraSpelling::diffusers}, {"peft", LoraSpelling::peft}, {"kohya", LoraSpelling::kohya}, {"kohya-sgm", LoraSpelling::kohya_sgm}};
+constexpr Spelling spellings[] = {{"diffusers", LoraSpelling::diffusers},
+                                  {"peft", LoraSpelling::peft},
+                                  {"kohya", LoraSpelling::kohya},
+                                  {"kohya-sgm", LoraSpelling::kohya_sgm}};
 
 }  // namespace
 
@@ -229,8 +237,10 @@ TensorMap lora_tensors(const LoraFile& lora, LoraSpelling spelling, const LayerS
   const bool kohya = spelling == LoraSpelling::kohya || spelling == LoraSpelling::kohya_sgm;
   if (!kohya) check_dora(lora);
   for (const auto& [component, modules] : lora.components) {
-    if (kohya) put_kohya(out, lora, component, spelling == LoraSpelling::kohya_sgm, unet);
-    else put_peft(out, spelling == LoraSpelling::peft ? "base_model.model." : component + ".", modules);
+    if (kohya)
+      put_kohya(out, lora, component, spelling == LoraSpelling::kohya_sgm, unet);
+    else
+      put_peft(out, spelling == LoraSpelling::peft ? "base_model.model." : component + ".", modules);
   }
   for (auto& [name, tensor] : out) tensor = tensor.detach().contiguous();
   return out;
@@ -239,7 +249,9 @@ TensorMap lora_tensors(const LoraFile& lora, LoraSpelling spelling, const LayerS
 Metadata lora_metadata(const LoraFile& lora, LoraSpelling spelling) {
   // What a spelling says of itself is written anew; the rest (trigger words, training settings) goes along.
   Metadata out = lora.metadata;
-  for (const char* key : {"format", "lora_adapter_metadata", "ss_network_module", "ss_network_dim", "ss_network_alpha", "modelspec.implementation"}) out.erase(key);
+  for (const char* key :
+       {"format", "lora_adapter_metadata", "ss_network_module", "ss_network_dim", "ss_network_alpha", "modelspec.implementation"})
+    out.erase(key);
   if (spelling == LoraSpelling::kohya || spelling == LoraSpelling::kohya_sgm) {
     Metadata own = kohya_metadata(lora);
     own.insert(out.begin(), out.end());  // which keeps ours where both have a key

@@ -51,7 +51,8 @@ class LayerList {
 
 LayerShapes unet_layers() {
   LayerList list;
-  for (const char* name : {"conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2", "add_embedding.linear_1", "add_embedding.linear_2"})
+  for (const char* name :
+       {"conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2", "add_embedding.linear_1", "add_embedding.linear_2"})
     list.add(name);
   list.blocks("down_blocks", 2);
   list.blocks("up_blocks", 3);
@@ -66,7 +67,8 @@ LayerShapes text_layers(int layers) {
   list.add("text_projection");
   for (int i = 0; i < layers; ++i) {
     const std::string name = "text_model.encoder.layers." + std::to_string(i);
-    for (const char* part : {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.out_proj", ".mlp.fc1", ".mlp.fc2"}) list.add(name + part);
+    for (const char* part : {".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.out_proj", ".mlp.fc1", ".mlp.fc2"})
+      list.add(name + part);
   }
   return list.take();
 }
@@ -89,7 +91,8 @@ std::string layer_of_tensor(const std::string& component, const std::string& ten
   std::string layer = tensor.substr(0, tensor.size() - end.size());
   if (layer.ends_with("_embedding")) return "";  // a table, not a product
   const bool text = component != "unet";
-  if (text && !layer.starts_with("text_model.") && layer != "text_projection") layer = "text_model." + layer;  // transformers 5 leaves it out
+  if (text && !layer.starts_with("text_model.") && layer != "text_projection")
+    layer = "text_model." + layer;  // transformers 5 leaves it out
   return layer;
 }
 
@@ -116,7 +119,9 @@ ModelLayers read_model_layers(const fs::path& folder) {
       }
     }
   }
-  check<UsageError>(!model.empty(), folder.string(), ": expected unet/ or text_encoder/ with weights as safetensors, found neither: give a model folder in diffusers' layout");
+  check<UsageError>(
+      !model.empty(), folder.string(),
+      ": expected unet/ or text_encoder/ with weights as safetensors, found neither: give a model folder in diffusers' layout");
   return model;
 }
 

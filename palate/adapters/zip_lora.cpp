@@ -15,8 +15,8 @@ enum class ZipMode { content, style, merged };
 
 // One side's update of one layer, as float32 on the layer's device; undefined halves where the side has none.
 struct ZipPart {
-  Tensor down, up;        // the scale is in up
-  Tensor coefficients;    // [in], trained where both sides have a part
+  Tensor down, up;      // the scale is in up
+  Tensor coefficients;  // [in], trained where both sides have a part
 
   bool there() const { return down.defined(); }
 };
@@ -165,18 +165,21 @@ LoraModule joined(const ZipAdapter& adapter) {
 const LoraModules& zip_part(const LoraFile& lora) {
   check<UsageError>(!lora.has_dora(), lora.origin, ": ZipLoRA merges LoRAs, and this is a DoRA");
   check<UsageError>(lora.components.size() == 1 && lora.components.contains("unet"), lora.origin,
-                    ": ZipLoRA merges the U-Net's LoRAs, and this file holds one for a text encoder: take the U-Net's with palate lora convert --only unet");
+                    ": ZipLoRA merges the U-Net's LoRAs, and this file holds one for a text encoder: take the U-Net's with palate lora "
+                    "convert --only unet");
   return lora.components.find("unet")->second;
 }
 
-LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraFile& style, const ZipOptions& options, const ZipPredict& predict,
-                   const std::function<void(int64_t step, const ZipLoss& loss)>& report) {
+LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraFile& style, const ZipOptions& options,
+                   const ZipPredict& predict, const std::function<void(int64_t step, const ZipLoss& loss)>& report) {
   Zipper zipper(unet, zip_part(content), zip_part(style));
-  check<UsageError>(zipper.shared() > 0, content.origin, " and ", style.origin, ": no layer is adapted by both, so there is nothing to weigh: merge them instead");
+  check<UsageError>(zipper.shared() > 0, content.origin, " and ", style.origin,
+                    ": no layer is adapted by both, so there is nothing to weigh: merge them instead");
   torch::optim::Adam adam(zipper.coefficients(), torch::optim::AdamOptions(options.learning_rate));
   for (int64_t step = 0; step < options.steps; ++step) {
     const ZipLoss loss = train_step(zipper, options, predict, step);
-    check(std::isfinite(loss.content + loss.style + loss.overlap), "zip: the loss is not finite at step ", step, ": a smaller --learning-rate may help");
+    check(std::isfinite(loss.content + loss.style + loss.overlap), "zip: the loss is not finite at step ", step,
+          ": a smaller --learning-rate may help");
     adam.step();
     adam.zero_grad();
     if (report) report(step, loss);

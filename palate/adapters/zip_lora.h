@@ -36,7 +36,7 @@ const LoraModules& zip_part(const LoraFile& lora);
 // `unet` is what `predict` runs; adapters hang on it only while this runs. Coefficients start at 1; layers that one side alone adapts
 // keep its update. The result is a plain LoRA: the columns' coefficients are in its down halves, its ranks are the ranks' sums.
 // UsageError for DoRA, for text encoders' parts, and when no layer is adapted by both.
-LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraFile& style, const ZipOptions& options, const ZipPredict& predict,
-                   const std::function<void(int64_t step, const ZipLoss& loss)>& report = {});
+LoraFile zip_loras(torch::nn::Module& unet, const LoraFile& content, const LoraFile& style, const ZipOptions& options,
+                   const ZipPredict& predict, const std::function<void(int64_t step, const ZipLoss& loss)>& report = {});
 
 }  // namespace palate

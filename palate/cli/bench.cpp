@@ -44,20 +44,29 @@ void fill_in(Arguments& a) {
 }
 
 using Parts = std::map<std::string, double>;
-Tensor noise(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({.seed = 0, .sample = sample, .draw = 0, .purpose = Purpose::noise}).normal(sizes); }
+Tensor noise(const std::vector<int64_t>& sizes, uint64_t sample) {
+  return Generator({.seed = 0, .sample = sample, .draw = 0, .purpose = Purpose::noise}).normal(sizes);
+}
 
 // One DPO step of a LoRA through the trainer's own parts.
 class StepBench {
  public:
-  explicit StepBench(const Arguments& a) : a_(a), dtype_(parse_dtype(a.dtype)), denoiser_(bench_denoiser(a.model, dtype_)), trainable_(Trainable::adapters(*denoiser_, lora(), 0)),
-                                           optimizer_(make_optimizer({}, trainable_.names(), trainable_.values())), schedule_(bench_scheduler(a.model)) {
+  explicit StepBench(const Arguments& a)
+      : a_(a),
+        dtype_(parse_dtype(a.dtype)),
+        denoiser_(bench_denoiser(a.model, dtype_)),
+        trainable_(Trainable::adapters(*denoiser_, lora(), 0)),
+        optimizer_(make_optimizer({}, trainable_.names(), trainable_.values())),
+        schedule_(bench_scheduler(a.model)) {
     denoiser_->set_gradient_checkpointing(a.checkpointing);
     trainable_.set_training(true);
     ObjectiveConfig config;
     config.reference = a.reference == "cached" ? "cached" : "adapters_off";
     ReferenceSetup setup;
     setup.policy = denoiser_.get();
-    objective_ = make_objective(config, schedule_, std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds_));
+    objective_ = make_objective(
+        config, schedule_,
+        std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds_));
     make_batch();
     if (a.work == "cached") return;
     autoencoder_ = bench_autoencoder(a.model, dtype_);
@@ -82,7 +91,12 @@ class StepBench {
     trainable_.publish();
     trainable_.clear_gradients();
     const double total = since(begin);
-    return {{"encode", encoded}, {"policy", evaluated - encoded - reference_seconds_}, {"reference", reference_seconds_}, {"backward", backward - evaluated}, {"optimizer", total - backward}, {"total", total}};
+    return {{"encode", encoded},
+            {"policy", evaluated - encoded - reference_seconds_},
+            {"reference", reference_seconds_},
+            {"backward", backward - evaluated},
+            {"optimizer", total - backward},
+            {"total", total}};
   }
 
  private:
@@ -110,9 +124,11 @@ class StepBench {
   void add_sizes(Condition& condition) const {
     const Json config = bench_unet_config(a_.model);
     if (config.value("addition_embed_type", Json()) != "text_time") return;
-    const int64_t side = 8 * a_.latent, pooled = config.at("projection_class_embeddings_input_dim").get<int64_t>() - 6 * config.at("addition_time_embed_dim").get<int64_t>();
+    const int64_t side = 8 * a_.latent, pooled = config.at("projection_class_embeddings_input_dim").get<int64_t>() -
+                                                 6 * config.at("addition_time_embed_dim").get<int64_t>();
     condition.text_embeds = noise({a_.pairs, pooled}, 4).to(dtype_);
-    condition.time_ids = torch::tensor({side, side, int64_t{0}, int64_t{0}, side, side}, torch::kFloat32).expand({a_.pairs, 6}).contiguous();
+    condition.time_ids =
+        torch::tensor({side, side, int64_t{0}, int64_t{0}, side, side}, torch::kFloat32).expand({a_.pairs, 6}).contiguous();
   }
 
   // What a trainer without a cache does at every step.
@@ -123,7 +139,8 @@ class StepBench {
       for (int64_t i = 0; i < a_.pairs; ++i) rows.push_back(autoencoder_->encode(pixels_).mean * autoencoder_->scaling_factor());
       *latents = torch::cat(rows).to(torch::kFloat32);
     }
-    batch_.condition.text = text_encoder_->encode(torch::full({a_.pairs, text_encoder_->max_length()}, 7, torch::kInt64)).last_hidden_state.to(dtype_);
+    batch_.condition.text =
+        text_encoder_->encode(torch::full({a_.pairs, text_encoder_->max_length()}, 7, torch::kInt64)).last_hidden_state.to(dtype_);
   }
 
   const Arguments& a_;
@@ -192,8 +209,8 @@ std::function<Parts()> find_work(const Arguments& a) {
   return step_work(a);
 }
 
-// Of one step, as a model-flops count has it: forward and backward of both pictures of each pair with frozen weights (2 passes of a forward's cost), the
-// reference's forward where it is computed; what checkpointing does twice counts once.
+// Of one step, as a model-flops count has it: forward and backward of both pictures of each pair with frozen weights (2 passes of a
+// forward's cost), the reference's forward where it is computed; what checkpointing does twice counts once.
 double step_flops(const Arguments& a) {
   const UnetCost cost = unet_cost(bench_unet_config(a.model), a.latent, bench_text_length(a.model));
   return cost.flops * 2 * static_cast<double>(a.pairs) * (a.reference == "cached" ? 2 : 3);
@@ -218,9 +235,23 @@ void bench(Arguments& a) {
   std::sort(totals.begin(), totals.end());
   const size_t middle = totals.size() / 2;
   const double median = totals.size() % 2 ? totals[middle] : (totals[middle - 1] + totals[middle]) / 2;
-  Json result = {{"palate", PALATE_VERSION}, {"kind", a.kind}, {"model", a.model}, {"latent", a.latent}, {"pairs", a.pairs}, {"rank", a.rank}, {"dtype", a.dtype}, {"steps", a.steps},
-                       {"threads", at::get_num_threads()}, {"reference", a.reference}, {"work", a.work}, {"checkpointing", a.checkpointing}, {"step_min_s", totals.front()},
-                       {"step_median_s", median}, {"pairs_per_s", static_cast<double>(a.pairs) / median}, {"parts", least}, {"peak_gb", static_cast<double>(peak_resident_bytes()) / 1e9}};
+  Json result = {{"palate", PALATE_VERSION},
+                 {"kind", a.kind},
+                 {"model", a.model},
+                 {"latent", a.latent},
+                 {"pairs", a.pairs},
+                 {"rank", a.rank},
+                 {"dtype", a.dtype},
+                 {"steps", a.steps},
+                 {"threads", at::get_num_threads()},
+                 {"reference", a.reference},
+                 {"work", a.work},
+                 {"checkpointing", a.checkpointing},
+                 {"step_min_s", totals.front()},
+                 {"step_median_s", median},
+                 {"pairs_per_s", static_cast<double>(a.pairs) / median},
+                 {"parts", least},
+                 {"peak_gb", static_cast<double>(peak_resident_bytes()) / 1e9}};
   if (a.kind == "step" || a.kind == "embedded") {
     result["model_tflop"] = step_flops(a) / 1e12;
     result["tflop_per_s"] = step_flops(a) / 1e12 / median;
@@ -233,21 +264,39 @@ void bench(Arguments& a) {
 
 void add_bench(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  app.add_option("kind", a->kind, "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps with guidance; matrix: the product of two matrices of 2048 x 2048")
-      ->required()->check(CLI::IsMember({"step", "embedded", "vae", "sample", "matrix"}))->type_name("KIND");
+  app.add_option("kind", a->kind,
+                 "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps "
+                 "with guidance; matrix: the product of two matrices of 2048 x 2048")
+      ->required()
+      ->check(CLI::IsMember({"step", "embedded", "vae", "sample", "matrix"}))
+      ->type_name("KIND");
   app.add_flag("--json", a->json, "one JSON object instead of lines");
-  app.add_option("--model", a->model, "sd15, sd21 or sdxl (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")->type_name("NAME|DIR");
+  app.add_option("--model", a->model,
+                 "sd15, sd21 or sdxl (full size, made in memory) or a model folder; default: sd15, or the shipped base for embedded")
+      ->type_name("NAME|DIR");
   app.add_option("--latent", a->latent, "side of the latents; default 64, embedded 16")->check(CLI::Range(1, 1024))->type_name("N");
-  app.add_option("--pairs", a->pairs, "pairs a step, or pictures at once; default 1, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
+  app.add_option("--pairs", a->pairs, "pairs a step, or pictures at once; default 1, embedded 16")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
   app.add_option("--rank", a->rank, "of the LoRA; default 8, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
   app.add_option("--dtype", a->dtype, "bf16 | float32; default bf16, embedded float32")->type_name("NAME");
-  app.add_option("--steps", a->steps, "how often it is timed, after once without")->check(CLI::Range(1, 100000))->capture_default_str()->type_name("N");
+  app.add_option("--steps", a->steps, "how often it is timed, after once without")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str()
+      ->type_name("N");
   app.add_option("--threads", a->threads, "0: as many as libtorch takes")->capture_default_str()->type_name("N");
-  app.add_option("--reference", a->reference, "computed: adapters off; cached: given")->check(CLI::IsMember({"computed", "cached"}))->capture_default_str()->type_name("NAME");
-  app.add_option("--work", a->work, "cached: latents and text states are given; script: encoded at every step")->check(CLI::IsMember({"cached", "script"}))->capture_default_str()->type_name("NAME");
+  app.add_option("--reference", a->reference, "computed: adapters off; cached: given")
+      ->check(CLI::IsMember({"computed", "cached"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  app.add_option("--work", a->work, "cached: latents and text states are given; script: encoded at every step")
+      ->check(CLI::IsMember({"cached", "script"}))
+      ->capture_default_str()
+      ->type_name("NAME");
   app.add_option("--operators", a->operators, "on stderr, the N operators that took the most processor time")->type_name("N");
   app.add_flag("--checkpointing", a->checkpointing, "gradient checkpointing");
-  app.footer("Times are of this machine at this moment: compare within one run of bench/run, on a machine that does nothing else.\n"
+  app.footer(
+      "Times are of this machine at this moment: compare within one run of bench/run, on a machine that does nothing else.\n"
       "parts.processor is what this process took of the processors, in seconds over all threads: it does not count waiting for others.\n"
       "Example:\n  palate bench step --json --threads 2");
   app.callback([a] { bench(*a); });

@@ -25,7 +25,12 @@ namespace fs = std::filesystem;
 const std::map<std::string, Json>& unets() {
   static const std::map<std::string, Json> configs = {
       {"sd15", {{"sample_size", 64}, {"cross_attention_dim", 768}, {"attention_head_dim", 8}}},
-      {"sd21", {{"sample_size", 64}, {"cross_attention_dim", 1024}, {"attention_head_dim", {5, 10, 20, 20}}, {"use_linear_projection", true}, {"upcast_attention", true}}},
+      {"sd21",
+       {{"sample_size", 64},
+        {"cross_attention_dim", 1024},
+        {"attention_head_dim", {5, 10, 20, 20}},
+        {"use_linear_projection", true},
+        {"upcast_attention", true}}},
       {"sdxl",
        {{"sample_size", 128},
         {"block_out_channels", {320, 640, 1280}},
@@ -53,7 +58,8 @@ const Json& sd15_vae() {
   return config;
 }
 const Json& sd15_text() {
-  static const Json config = {{"hidden_size", 768}, {"intermediate_size", 3072}, {"num_hidden_layers", 12}, {"num_attention_heads", 12}, {"projection_dim", 768}};
+  static const Json config = {
+      {"hidden_size", 768}, {"intermediate_size", 3072}, {"num_hidden_layers", 12}, {"num_attention_heads", 12}, {"projection_dim", 768}};
   return config;
 }
 
@@ -62,7 +68,8 @@ const Json& sd15_text() {
 void fill(torch::nn::Module& model, c10::ScalarType dtype) {
   const torch::NoGradGuard no_grad;
   constexpr int64_t period = 65537;  // prime: rows of a matrix differ
-  const Tensor pattern = Generator({.seed = 0, .sample = 0, .draw = 0, .purpose = Purpose::init}).uniform({period}).mul_(2).sub_(1).to(dtype);
+  const Tensor pattern =
+      Generator({.seed = 0, .sample = 0, .draw = 0, .purpose = Purpose::init}).uniform({period}).mul_(2).sub_(1).to(dtype);
   for (auto& item : model.named_parameters()) {
     Tensor& parameter = item.value();
     Tensor value = torch::empty(parameter.sizes(), torch::TensorOptions().dtype(dtype));
@@ -92,7 +99,8 @@ LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::D
 }  // namespace
 
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype) {
-  return in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype) : load_denoiser(model_path(model) / "unet", in(dtype));
+  return in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype)
+                          : load_denoiser(model_path(model) / "unet", in(dtype));
 }
 
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype) {
@@ -100,15 +108,19 @@ std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::Sc
 }
 
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype) {
-  return in_memory(model) ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype) : load_text_encoder(model_path(model) / "text_encoder", in(dtype));
+  return in_memory(model) ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype)
+                          : load_text_encoder(model_path(model) / "text_encoder", in(dtype));
 }
 
 Json bench_scheduler(const std::string& model) {
-  if (in_memory(model)) return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
+  if (in_memory(model))
+    return {{"_class_name", "DDIMScheduler"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}};
   return read_json(model_path(model) / "scheduler" / "scheduler_config.json");
 }
 
-Json bench_unet_config(const std::string& model) { return in_memory(model) ? unets().at(model) : read_json(model_path(model) / "unet" / "config.json"); }
+Json bench_unet_config(const std::string& model) {
+  return in_memory(model) ? unets().at(model) : read_json(model_path(model) / "unet" / "config.json");
+}
 
 int64_t bench_text_length(const std::string& model) {
   if (in_memory(model)) return 77;

@@ -47,7 +47,8 @@ void convert(Flags flags) {
     check_new_folder(flags.out);
     print(convert_to_folder(flags.in, flags.out, flags.options), flags);
   } else {
-    check<UsageError>(fs::path(flags.out).extension() == ".safetensors", flags.out, ": a single file is written as safetensors: expected a name that ends in .safetensors");
+    check<UsageError>(fs::path(flags.out).extension() == ".safetensors", flags.out,
+                      ": a single file is written as safetensors: expected a name that ends in .safetensors");
     check_parent(flags.out);
     print(convert_to_single(flags.in, flags.out, flags.options), flags);
   }

@@ -59,8 +59,12 @@ class Clock {
 RunConfig run_config(const Flags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
   RunConfig config;
   const auto quoted = [](const fs::path& path) { return "\"" + path.string() + "\""; };
-  std::vector<std::string> overrides = {"model=" + quoted(flags.base), "output=" + quoted(folder / name), "data.pairs=[" + quoted(folder / "pairs.parquet") + "]",
-                                        "data.cache=" + quoted(folder / "cache"), concat("seed=", flags.seed), concat("threads=", flags.threads)};
+  std::vector<std::string> overrides = {"model=" + quoted(flags.base),
+                                        "output=" + quoted(folder / name),
+                                        "data.pairs=[" + quoted(folder / "pairs.parquet") + "]",
+                                        "data.cache=" + quoted(folder / "cache"),
+                                        concat("seed=", flags.seed),
+                                        concat("threads=", flags.threads)};
   overrides.insert(overrides.end(), method.begin(), method.end());
   for (const auto& given : flags.overrides) {
     if (name == "dpo" || !given.starts_with("objective.")) overrides.push_back(given);  // SFT has no constants
@@ -122,7 +126,9 @@ void run(const Flags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
-  const RunConfig dpo = run_config(flags, folder, "dpo", {"objective.loss=dpo", "objective.beta=100", "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
+  const RunConfig dpo = run_config(flags, folder, "dpo",
+                                   {"objective.loss=dpo", "objective.beta=100",
+                                    "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
   Clock clock;
   Json seconds;
@@ -143,8 +149,9 @@ void run(const Flags& flags) {
   require_whole(train(dpo));
   seconds["dpo"] = clock.lap();
 
-  const RunConfig sft = run_config(flags, folder, "sft",
-                                   {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
+  const RunConfig sft =
+      run_config(flags, folder, "sft",
+                 {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
   log("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
   require_whole(train(sft));
   seconds["sft"] = clock.lap();
@@ -165,9 +172,13 @@ void run(const Flags& flags) {
 void add_demo(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--out", flags->out, "folder to write; must not exist (default: runs/demo-N)");
-  app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")->check(a_seed())->capture_default_str();
+  app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")
+      ->check(a_seed())
+      ->capture_default_str();
   app.add_option("--prompts", flags->prompts, "held-out prompts of the comparison")->check(whole(1, 100000))->capture_default_str();
-  app.add_option("--pairs", flags->pairs, "training prompts; the best and the worst of four pictures of each make a pair")->check(whole(1, 1000000))->capture_default_str();
+  app.add_option("--pairs", flags->pairs, "training prompts; the best and the worst of four pictures of each make a pair")
+      ->check(whole(1, 1000000))
+      ->capture_default_str();
   app.add_option("--base", flags->base, "base model folder (default: the shipped one)");
   app.add_option("--config", flags->config, "training config (default: the shipped one)");
   app.add_option("--set", flags->overrides, "key=value over the training config, repeatable");

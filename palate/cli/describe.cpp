@@ -35,10 +35,8 @@ struct Spelling {
   const char* down;
 };
 constexpr Spelling spellings[] = {
-    {"diffusers or peft", ".lora_A"},
-    {"kohya", ".lora_down.weight"},
-    {"older diffusers", ".lora.down.weight"},
-    {"older diffusers", ".lora_linear_layer.down.weight"},
+    {"diffusers or peft", ".lora_A"},          {"kohya", ".lora_down.weight"},
+    {"older diffusers", ".lora.down.weight"},  {"older diffusers", ".lora_linear_layer.down.weight"},
     {"oldest diffusers", "_lora.down.weight"},
 };
 
@@ -105,8 +103,10 @@ Json describe_component(const fs::path& folder, const std::string& class_name) {
 Json describe_component_folder(const fs::path& folder) {
   const Json config = read_json(folder / "config.json");
   std::string name = "a model";
-  if (config.is_object() && config.contains("_class_name") && config["_class_name"].is_string()) name = config["_class_name"].get<std::string>();
-  const bool listed = config.is_object() && config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty();
+  if (config.is_object() && config.contains("_class_name") && config["_class_name"].is_string())
+    name = config["_class_name"].get<std::string>();
+  const bool listed =
+      config.is_object() && config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty();
   if (listed && config["architectures"][0].is_string()) name = config["architectures"][0].get<std::string>();
   const std::string key = folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
   return {{"kind", "model"}, {"folder", folder.string()}, {"class", name}, {"components", {{key, describe_component(folder, name)}}}};
@@ -134,7 +134,8 @@ Json describe_weights(const fs::path& path, TensorNames names) {
   out["parameters"] = parameters;
   out["dtypes"] = dtypes;
   describe_lora(file, out);
-  if (const std::string architecture = architecture_of(file); out["kind"] == "weights" && !architecture.empty()) out["architecture"] = architecture;
+  if (const std::string architecture = architecture_of(file); out["kind"] == "weights" && !architecture.empty())
+    out["architecture"] = architecture;
   out["format"] = file.pickled() ? "torch.save" : "safetensors";
   out["metadata"] = file.metadata();
   if (names == TensorNames::listed) out["shapes"] = shapes;
@@ -178,7 +179,8 @@ Json describe(const fs::path& given, TensorNames names) {
   if (fs::exists(path / "config.resolved.toml") || fs::exists(path / "metrics.jsonl")) return describe_run(path);
   if (fs::exists(path / "config.json")) return describe_component_folder(path);
   if (is_data(path)) return describe_data(path, rows_to_look_at);
-  fail<UsageError>(path.string(), ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor training data, nor a weights file");
+  fail<UsageError>(path.string(),
+                   ": neither a model folder (model_index.json), nor a run (config.resolved.toml), nor training data, nor a weights file");
 }
 
 }  // namespace palate

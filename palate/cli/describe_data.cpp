@@ -66,8 +66,10 @@ Json ordered(const std::map<std::string, int64_t>& counts) {
   Json json = Json::object();
   int64_t others = 0;
   for (size_t i = 0; i < list.size(); ++i) {
-    if (i < most_sizes) json[list[i].first] = list[i].second;
-    else others += list[i].second;
+    if (i < most_sizes)
+      json[list[i].first] = list[i].second;
+    else
+      others += list[i].second;
   }
   if (others) json["others"] = others;
   return json;
@@ -100,7 +102,11 @@ Json describe_data(const fs::path& path, int64_t most) {
       progress.advance();
     }
   }
-  Json json = {{"kind", "data"}, {"file", path.string()}, {"examples", pairs ? "pairs" : "pictures"}, {"rows", rows}, {"looked_at", tally.looked_at}};
+  Json json = {{"kind", "data"},
+               {"file", path.string()},
+               {"examples", pairs ? "pairs" : "pictures"},
+               {"rows", rows},
+               {"looked_at", tally.looked_at}};
   json["captions"] = tally.captions.size();
   if (!tally.captions.empty()) json["first_caption"] = tally.first_caption;
   if (!pairs) json["without_caption"] = tally.bare;

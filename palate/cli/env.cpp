@@ -42,7 +42,8 @@ void add_env(CLI::App& app) {
       std::printf("%s\n", facts.dump().c_str());
       return;
     }
-    for (const auto& [key, value] : facts.items()) std::printf("%-10s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+    for (const auto& [key, value] : facts.items())
+      std::printf("%-10s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
   });
 }
 

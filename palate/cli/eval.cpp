@@ -32,8 +32,8 @@ std::vector<std::string> read_prompts(const Flags& flags) {
   return read_prompt_file(flags.prompts);
 }
 
-Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests, const Flags& flags,
-          Judge& judge, std::map<std::string, std::string>& hashes) {
+Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests,
+          const Flags& flags, Judge& judge, std::map<std::string, std::string>& hashes) {
   Pipeline pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
   const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
   hashes[name + " unet"] = pipeline.weights_hash("unet");
@@ -47,7 +47,8 @@ void run(Flags flags) {
   set_threads(flags.threads);
   check<UsageError>(!std::filesystem::exists(flags.out), flags.out, ": the output folder is already there: name another");
   if (flags.base.empty()) flags.base = flags.model;
-  check<UsageError>(flags.base != flags.model || !flags.lora.empty(), "there is nothing to compare: give --lora, or another model with --base");
+  check<UsageError>(flags.base != flags.model || !flags.lora.empty(),
+                    "there is nothing to compare: give --lora, or another model with --base");
   if (!flags.lora.empty()) parse_lora_flag(flags.lora);  // a path that is wrong is said before the base's pictures are made
   flags.sampling.seed = static_cast<uint64_t>(flags.seed);
   world::OracleJudge judge;
@@ -83,7 +84,9 @@ void add_eval(CLI::App& app) {
   app.add_option("--count", flags->count, "how many held-out prompts")->check(whole(1, 100000))->capture_default_str();
   app.add_option("--repeats", flags->repeats, "pictures for each prompt")->check(whole(1, 10000))->capture_default_str();
   app.add_option("--steps", flags->sampling.steps, "sampling steps")->check(whole(1, 1000))->capture_default_str();
-  app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")->check(number(0, 1000))->capture_default_str();
+  app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")
+      ->check(number(0, 1000))
+      ->capture_default_str();
   app.add_option("--scheduler", flags->sampling.sampler, one_of(sampler_names()) + " (default: the model's own)");
   app.add_option("--batch", flags->sampling.batch, "pictures at once")->check(whole(1, 4096))->capture_default_str();
   app.add_option("--seed", flags->seed, "of noise and prompts")->check(a_seed())->capture_default_str();

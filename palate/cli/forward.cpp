@@ -33,9 +33,11 @@ class Inputs {
 
   Tensor optional(const std::string& name) const { return file_.contains(name) ? file_.tensor(name).to(options_.device) : Tensor(); }
   Tensor required(const std::string& name, int64_t dimensions) const {
-    check<UsageError>(file_.contains(name), file_.path().string(), ": the tensor '", name, "' is missing (the file holds ", one_of(file_.names()), ")");
+    check<UsageError>(file_.contains(name), file_.path().string(), ": the tensor '", name, "' is missing (the file holds ",
+                      one_of(file_.names()), ")");
     const Tensor tensor = optional(name);
-    check<UsageError>(tensor.dim() == dimensions, file_.path().string(), ": '", name, "' should have ", dimensions, " dimensions, found ", show_shape(tensor.sizes()));
+    check<UsageError>(tensor.dim() == dimensions, file_.path().string(), ": '", name, "' should have ", dimensions, " dimensions, found ",
+                      show_shape(tensor.sizes()));
     return tensor;
   }
   // In the compute dtype.
@@ -53,7 +55,8 @@ class Inputs {
 // The component's folder in a model folder, or the folder itself when it is a component's.
 fs::path component_folder(const fs::path& model, const std::string& name) {
   if (fs::is_directory(model / name)) return model / name;
-  check<UsageError>(fs::exists(model / "config.json"), (model / name).string(), ": there is no such folder, and ", model.string(), " holds no config.json");
+  check<UsageError>(fs::exists(model / "config.json"), (model / name).string(), ": there is no such folder, and ", model.string(),
+                    " holds no config.json");
   return model;
 }
 
@@ -77,7 +80,8 @@ TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& opti
   check<UsageError>(timestep.defined(), flags.in, ": the tensor 'timestep' is missing");
   timestep = timestep.flatten();
   const int64_t batch = sample.size(0);
-  check<UsageError>(timestep.numel() == 1 || timestep.numel() == batch, flags.in, ": timestep has ", timestep.numel(), " values, expected one or ", batch);
+  check<UsageError>(timestep.numel() == 1 || timestep.numel() == batch, flags.in, ": timestep has ", timestep.numel(),
+                    " values, expected one or ", batch);
   return {{"sample", model->predict(sample, timestep.expand({batch}), read_condition(in, model->text_width() > 0))}};
 }
 
@@ -115,9 +119,12 @@ void forward(Flags flags) {
   const LoadOptions options{.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""};
   const Inputs in(flags.in, options);
   TensorMap out;
-  if (flags.component == "unet") out = run_unet(flags, in, options);
-  else if (flags.component.starts_with("vae")) out = run_vae(flags, in, options);
-  else out = run_text(flags, in, options);
+  if (flags.component == "unet")
+    out = run_unet(flags, in, options);
+  else if (flags.component.starts_with("vae"))
+    out = run_vae(flags, in, options);
+  else
+    out = run_text(flags, in, options);
   for (auto& [name, tensor] : out) tensor = tensor.to(torch::kCPU, torch::kFloat32);
   save_safetensors(flags.out, out);
 }
@@ -146,7 +153,8 @@ void add_forward(CLI::App& app) {
       "              encoder_attention_mask [B,L] (1 keep, 0 discard). out: sample\n"
       "  vae-encode  in: pixels [B,3,H,W] in [-1,1]. out: mean, logvar\n"
       "  vae-decode  in: latents, already divided by the scaling factor. out: pixels\n"
-      "  text, text2 in: input_ids [B,L], if wanted attention_mask [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., text_embeds\n"
+      "  text, text2 in: input_ids [B,L], if wanted attention_mask [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., "
+      "text_embeds\n"
       "  tokenize    prints the padded ids of --text as JSON\n"
       "Example:\n  palate forward --model sd15 --component unet --in in.safetensors --out out.safetensors");
   app.callback([flags] { forward(*flags); });

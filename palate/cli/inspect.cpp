@@ -45,7 +45,8 @@ void print_weights(const Json& file) {
   line("parameters", with_commas(file["parameters"].get<int64_t>()) + " (" + joined(file["dtypes"]) + ")");
   if (lora) {
     std::string ranks;
-    for (const auto& [rank, layers] : file["ranks"].items()) ranks += (ranks.empty() ? "" : ", ") + ("rank " + rank) + " on " + layers.dump() + " layers";
+    for (const auto& [rank, layers] : file["ranks"].items())
+      ranks += (ranks.empty() ? "" : ", ") + ("rank " + rank) + " on " + layers.dump() + " layers";
     line("adapters", ranks);
     if (file.contains("alphas")) line("alpha", file["alphas"].dump());
   }
@@ -60,7 +61,8 @@ void print_model(const Json& model) {
   for (const auto& [name, part] : model["components"].items()) {
     std::string text = part["class"].get<std::string>();
     if (part.contains("missing")) text += ", folder missing";
-    if (part.contains("parameters")) text += ", " + with_commas(part["parameters"].get<int64_t>()) + " parameters (" + joined(part["dtypes"]) + ")";
+    if (part.contains("parameters"))
+      text += ", " + with_commas(part["parameters"].get<int64_t>()) + " parameters (" + joined(part["dtypes"]) + ")";
     line(name, text);
   }
   if (model.contains("unsupported")) line("not supported", model["unsupported"].get<std::string>());
@@ -79,7 +81,10 @@ void print_data(const Json& data) {
   line("data", data["file"].get<std::string>());
   line("examples", with_commas(data["rows"].get<int64_t>()) + " " + data["examples"].get<std::string>());
   if (data["looked_at"] != data["rows"]) line("looked at", "the first " + with_commas(data["looked_at"].get<int64_t>()));
-  line("captions", with_commas(data["captions"].get<int64_t>()) + (data.contains("first_caption") ? (data["captions"] == 1 ? ": " : " different ones; the first: ") + one_line(data["first_caption"].get<std::string>()) : ""));
+  line("captions", with_commas(data["captions"].get<int64_t>()) + (data.contains("first_caption")
+                                                                       ? (data["captions"] == 1 ? ": " : " different ones; the first: ") +
+                                                                             one_line(data["first_caption"].get<std::string>())
+                                                                       : ""));
   if (data.value("without_caption", 0) > 0) line("without caption", data["without_caption"].dump() + " (data.caption gives them one)");
   for (const char* key : {"ties", "unlabelled"}) {
     if (data.value(key, 0) > 0) line(key, data[key].dump());
@@ -108,7 +113,11 @@ void inspect(const Flags& flags) {
 
 void add_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("path", flags->path, "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder, run folder, or training data (pictures, .tar, .parquet, .jsonl, .toml)")->required()->type_name("FILE_OR_DIR");
+  app.add_option("path", flags->path,
+                 "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder, run folder, or training data (pictures, .tar, .parquet, "
+                 ".jsonl, .toml)")
+      ->required()
+      ->type_name("FILE_OR_DIR");
   app.add_flag("--tensors", flags->tensors, "of a weights file: every tensor's name, dtype and shape");
   app.add_flag("--json", flags->json, "one JSON object instead of lines");
   app.footer("Example:\n  palate inspect runs/demo-1/dpo/pytorch_lora_weights.safetensors");

@@ -25,8 +25,14 @@ const std::vector<Action>& actions() {
       {"convert", 2, 2, "IN and OUT", {"--to", "--model", "--only"}, {"--to"}, convert_lora},
       {"verify", 1, 1, "one file", {"--model", "--against"}, {"--model"}, verify_lora},
       {"merge", 1, 64, "one file or more", {"--out", "--rank", "--exact", "--model", "--to"}, {"--out"}, merge_loras},
-      {"zip", 2, 2, "CONTENT and STYLE", {"--out", "--model", "--to", "--content-prompt", "--style-prompt", "--steps", "--learning-rate", "--penalty", "--pictures", "--sample-steps", "--seed", "--threads"},
-       {"--out", "--model", "--content-prompt", "--style-prompt"}, zip_lora_files},
+      {"zip",
+       2,
+       2,
+       "CONTENT and STYLE",
+       {"--out", "--model", "--to", "--content-prompt", "--style-prompt", "--steps", "--learning-rate", "--penalty", "--pictures",
+        "--sample-steps", "--seed", "--threads"},
+       {"--out", "--model", "--content-prompt", "--style-prompt"},
+       zip_lora_files},
       {"resize", 1, 1, "one file", {"--out", "--rank", "--keep", "--model", "--to"}, {"--out"}, resize_lora_file},
   };
   return all;
@@ -44,9 +50,11 @@ void check_flags(const CLI::App& app, const Action& action) {
     if (option->get_lnames().empty() || option->count() == 0) continue;
     const std::string name = "--" + option->get_lnames()[0];
     if (name == "--quiet" || name == "--verbose" || name == "--help") continue;
-    check<UsageError>(std::find(action.flags.begin(), action.flags.end(), name) != action.flags.end(), "lora ", action.name, " has no flag ", name, ": it takes ", one_of(action.flags));
+    check<UsageError>(std::find(action.flags.begin(), action.flags.end(), name) != action.flags.end(), "lora ", action.name,
+                      " has no flag ", name, ": it takes ", one_of(action.flags));
   }
-  for (const auto& name : action.needed) check<UsageError>(app.get_option(name)->count() > 0, "lora ", action.name, " needs ", name, "; palate lora --help shows how");
+  for (const auto& name : action.needed)
+    check<UsageError>(app.get_option(name)->count() > 0, "lora ", action.name, " needs ", name, "; palate lora --help shows how");
 }
 
 // "merge, resize: at most this rank": those that have the flag said it already.
@@ -62,7 +70,8 @@ std::string without_actions(const std::string& text) {
 void run(const CLI::App& app, const LoraArguments& given) {
   for (const auto& action : actions()) {
     if (given.action != action.name) continue;
-    check<UsageError>(given.inputs.size() >= action.least && given.inputs.size() <= action.most, "lora ", action.name, " takes ", action.files, ", found ", given.inputs.size());
+    check<UsageError>(given.inputs.size() >= action.least && given.inputs.size() <= action.most, "lora ", action.name, " takes ",
+                      action.files, ", found ", given.inputs.size());
     check_flags(app, action);
     set_threads(given.threads);
     return action.run(given);
@@ -73,14 +82,17 @@ void run(const CLI::App& app, const LoraArguments& given) {
 }  // namespace
 
 void narrow_lora_help(CLI::App& app, const std::vector<std::string>& words) {
-  const auto asked = std::find_if(actions().begin(), actions().end(), [&](const Action& action) { return words.size() > 1 && words[1] == action.name; });
+  const auto asked =
+      std::find_if(actions().begin(), actions().end(), [&](const Action& action) { return words.size() > 1 && words[1] == action.name; });
   if (asked == actions().end()) return;
   for (auto* option : app.get_options()) {
     if (option->get_lnames().empty()) continue;
     const std::string name = "--" + option->get_lnames()[0];
     const bool shared = name == "--help" || name == "--quiet" || name == "--verbose";
-    if (!shared && std::find(asked->flags.begin(), asked->flags.end(), name) == asked->flags.end()) option->group("");
-    else option->description(without_actions(option->get_description()));
+    if (!shared && std::find(asked->flags.begin(), asked->flags.end(), name) == asked->flags.end())
+      option->group("");
+    else
+      option->description(without_actions(option->get_description()));
   }
 }
 
@@ -102,7 +114,9 @@ void add_lora(CLI::App& app) {
   app.add_option("--steps", g.steps, "zip: steps of the optimiser")->capture_default_str()->check(whole(0, 1'000'000));
   app.add_option("--learning-rate", g.learning_rate, "zip: of the coefficients")->capture_default_str()->check(number(0, 10));
   app.add_option("--penalty", g.penalty, "zip: lambda on mean |m1 * m2|")->capture_default_str()->check(number(0, 1e6));
-  app.add_option("--pictures", g.pictures, "zip: pictures of each LoRA's own that it is tuned on")->capture_default_str()->check(whole(1, 1024));
+  app.add_option("--pictures", g.pictures, "zip: pictures of each LoRA's own that it is tuned on")
+      ->capture_default_str()
+      ->check(whole(1, 1024));
   app.add_option("--sample-steps", g.sample_steps, "zip: sampling steps of these")->capture_default_str()->check(whole(1, 1000));
   app.add_option("--seed", g.seed, "zip: of pictures, noise and time steps")->capture_default_str()->check(a_seed());
   app.add_option("--threads", g.threads, "zip: 0: as many as there are cores")->capture_default_str()->check(a_thread_count());

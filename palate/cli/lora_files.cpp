@@ -41,7 +41,9 @@ std::string layers_in(const LoraFile& lora) {
 
 namespace {
 
-const LayerShapes* unet_of(const std::optional<ModelLayers>& layers) { return layers && layers->contains("unet") ? &layers->find("unet")->second : nullptr; }
+const LayerShapes* unet_of(const std::optional<ModelLayers>& layers) {
+  return layers && layers->contains("unet") ? &layers->find("unet")->second : nullptr;
+}
 
 // diffusers 0.42 reads such files with one alpha for all attention layers.
 void warn_of_alphas(const std::string& path, const LoraFile& lora) {
@@ -50,7 +52,8 @@ void warn_of_alphas(const std::string& path, const LoraFile& lora) {
     if (name.starts_with("lora_unet_") && name.ends_with(".alpha")) alphas.insert(tensor.item<float>());
   }
   if (alphas.size() > 1)
-    warn(path, ": the layers' alphas differ (", *alphas.begin(), " to ", *alphas.rbegin(), "), which kohya's readers see and diffusers does not: for diffusers, convert --to diffusers");
+    warn(path, ": the layers' alphas differ (", *alphas.begin(), " to ", *alphas.rbegin(),
+         "), which kohya's readers see and diffusers does not: for diffusers, convert --to diffusers");
 }
 
 Json ranks_and_alphas(const LoraModules& modules) {
@@ -68,7 +71,11 @@ Json ranks_and_alphas(const LoraModules& modules) {
     plain.magnitude = Tensor();
     squares += delta_weight(plain).square().sum().item<double>();
   }
-  Json out = {{"layers", modules.size()}, {"ranks", Json::object()}, {"alphas", Json::object()}, {"dtypes", dtypes}, {"delta_norm", std::sqrt(squares)}};
+  Json out = {{"layers", modules.size()},
+              {"ranks", Json::object()},
+              {"alphas", Json::object()},
+              {"dtypes", dtypes},
+              {"delta_norm", std::sqrt(squares)}};
   for (const auto& [rank, count] : ranks) out["ranks"][std::to_string(rank)] = count;
   for (const auto& [alpha, count] : alphas) out["alphas"][Json(alpha).dump()] = count;
   if (dora > 0) out["dora_layers"] = dora;
@@ -89,7 +96,8 @@ void print(const Json& out) {
   for (const auto& [component, part] : out["components"].items()) {
     std::string dtypes;
     for (const auto& dtype : part["dtypes"]) dtypes += (dtypes.empty() ? "" : ", ") + dtype.get<std::string>();
-    line(component, concat(part["layers"].get<int64_t>(), " layers, ", dtypes, "; rank ", counted(part["ranks"]), "; alpha ", counted(part["alphas"])));
+    line(component, concat(part["layers"].get<int64_t>(), " layers, ", dtypes, "; rank ", counted(part["ranks"]), "; alpha ",
+                           counted(part["alphas"])));
     if (part.contains("dora_layers")) line("", concat("DoRA on ", part["dora_layers"].get<int64_t>(), " layers"));
     line("", concat("|delta-W| ", part["delta_norm"].get<double>(), part.contains("dora_layers") ? " before DoRA's magnitudes" : ""));
   }
@@ -127,7 +135,8 @@ void write_checked(const std::string& path, const LoraFile& lora, LoraSpelling s
   const LoraFile again = read_whole_lora(path, layers);
   std::string worst;
   const double error = compare_loras(lora, again, &worst);
-  check(error == 0, path, ": what was read again is not what was to be written: delta-W of ", worst, " differs by ", error, " (relative); do not use this file");
+  check(error == 0, path, ": what was read again is not what was to be written: delta-W of ", worst, " differs by ", error,
+        " (relative); do not use this file");
   if (spelling == LoraSpelling::kohya || spelling == LoraSpelling::kohya_sgm) warn_of_alphas(path, lora);
   log(path, ": ", layers_in(again), " layers; every delta-W read again is the same");
 }
@@ -139,8 +148,10 @@ void inspect_lora(const LoraArguments& given) {
   for (const auto& [component, modules] : lora.components) out["components"][component] = ranks_and_alphas(modules);
   out["homeless"] = lora.homeless;
   out["metadata"] = lora.metadata;
-  if (given.json) std::printf("%s\n", out.dump().c_str());
-  else print(out);
+  if (given.json)
+    std::printf("%s\n", out.dump().c_str());
+  else
+    print(out);
 }
 
 void convert_lora(const LoraArguments& given) {
@@ -158,11 +169,13 @@ void verify_lora(const LoraArguments& given) {
   const auto layers = given.layers();
   const LoraFile lora = read_lora(given.inputs[0], &*layers);
   for (const auto& key : lora.homeless) std::printf("no home            %s\n", key.c_str());
-  check(lora.homeless.empty(), given.inputs[0], ": ", lora.homeless.size(), " of ", lora.keys, " keys have no home in ", given.model, " (named above): it was made for another model, or is no LoRA");
+  check(lora.homeless.empty(), given.inputs[0], ": ", lora.homeless.size(), " of ", lora.keys, " keys have no home in ", given.model,
+        " (named above): it was made for another model, or is no LoRA");
   for (const auto& [component, modules] : lora.components) {
     check(layers->contains(component), given.inputs[0], ": it adapts ", component, ", which ", given.model, " does not have");
     for (const auto& [name, module] : modules)
-      check(delta_weight({module.down, module.up, {}, module.alpha}).isfinite().all().item<bool>(), given.inputs[0], ": ", component, ".", name, " has values that are not finite");
+      check(delta_weight({module.down, module.up, {}, module.alpha}).isfinite().all().item<bool>(), given.inputs[0], ": ", component, ".",
+            name, " has values that are not finite");
   }
   const Scratch scratch;
   for (const LoraSpelling spelling : sayable(lora)) {
@@ -170,7 +183,8 @@ void verify_lora(const LoraArguments& given) {
     write_lora(path, lora, spelling, unet_of(layers));
     std::string worst;
     const double error = compare_loras(lora, read_whole_lora(path.string(), layers), &worst);
-    check(error == 0, given.inputs[0], ": written as ", lora_spellings()[static_cast<size_t>(spelling)], " and read again, delta-W of ", worst, " differs by ", error, " (relative)");
+    check(error == 0, given.inputs[0], ": written as ", lora_spellings()[static_cast<size_t>(spelling)], " and read again, delta-W of ",
+          worst, " differs by ", error, " (relative)");
   }
   if (!given.against.empty()) {
     std::string worst;
@@ -178,8 +192,8 @@ void verify_lora(const LoraArguments& given) {
     check(error <= 1e-6, given.inputs[0], ": delta-W of ", worst, " differs from ", given.against, " by ", error, " (relative)");
     std::printf("against            %s: largest relative difference of a delta-W %.2g\n", given.against.c_str(), error);
   }
-  std::printf("verified           %s: %s layers, every key has a home in %s, every delta-W is finite and the same in %zu spellings\n", given.inputs[0].c_str(), layers_in(lora).c_str(), given.model.c_str(),
-              sayable(lora).size());
+  std::printf("verified           %s: %s layers, every key has a home in %s, every delta-W is finite and the same in %zu spellings\n",
+              given.inputs[0].c_str(), layers_in(lora).c_str(), given.model.c_str(), sayable(lora).size());
 }
 
 }  // namespace palate

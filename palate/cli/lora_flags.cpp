@@ -17,7 +17,8 @@ LoraFlag parse_lora_flag(const std::string& text, const std::string& where) {
     const char* first = text.data() + colon + 1;
     const char* last = text.data() + text.size();
     const auto [end, error] = std::from_chars(first, last, flag.weight);
-    check<UsageError>(error == std::errc() && end == last, where, " ", text, ": expected FILE or FILE:WEIGHT, and '", std::string(first, last), "' is not a number");
+    check<UsageError>(error == std::errc() && end == last, where, " ", text, ": expected FILE or FILE:WEIGHT, and '",
+                      std::string(first, last), "' is not a number");
     check<UsageError>(std::isfinite(flag.weight), where, " ", text, ": the weight must be a finite number");
     flag.file = text.substr(0, colon);
   }
@@ -44,7 +45,8 @@ std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::str
     refuse_homeless(file, "this model");
     for (const auto& [component, modules] : file.components) {
       const auto part = parts.find(component);
-      check<UsageError>(part != parts.end(), flag.file.string(), ": it adapts ", component, " (", modules.begin()->first, ") too, which is not loaded here: take a component's part with palate lora convert --only");
+      check<UsageError>(part != parts.end(), flag.file.string(), ": it adapts ", component, " (", modules.begin()->first,
+                        ") too, which is not loaded here: take a component's part with palate lora convert --only");
       loras.push_back(Lora::hang(*part->second, file, component, flag.weight));
     }
   }
@@ -54,7 +56,8 @@ std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::str
 std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>& flags) {
   if (flags.empty()) return {};
   ModelParts parts = {{"unet", &pipeline.denoiser().module()}};
-  for (const size_t which : pipeline.prompt_encoder().present()) parts[PromptEncoder::component(which)] = &pipeline.prompt_encoder().encoder(which).module();
+  for (const size_t which : pipeline.prompt_encoder().present())
+    parts[PromptEncoder::component(which)] = &pipeline.prompt_encoder().encoder(which).module();
   return load_loras(parts, flags);
 }
 

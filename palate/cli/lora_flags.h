@@ -17,8 +17,8 @@ struct LoraFlag {
   double weight = 1;
 };
 
-// "style.safetensors:0.8". A path that exists as it stands is never cut. UsageError when the file is missing or the weight is no finite number;
-// `where` says what was typed ("--lora", "lora merge").
+// "style.safetensors:0.8". A path that exists as it stands is never cut. UsageError when the file is missing or the weight is no finite
+// number; `where` says what was typed ("--lora", "lora merge").
 LoraFlag parse_lora_flag(const std::string& text, const std::string& where = "--lora");
 
 // Hangs each on the model, in order.

@@ -43,7 +43,8 @@ ZipPredict predictor(Pipeline& pipeline, const Side& content, const Side& style,
   return [&pipeline, &content, &style, given](int64_t step, ZipSide which) {
     const Side& side = which == ZipSide::content ? content : style;
     const Tensor x0 = side.latents.narrow(0, step % side.latents.size(0), 1);
-    Generator noise({given.seed, static_cast<uint64_t>(step), 0, Purpose::noise}), time({given.seed, static_cast<uint64_t>(step), 0, Purpose::timestep});
+    Generator noise({given.seed, static_cast<uint64_t>(step), 0, Purpose::noise}),
+        time({given.seed, static_cast<uint64_t>(step), 0, Purpose::timestep});
     const Tensor t = torch::full({1}, time.below(pipeline.schedule().steps()), torch::kInt64);
     return pipeline.denoiser().predict(pipeline.schedule().add_noise(x0, noise.normal(x0.sizes().vec()), t), t, side.condition);
   };
@@ -58,18 +59,21 @@ void zip_lora_files(const LoraArguments& given) {
   const LoraFile content = read_whole_lora(given.inputs[0], layers), style = read_whole_lora(given.inputs[1], layers);
   for (const LoraFile* lora : {&content, &style}) zip_part(*lora);  // refused before pictures are made
   Pipeline pipeline(given.model);
-  const Side first = make_side(pipeline, content, given.content_prompt, given), second = make_side(pipeline, style, given.style_prompt, given);
+  const Side first = make_side(pipeline, content, given.content_prompt, given),
+             second = make_side(pipeline, style, given.style_prompt, given);
   pipeline.release_encoders();
   Progress progress("zip", given.steps);
   ZipLoss start, last;
-  const LoraFile zipped = zip_loras(pipeline.denoiser().module(), content, style, {.steps = given.steps, .learning_rate = given.learning_rate, .penalty = given.penalty},
+  const LoraFile zipped = zip_loras(pipeline.denoiser().module(), content, style,
+                                    {.steps = given.steps, .learning_rate = given.learning_rate, .penalty = given.penalty},
                                     predictor(pipeline, first, second, given), [&](int64_t step, const ZipLoss& loss) {
                                       if (step == 0) start = loss;
                                       last = loss;
                                       progress.advance(1, concat("overlap ", loss.overlap));
                                     });
   progress.finish();
-  log("zip: content ", start.content, " to ", last.content, ", style ", start.style, " to ", last.style, ", overlap ", start.overlap, " to ", last.overlap, " in ", given.steps, " steps");
+  log("zip: content ", start.content, " to ", last.content, ", style ", start.style, " to ", last.style, ", overlap ", start.overlap,
+      " to ", last.overlap, " in ", given.steps, " steps");
   write_checked(given.out, zipped, spelling, layers);
 }
 

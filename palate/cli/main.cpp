@@ -137,7 +137,9 @@ int run(int argc, char** argv) {
   std::vector<std::string> words;
   for (int i = 1; i < argc; ++i) words.push_back(with_home(argv[i]));
   // The flags that every command has may stand before it, too.
-  const auto at = std::find_if_not(words.begin(), words.end(), [](const std::string& word) { return word == "-q" || word == "-v" || word == "--quiet" || word == "--verbose"; });
+  const auto at = std::find_if_not(words.begin(), words.end(), [](const std::string& word) {
+    return word == "-q" || word == "-v" || word == "--quiet" || word == "--verbose";
+  });
   if (at != words.end()) std::rotate(words.begin(), at, at + 1);
   const std::string name = words.empty() ? "" : words[0];
   refuse_unknown_command(name);

@@ -29,7 +29,11 @@ void run_pull(Flags& flags) {
   }
   const Pulled done = hub_offline() ? pull_offline(hub_cache(), options) : pull(hub_cache(), {hub_endpoint(), hub_token()}, options);
   if (flags.json) {
-    const Json line = {{"snapshot", done.snapshot.string()}, {"commit", done.commit}, {"files", done.files}, {"bytes", done.bytes}, {"fetched", done.fetched}};
+    const Json line = {{"snapshot", done.snapshot.string()},
+                       {"commit", done.commit},
+                       {"files", done.files},
+                       {"bytes", done.bytes},
+                       {"fetched", done.fetched}};
     std::printf("%s\n", line.dump().c_str());
   } else {
     std::printf("%s\n", done.snapshot.c_str());
@@ -42,12 +46,18 @@ void add_pull(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("name", flags->name, "repository, with a branch, tag or commit if wanted")->required()->type_name("ORG/NAME[@REVISION]");
   app.add_option("--revision", flags->revision, "the branch, tag or commit by a flag (default: main)")->type_name("REVISION");
-  app.add_option("--variant", flags->options.choose.variant, "of the weights, where a folder has it: fp16 takes *.fp16.safetensors")->type_name("NAME");
+  app.add_option("--variant", flags->options.choose.variant, "of the weights, where a folder has it: fp16 takes *.fp16.safetensors")
+      ->type_name("NAME");
   app.add_option("--include", flags->options.choose.include, "only files that match the glob, in place of what a model needs; repeatable")
       ->type_name("GLOB")
       ->allow_extra_args(false);
-  app.add_option("--exclude", flags->options.choose.exclude, "no files that match the glob; repeatable")->type_name("GLOB")->allow_extra_args(false);
-  app.add_option("--repo-type", flags->type, "model or dataset")->check(CLI::IsMember({"model", "dataset"}))->type_name("TYPE")->capture_default_str();
+  app.add_option("--exclude", flags->options.choose.exclude, "no files that match the glob; repeatable")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
+  app.add_option("--repo-type", flags->type, "model or dataset")
+      ->check(CLI::IsMember({"model", "dataset"}))
+      ->type_name("TYPE")
+      ->capture_default_str();
   app.add_option("--jobs", flags->options.jobs, "files fetched at once")->check(whole(1, 64))->capture_default_str();
   app.add_flag("--json", flags->json, "one JSON object instead of the snapshot's folder");
   app.footer(

@@ -14,7 +14,9 @@ void add_report(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("RUN", flags->runs, "run folders, or folders of runs with an eval.json")->required();
   app.add_option("--title", flags->title, "the page's title");
-  app.footer("Example:\n  palate report runs/demo-1\nwrites runs/demo-1/report.html, one page with pictures, win rates, curves and configuration.");
+  app.footer(
+      "Example:\n  palate report runs/demo-1\nwrites runs/demo-1/report.html, one page with pictures, win rates, curves and "
+      "configuration.");
   app.callback([flags] {
     for (const auto& run : flags->runs) std::printf("%s\n", write_report(run, flags->title).c_str());
   });

@@ -11,7 +11,8 @@
 namespace palate {
 
 struct SampleFlags {
-  std::string model, variant, prompts_file, out, latents, save_latents, init_image, mask, guidance = "cfg", dtype = "float32", device = "cpu";
+  std::string model, variant, prompts_file, out, latents, save_latents, init_image, mask, guidance = "cfg", dtype = "float32",
+                                                                                          device = "cpu";
   double reward_weight = 3;
   std::vector<std::string> prompts, lora, embeddings;
   GenerateOptions sampling;
@@ -22,15 +23,15 @@ struct SampleFlags {
 
 std::vector<std::string> read_prompts(const SampleFlags& flags);
 
-// --latents, into flags.sampling: as `palate sample --save-latents` or another program wrote them, one row a picture, used instead of the seed's
-// noise; and `step_noise` [steps, N, C, H, W] for stochastic samplers, where the file has it.
+// --latents, into flags.sampling: as `palate sample --save-latents` or another program wrote them, one row a picture, used instead of the
+// seed's noise; and `step_noise` [steps, N, C, H, W] for stochastic samplers, where the file has it.
 void read_latents(SampleFlags& flags, size_t count);
 
 // --embedding FILE[=NAME]: the words are known to the pipeline's tokenizers and text encoders from then on.
 void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline);
 
-// --init-image and --mask, into flags.sampling: the picture as latents (the posterior's mean) at the size asked for or its own, cut to whole
-// latents as diffusers does, and the mask, white where the picture is made anew.
+// --init-image and --mask, into flags.sampling: the picture as latents (the posterior's mean) at the size asked for or its own, cut to
+// whole latents as diffusers does, and the mask, white where the picture is made anew.
 void read_init_image(SampleFlags& flags, Pipeline& pipeline);
 
 // The folder of pictures: one PNG and one line of manifest.jsonl a request, written as they are made.
@@ -42,7 +43,7 @@ class SampleFolder {
   SampleFolder(const SampleFolder&) = delete;
   SampleFolder& operator=(const SampleFolder&) = delete;
 
-  std::vector<size_t> missing() const;                       // requests without a picture
+  std::vector<size_t> missing() const;              // requests without a picture
   void add(size_t request, const Tensor& picture);  // uint8 [3, H, W]
 
  private:

@@ -66,11 +66,13 @@ void SampleFolder::read_manifest() {
     const auto before = parse_line(text);
     if (!before) continue;
     const auto known = numbers.find(before->at("image").get<std::string>());
-    check<UsageError>(known != numbers.end(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(), ", but ", requests_.size(),
-                      requests_.size() == 1 ? " picture is" : " pictures are", " asked for: --resume goes on with the same prompts and --count");
+    check<UsageError>(known != numbers.end(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(),
+                      ", but ", requests_.size(), requests_.size() == 1 ? " picture is" : " pictures are",
+                      " asked for: --resume goes on with the same prompts and --count");
     const size_t request = known->second;
     const std::string other = difference(*before, line(request));
-    check<UsageError>(other.empty(), manifest_of(flags_).string(), ": these pictures were made with other settings (", other, "): --resume needs the same, or choose a new --out");
+    check<UsageError>(other.empty(), manifest_of(flags_).string(), ": these pictures were made with other settings (", other,
+                      "): --resume needs the same, or choose a new --out");
     if (!fs::exists(fs::path(flags_.out) / picture_name(request))) continue;
     done_[request] = true;
     kept += text + "\n";

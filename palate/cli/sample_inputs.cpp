@@ -17,10 +17,12 @@ namespace {
 Tensor read_mask(const SampleFlags& flags) {
   Tensor mask = read_image(flags.mask);
   if (mask.size(1) != flags.sampling.height || mask.size(2) != flags.sampling.width) {
-    warn(flags.mask, ": is ", mask.size(2), "x", mask.size(1), " and the picture ", flags.sampling.width, "x", flags.sampling.height, ": the mask is stretched to it");
+    warn(flags.mask, ": is ", mask.size(2), "x", mask.size(1), " and the picture ", flags.sampling.width, "x", flags.sampling.height,
+         ": the mask is stretched to it");
     mask = resize_image(mask, flags.sampling.height, flags.sampling.width, Filter::lanczos);
   }
-  const Tensor wide = mask.to(torch::kInt64), grey = (wide[0] * 19595 + wide[1] * 38470 + wide[2] * 7471 + 32768).bitwise_right_shift(torch::tensor(16));
+  const Tensor wide = mask.to(torch::kInt64),
+               grey = (wide[0] * 19595 + wide[1] * 38470 + wide[2] * 7471 + 32768).bitwise_right_shift(torch::tensor(16));
   const Tensor white = (grey.to(torch::kFloat32) / 255 >= 0.5).to(torch::kFloat32);
   check<UsageError>(white.any().item<bool>(), flags.mask, ": the mask is black everywhere: paint white what is to be made anew");
   return white.unsqueeze(0).unsqueeze(0);
@@ -56,17 +58,20 @@ void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) 
     const TextualInversion read = read_textual_inversion(flag.substr(0, equals));
     const std::string word = equals == std::string::npos ? read.token : flag.substr(equals + 1);
     pipeline.prompt_encoder().add_word(word, read.vectors);
-    log("the word ", word, " stands for ", read.vectors.begin()->second.size(0), read.vectors.begin()->second.size(0) == 1 ? " vector" : " vectors", " of ", flag.substr(0, equals));
+    log("the word ", word, " stands for ", read.vectors.begin()->second.size(0),
+        read.vectors.begin()->second.size(0) == 1 ? " vector" : " vectors", " of ", flag.substr(0, equals));
   }
 }
 
 void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
-  for (const std::string& file : {flags.init_image, flags.mask}) check<UsageError>(file.empty() || std::filesystem::exists(file), file, ": there is no such picture");
+  for (const std::string& file : {flags.init_image, flags.mask})
+    check<UsageError>(file.empty() || std::filesystem::exists(file), file, ": there is no such picture");
   Tensor image = read_image(flags.init_image);
   const int64_t factor = pipeline.autoencoder().factor();
   const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };
   const int64_t height = side(flags.sampling.height, image.size(1)), width = side(flags.sampling.width, image.size(2));
-  check<UsageError>(height > 0 && width > 0, flags.init_image, ": is smaller than one latent of ", factor, " pixels: expected a larger picture, or --height and --width");
+  check<UsageError>(height > 0 && width > 0, flags.init_image, ": is smaller than one latent of ", factor,
+                    " pixels: expected a larger picture, or --height and --width");
   if (height != image.size(1) || width != image.size(2)) image = resize_image(image, height, width, Filter::lanczos);
   flags.sampling.height = height;
   flags.sampling.width = width;

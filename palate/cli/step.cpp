@@ -44,7 +44,8 @@ ObjectiveConfig named_objective(const Arguments& a) {
     names.push_back(line.name);
     if (line.name == a.objective && from.empty()) from = preset_overrides(line.name);  // `sft` is both: the loss is meant
   }
-  check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names), "; it is one of ", one_of(names));
+  check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names),
+                    "; it is one of ", one_of(names));
   for (const auto& text : from) {
     if (text.starts_with("objective.")) add(text);
   }
@@ -81,8 +82,8 @@ class BatchFile {
   // float32, and as many rows as the batch has.
   Tensor rows(const std::string& name, int64_t count) const {
     const Tensor tensor = required(name);
-    check<UsageError>(tensor.dim() > 0 && tensor.size(0) == count, file_.path().string(), ": ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
-                      count, " rows as the winners' latents");
+    check<UsageError>(tensor.dim() > 0 && tensor.size(0) == count, file_.path().string(), ": ", name, " has shape ",
+                      show_shape(tensor.sizes()), ", expected ", count, " rows as the winners' latents");
     return tensor;
   }
   bool contains(const std::string& name) const { return file_.contains(name); }
@@ -102,7 +103,8 @@ Step read_batch(const BatchFile& file, const Loss& loss, c10::ScalarType dtype) 
   PairBatch& batch = step.batch;
   const bool single = !loss.needs_loser() && !file.contains("latents_win");
   batch.latents_win = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
-  check<UsageError>(batch.latents_win.dim() == 4, "step: latents have shape ", show_shape(batch.latents_win.sizes()), ", expected [B, C, H, W]");
+  check<UsageError>(batch.latents_win.dim() == 4, "step: latents have shape ", show_shape(batch.latents_win.sizes()),
+                    ", expected [B, C, H, W]");
   const int64_t count = batch.latents_win.size(0);
   const auto like_latents = [&](const std::string& name) {
     const Tensor tensor = file.rows(name, count).to(torch::kFloat32);
@@ -114,23 +116,29 @@ Step read_batch(const BatchFile& file, const Loss& loss, c10::ScalarType dtype) 
   batch.condition.text = file.rows("encoder_hidden_states", count).to(dtype);
   if (file.contains("text_embeds")) batch.condition.text_embeds = file.rows("text_embeds", count).to(dtype);
   if (file.contains("time_ids")) batch.condition.time_ids = file.rows("time_ids", count);
-  batch.preference = file.contains("preference") ? file.rows("preference", count).to(torch::kFloat32) : torch::ones({count}, batch.latents_win.options());
+  batch.preference =
+      file.contains("preference") ? file.rows("preference", count).to(torch::kFloat32) : torch::ones({count}, batch.latents_win.options());
   for (int64_t i = 0; i < count; ++i) {
     batch.ids.push_back(static_cast<uint64_t>(i));
     batch.rows.push_back(i);
   }
   const Tensor t = file.required("timesteps").to(torch::kInt64).flatten();
   check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");
-  step.draw = {.t = t.expand({count}).contiguous(), .weight = torch::ones({count}, batch.latents_win.options()), .noise = like_latents("noise")};
+  step.draw = {
+      .t = t.expand({count}).contiguous(), .weight = torch::ones({count}, batch.latents_win.options()), .noise = like_latents("noise")};
   return step;
 }
 
 TensorMap outputs(const ObjectiveOutput& result) {
   TensorMap out;
   const PairErrors& e = result.errors;
-  for (const auto& [name, value] : TensorMap{{"loss", result.loss}, {"losses", result.losses}, {"logits", result.terms.logits},
-                                             {"policy_win", e.policy_win}, {"policy_lose", e.policy_lose},
-                                             {"reference_win", e.reference_win}, {"reference_lose", e.reference_lose}}) {
+  for (const auto& [name, value] : TensorMap{{"loss", result.loss},
+                                             {"losses", result.losses},
+                                             {"logits", result.terms.logits},
+                                             {"policy_win", e.policy_win},
+                                             {"policy_lose", e.policy_lose},
+                                             {"reference_win", e.reference_win},
+                                             {"reference_lose", e.reference_lose}}) {
     if (value.defined()) out[name] = value.detach().to(torch::kFloat32);
   }
   return out;
@@ -185,12 +193,15 @@ void add_step(CLI::App& app) {
   app.add_option("--lora", a->lora, "the trained adapters")->type_name("FILE");
   app.add_flag("--full", a->full, "gradients of the whole U-Net; the reference is a frozen copy");
   app.add_option("--reference-model", a->reference_model, "model folder of the frozen copy; default: --model")->type_name("DIR");
-  app.add_option("--in", a->in,
-                 "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-                 "SDXL: text_embeds, time_ids; sft may give latents alone")
+  app.add_option(
+         "--in", a->in,
+         "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
+         "SDXL: text_embeds, time_ids; sft may give latents alone")
       ->required()
       ->type_name("FILE");
-  app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")->required()->type_name("FILE");
+  app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")
+      ->required()
+      ->type_name("FILE");
   app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();
   app.add_option("--device", a->device, "cpu | cuda")->capture_default_str();
   app.add_option("overrides", a->overrides, "constants: beta=2000 loss_type=ipo")->type_name("KEY=VALUE");

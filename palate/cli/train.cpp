@@ -61,8 +61,8 @@ void refuse_twice(const Translation& translated, const std::vector<std::string>&
     if (equals == std::string::npos) continue;  // no setting, which is said when they are read
     const std::string key = setting.substr(0, equals + 1);
     for (size_t i = 0; i < translated.overrides.size(); ++i) {
-      check<UsageError>(!translated.wheres[i].starts_with("--") || !translated.overrides[i].starts_with(key), translated.wheres[i], " sets ", translated.overrides[i], ", and ", setting,
-                        " is given too: keep one of them");
+      check<UsageError>(!translated.wheres[i].starts_with("--") || !translated.overrides[i].starts_with(key), translated.wheres[i],
+                        " sets ", translated.overrides[i], ", and ", setting, " is given too: keep one of them");
     }
   }
 }
@@ -72,8 +72,9 @@ RunConfig read_run(Flags& flags) {
     flags.overrides.insert(flags.overrides.begin(), flags.config);
     flags.config.clear();
   }
-  check<UsageError>(!flags.config.empty() || !flags.foreign.empty() || !flags.preset.empty() || !flags.overrides.empty(),
-                    "train needs a CONFIG file (configs/ holds complete ones), KEY=VALUE settings, a --preset, or the flags of diffusers' scripts");
+  check<UsageError>(
+      !flags.config.empty() || !flags.foreign.empty() || !flags.preset.empty() || !flags.overrides.empty(),
+      "train needs a CONFIG file (configs/ holds complete ones), KEY=VALUE settings, a --preset, or the flags of diffusers' scripts");
   ConfigSource source = read_config_source(flags.config, {});
   std::vector<ForeignKey> keys = foreign_keys(source);
   for (const auto& flag : flags.foreign) {
@@ -83,7 +84,8 @@ RunConfig read_run(Flags& flags) {
   const Translation translated = translate_foreign_keys(keys);
   refuse_twice(translated, flags.overrides);
   if (!flags.preset.empty()) source.overrides = preset_overrides(flags.preset);
-  for (const std::vector<std::string>* more : {&translated.overrides, static_cast<const std::vector<std::string>*>(&flags.overrides)}) source.overrides.insert(source.overrides.end(), more->begin(), more->end());
+  for (const std::vector<std::string>* more : {&translated.overrides, static_cast<const std::vector<std::string>*>(&flags.overrides)})
+    source.overrides.insert(source.overrides.end(), more->begin(), more->end());
   RunConfig config;
   load_config(source, [&](Fields& f) { config.visit(f); });
   for (const auto& note : translated.notes) log(note);
@@ -95,13 +97,24 @@ RunConfig read_run(Flags& flags) {
 }
 
 Json to_json(const Forecast& it) {
-  return {{"weights_bytes", it.weights_bytes},       {"activation_bytes", it.activation_bytes}, {"optimizer_bytes", it.optimizer_bytes}, {"cache_bytes", it.cache_bytes},
-          {"peak_bytes", it.peak_bytes},             {"memory_bytes", total_memory_bytes()},    {"seconds_per_step", it.seconds_per_step}, {"seconds", it.seconds},
-          {"fits", it.advice.empty()},               {"advice", it.advice}};
+  return {{"weights_bytes", it.weights_bytes},
+          {"activation_bytes", it.activation_bytes},
+          {"optimizer_bytes", it.optimizer_bytes},
+          {"cache_bytes", it.cache_bytes},
+          {"peak_bytes", it.peak_bytes},
+          {"memory_bytes", total_memory_bytes()},
+          {"seconds_per_step", it.seconds_per_step},
+          {"seconds", it.seconds},
+          {"fits", it.advice.empty()},
+          {"advice", it.advice}};
 }
 
 Json to_json(const TrainResult& result) {
-  Json json = {{"folder", result.folder.string()}, {"steps", result.steps}, {"best_step", result.best_step}, {"seconds", result.seconds}, {"interrupted", result.interrupted}};
+  Json json = {{"folder", result.folder.string()},
+               {"steps", result.steps},
+               {"best_step", result.best_step},
+               {"seconds", result.seconds},
+               {"interrupted", result.interrupted}};
   json["metrics"] = Json::object();
   for (const auto& [name, value] : result.metrics) json["metrics"][name] = value;
   return json;
@@ -154,16 +167,21 @@ std::vector<std::string> fold_foreign_flags(const std::vector<std::string>& word
 
 void add_train(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("CONFIG", flags->config, "the run's TOML file; configs/ holds complete ones. Settings, a preset, or flags of diffusers' scripts (--train_batch_size 4 ...) do without");
+  app.add_option("CONFIG", flags->config,
+                 "the run's TOML file; configs/ holds complete ones. Settings, a preset, or flags of diffusers' scripts "
+                 "(--train_batch_size 4 ...) do without");
   app.add_option("--foreign", flags->foreign)->allow_extra_args(false)->group("");  // hidden: fold_foreign_flags
   app.add_option("KEY=VALUE", flags->overrides, "settings over those of the file: train.steps=100 resume=latest");
   app.add_option("--preset", flags->preset, "a method with its paper's constants (palate list presets); over the file, under KEY=VALUE");
   app.add_flag("--dry-run", flags->dry_run, "print the whole configuration with a forecast of memory and time, and stop");
   app.add_flag("--json", flags->json, "one JSON object on stdout");
-  app.footer("palate list keys shows every KEY with its meaning and the flags of other trainers that are taken for it.\nExamples:\n  palate train configs/embedded.toml\n  palate train configs/sd15_dpo_lora.toml model=models/sd15 --dry-run\n"
-             "  palate train runs/first/config.resolved.toml resume=latest\n"
-             "  palate train --preset diffusion-dpo-lora model=models/sd15 data.pairs=[data/pickapic.parquet] output=runs/a --dry-run\n"
-             "  palate train --pretrained_model_name_or_path models/sd15 --train_data_dir pairs --beta_dpo 2500 --rank 8 --max_train_steps 500 --output_dir runs/b --dry-run");
+  app.footer(
+      "palate list keys shows every KEY with its meaning and the flags of other trainers that are taken for it.\nExamples:\n  palate train "
+      "configs/embedded.toml\n  palate train configs/sd15_dpo_lora.toml model=models/sd15 --dry-run\n"
+      "  palate train runs/first/config.resolved.toml resume=latest\n"
+      "  palate train --preset diffusion-dpo-lora model=models/sd15 data.pairs=[data/pickapic.parquet] output=runs/a --dry-run\n"
+      "  palate train --pretrained_model_name_or_path models/sd15 --train_data_dir pairs --beta_dpo 2500 --rank 8 --max_train_steps 500 "
+      "--output_dir runs/b --dry-run");
   app.callback([flags] {
     RunConfig config = read_run(*flags);
     if (flags->dry_run) return dry_run(config, *flags);

@@ -71,9 +71,7 @@ void add_world(CLI::App& app) {
       ->capture_default_str()
       ->check(number(0, 1000));
   app.add_option("--batch", flags->options.batch, "pictures at once")->capture_default_str()->check(whole(1, 4096));
-  app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")
-      ->capture_default_str()
-      ->check(a_seed());
+  app.add_option("--seed", flags->seed, "another seed gives other scenes and pairs")->capture_default_str()->check(a_seed());
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(

@@ -16,7 +16,7 @@ using Visit = std::function<void(Fields&)>;
 struct ConfigSource {
   std::string file_name;  // "" for none
   std::string file_text;
-  std::vector<std::string> overrides;  // "train.steps=100", as typed on the command line
+  std::vector<std::string> overrides;   // "train.steps=100", as typed on the command line
   std::vector<std::string> taken = {};  // keys of the file's top level that somebody else has read
 };
 ConfigSource read_config_source(const std::filesystem::path& file, std::vector<std::string> overrides);

@@ -43,10 +43,14 @@ c10::ScalarType parse_dtype(const std::string& name) {
 
 std::string dtype_name(c10::ScalarType dtype) {
   switch (dtype) {
-    case c10::kFloat: return "float32";
-    case c10::kBFloat16: return "bf16";
-    case c10::kHalf: return "fp16";
-    default: return c10::toString(dtype);
+    case c10::kFloat:
+      return "float32";
+    case c10::kBFloat16:
+      return "bf16";
+    case c10::kHalf:
+      return "fp16";
+    default:
+      return c10::toString(dtype);
   }
 }
 
@@ -72,7 +76,8 @@ int64_t total_memory_bytes() { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf
 std::string cpu_features() {
   std::ifstream file("/proc/cpuinfo");
   std::string line, found;
-  while (std::getline(file, line) && line.rfind("flags", 0) != 0) {}
+  while (std::getline(file, line) && line.rfind("flags", 0) != 0) {
+  }
   std::istringstream words(line);
   for (std::string word; words >> word;) {
     for (const char* wanted : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}) {

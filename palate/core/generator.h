@@ -44,11 +44,11 @@ class Generator {
  public:
   explicit Generator(const Key& key);
 
-  uint32_t next();                // uniform on 32 bits
-  double uniform();               // [0, 1), 53 bits
+  uint32_t next();   // uniform on 32 bits
+  double uniform();  // [0, 1), 53 bits
   double uniform(double low, double high);
-  double normal();                // mean 0, variance 1 (Box-Muller)
-  int64_t below(int64_t limit);   // {0 .. limit-1} without bias; limit >= 1
+  double normal();                                    // mean 0, variance 1 (Box-Muller)
+  int64_t below(int64_t limit);                       // {0 .. limit-1} without bias; limit >= 1
   Tensor normal(const std::vector<int64_t>& sizes);   // float32 on the CPU
   Tensor uniform(const std::vector<int64_t>& sizes);  // float32 on the CPU, [0, 1)
   std::vector<int64_t> permutation(int64_t count);    // Fisher-Yates

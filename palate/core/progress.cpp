@@ -64,10 +64,11 @@ void Progress::draw(bool last) {
   const int filled = static_cast<int>(fraction * width);
   std::string bar(static_cast<size_t>(filled), '#');
   bar.resize(width, '.');
-  std::string time = last ? "in " + show_duration(elapsed)
+  std::string time = last        ? "in " + show_duration(elapsed)
                      : fresh > 0 ? show_duration(elapsed / static_cast<double>(fresh) * static_cast<double>(total_ - done_)) + " left"
                                  : "";
-  std::fprintf(stderr, "\r\033[K%s [%s] %ld/%ld %s  %s", title_.c_str(), bar.c_str(), static_cast<long>(done_), static_cast<long>(total_), time.c_str(), note_.c_str());
+  std::fprintf(stderr, "\r\033[K%s [%s] %ld/%ld %s  %s", title_.c_str(), bar.c_str(), static_cast<long>(done_), static_cast<long>(total_),
+               time.c_str(), note_.c_str());
   if (last) std::fputc('\n', stderr);
   std::fflush(stderr);
   shown_ = true;

@@ -47,11 +47,11 @@ Buckets::Buckets(const ImageRule& rule) : rule_(rule) {
     sizes_ = {rule.resolution};
     return;
   }
-  check<UsageError>(std::min(width, height) >= rule.step, "bucket_reso_steps is ", rule.step, ", more than the resolution ", width, "x", height,
-                    ": make the steps smaller or the resolution larger");
+  check<UsageError>(std::min(width, height) >= rule.step, "bucket_reso_steps is ", rule.step, ", more than the resolution ", width, "x",
+                    height, ": make the steps smaller or the resolution larger");
   if (rule.no_upscale) return;
-  check<UsageError>(rule.max_side >= std::max({width, height, rule.min_side}), "max_bucket_reso is ", rule.max_side, ", expected at least the resolution ",
-                    width, "x", height, " and min_bucket_reso ", rule.min_side);
+  check<UsageError>(rule.max_side >= std::max({width, height, rule.min_side}), "max_bucket_reso is ", rule.max_side,
+                    ", expected at least the resolution ", width, "x", height, " and min_bucket_reso ", rule.min_side);
   sizes_ = all_sizes(rule);
 }
 

@@ -122,7 +122,8 @@ class Builder {
     if (enough()) return;
     Framing framing(config_, build_.encoders.sample_size() * build_.encoders.factor(), build_.encoders.factor());
     RowReader reader(*source_, framing, next_);
-    const int64_t images = config_.images.empty() ? 2 : 1, at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing.side() * framing.side()), 1, 64);
+    const int64_t images = config_.images.empty() ? 2 : 1,
+                  at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing.side() * framing.side()), 1, 64);
     const int64_t group = std::max<int64_t>(1, at_once / (images * config_.variants));
     const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_->rows()) : source_->rows();
     Progress progress("caching latents", total, std::min(total, config_.max_pairs > 0 ? pairs_ : next_));
@@ -143,7 +144,10 @@ class Builder {
     RowCounts all = counts_;
     all.add(pending_.counts);
     std::string text;
-    for (const auto& [count, what] : {std::pair<int64_t, const char*>{static_cast<int64_t>(all.bad.size()), "unreadable"}, {all.ties, "ties"}, {all.duplicates, "duplicates"}, {all.unlabelled, "without a label"}}) {
+    for (const auto& [count, what] : {std::pair<int64_t, const char*>{static_cast<int64_t>(all.bad.size()), "unreadable"},
+                                      {all.ties, "ties"},
+                                      {all.duplicates, "duplicates"},
+                                      {all.unlabelled, "without a label"}}) {
       if (count > 0) text += concat(text.empty() ? "" : ", ", count, " ", what);
     }
     return text;
@@ -164,7 +168,8 @@ class Builder {
           std::rethrow_exception(row.error);
         } else {
           group.push_back(std::move(row.views));
-          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket, record.wordings, record.weight});
+          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket,
+                                   record.wordings, record.weight});
           note_row(pending_.rows.back());
         }
       } catch (const UsageError&) {
@@ -307,10 +312,12 @@ void report(const CacheManifest& manifest) {
 
 std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content) {
   const std::string side = config.resolution > 0 ? concat("resolution ", config.resolution) : concat("latents ", encoders.sample_size());
-  std::string text = concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
-                            config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+  std::string text =
+      concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
+             config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
   if (config.enable_bucket) {
-    text += concat("buckets ", config.min_bucket_reso, " to ", config.max_bucket_reso, " by ", config.bucket_reso_steps, " no_upscale ", config.bucket_no_upscale, "\n");
+    text += concat("buckets ", config.min_bucket_reso, " to ", config.max_bucket_reso, " by ", config.bucket_reso_steps, " no_upscale ",
+                   config.bucket_no_upscale, "\n");
   }
   return text;
 }

@@ -19,7 +19,7 @@ struct CacheBuild {
   Encoders& encoders;
   std::filesystem::path folder;  // FOLDER/KEY
   std::string key, settings;
-  double shard_seconds = 30;     // a shard is written at least this often, so that little is lost when a run dies
+  double shard_seconds = 30;  // a shard is written at least this often, so that little is lost when a run dies
 };
 
 // Builds what is missing and returns the manifest. One run builds, others wait for it and say so. Shards that an

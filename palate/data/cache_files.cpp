@@ -86,7 +86,9 @@ void save_pair_shard(const fs::path& path, const std::string& key, const ShardIn
     if (row.repeats == 1 && row.bucket.empty() && row.wordings.empty() && row.weight == 1) continue;
     for (const Json& more : {Json(row.repeats), Json(row.bucket), Json(row.wordings), Json(row.weight)}) rows.back().push_back(more);
   }
-  const Json json = {{"key", key}, {"begin", info.begin}, {"end", info.end}, {"largest_std", info.largest_std}, {"counts", to_json(info.counts)}, {"rows", rows}};
+  const Json json = {
+      {"key", key},  {"begin", info.begin}, {"end", info.end}, {"largest_std", info.largest_std}, {"counts", to_json(info.counts)},
+      {"rows", rows}};
   // An origin is a path, which need not be UTF-8; prompts were checked when they were read.
   save_safetensors(path, tensors, {{"palate", json.dump(-1, ' ', false, Json::error_handler_t::replace)}});
 }
@@ -94,10 +96,14 @@ void save_pair_shard(const fs::path& path, const std::string& key, const ShardIn
 ShardInfo pair_shard_info(const SafetensorsFile& file, const std::string& key) {
   return reading(file.path(), [&] {
     const Json json = shard_json(file, key);
-    ShardInfo info{json.at("begin").get<int64_t>(), json.at("end").get<int64_t>(), {}, counts_from(json.at("counts")),
+    ShardInfo info{json.at("begin").get<int64_t>(),
+                   json.at("end").get<int64_t>(),
+                   {},
+                   counts_from(json.at("counts")),
                    json.at("largest_std").get<double>()};
     for (const Json& row : json.at("rows")) {
-      info.rows.push_back({row.at(0).get<uint64_t>(), row.at(1).get<std::string>(), row.at(2).get<double>(), row.at(3).get<std::string>(), 1, "", {}, 1});
+      info.rows.push_back(
+          {row.at(0).get<uint64_t>(), row.at(1).get<std::string>(), row.at(2).get<double>(), row.at(3).get<std::string>(), 1, "", {}, 1});
       if (row.size() == 4) continue;
       info.rows.back().repeats = row.at(4).get<int64_t>();
       info.rows.back().bucket = row.at(5).get<std::string>();

@@ -26,7 +26,7 @@ struct CachedRow {
   double preference = 1;
   std::string origin;
   int64_t repeats = 1;
-  std::string bucket;                 // ".64x96": ends the names of its tensors; "" without buckets
+  std::string bucket;  // ".64x96": ends the names of its tensors; "" without buckets
   std::vector<std::string> wordings;
   double weight = 1;
 };
@@ -40,14 +40,14 @@ struct RowCounts {
 
 // What a pair shard says about itself.
 struct ShardInfo {
-  int64_t begin = 0, end = 0;    // rows of the source that it covers
-  std::vector<CachedRow> rows;   // those that it keeps
+  int64_t begin = 0, end = 0;   // rows of the source that it covers
+  std::vector<CachedRow> rows;  // those that it keeps
   RowCounts counts;
-  double largest_std = 0;        // of the posterior: 0 for a codec without noise
+  double largest_std = 0;  // of the posterior: 0 for a codec without noise
 };
 
 struct CacheManifest {
-  std::string key, settings;     // the key is the hash of the settings
+  std::string key, settings;  // the key is the hash of the settings
   double scaling_factor = 1;
   RowCounts counts;
   struct File {
@@ -64,7 +64,8 @@ void save_pair_shard(const std::filesystem::path& path, const std::string& key, 
 // FormatError when the file is not a shard of the cache `key`.
 ShardInfo pair_shard_info(const SafetensorsFile& file, const std::string& key);
 
-void save_text_shard(const std::filesystem::path& path, const std::string& key, const std::vector<std::string>& prompts, const TensorMap& tensors);
+void save_text_shard(const std::filesystem::path& path, const std::string& key, const std::vector<std::string>& prompts,
+                     const TensorMap& tensors);
 std::vector<std::string> text_shard_prompts(const SafetensorsFile& file, const std::string& key);
 
 bool has_manifest(const std::filesystem::path& folder);

@@ -18,7 +18,8 @@ using Captions = std::map<std::string, std::string>;
 
 void note(Captions& captions, const std::string& where, const std::string& name, std::string caption) {
   const fs::path path = fs::path(name).lexically_normal();
-  check<DataError>(!name.empty() && path.is_relative() && *path.begin() != "..", where, ": file_name is '", name, "', expected a path below the file's own folder");
+  check<DataError>(!name.empty() && path.is_relative() && *path.begin() != "..", where, ": file_name is '", name,
+                   "', expected a path below the file's own folder");
   check<DataError>(captions.emplace(path.generic_string(), std::move(caption)).second, where, ": names '", name, "' a second time");
 }
 
@@ -26,9 +27,11 @@ Captions jsonl_captions(const fs::path& path, const std::string& column) {
   Captions captions;
   read_jsonl(path, [&](const Json& line, int64_t number) {
     const std::string where = concat(path.string(), ":", number);
-    check<DataError>(line.is_object() && line.contains("file_name") && line["file_name"].is_string(), where, ": expected an object with file_name and a caption");
+    check<DataError>(line.is_object() && line.contains("file_name") && line["file_name"].is_string(), where,
+                     ": expected an object with file_name and a caption");
     const std::string caption = json_caption(line, column);
-    check<DataError>(!caption.empty(), where, ": expected a caption in '", column.empty() ? one_of(caption_names()) : column, "', found none (another key is named by data.caption_column)");
+    check<DataError>(!caption.empty(), where, ": expected a caption in '", column.empty() ? one_of(caption_names()) : column,
+                     "', found none (another key is named by data.caption_column)");
     note(captions, where, line["file_name"].get<std::string>(), caption);
   });
   return captions;
@@ -39,7 +42,8 @@ Captions csv_captions(const fs::path& path, const std::string& column) {
   const std::vector<std::string> texts = column.empty() ? caption_names() : std::vector<std::string>{column};
   const auto place = [&](const std::vector<std::string>& wanted) {
     const auto found = table.column(wanted);
-    check<DataError>(found >= 0, path.string(), ":1: expected a column '", one_of(wanted), "', found ", one_of(table.names), " (a caption's column is named by data.caption_column)");
+    check<DataError>(found >= 0, path.string(), ":1: expected a column '", one_of(wanted), "', found ", one_of(table.names),
+                     " (a caption's column is named by data.caption_column)");
     return static_cast<size_t>(found);
   };
   const size_t file = place({"file_name"}), text = place(texts);
@@ -90,7 +94,8 @@ std::vector<std::string> shuffled_captions(const std::string& caption, const std
   std::vector<std::string> found;
   if (total - keep < 2) return found;
   for (int64_t i = 0; i < count; ++i) {
-    const auto order = Generator({.seed = 0, .sample = stable_hash(caption), .draw = static_cast<uint64_t>(i), .purpose = Purpose::shuffle}).permutation(total - keep);
+    const auto order = Generator({.seed = 0, .sample = stable_hash(caption), .draw = static_cast<uint64_t>(i), .purpose = Purpose::shuffle})
+                           .permutation(total - keep);
     std::string text;
     for (int64_t part = 0; part < total; ++part) {
       text += (part ? ", " : "") + parts[static_cast<size_t>(part < keep ? part : keep + order[static_cast<size_t>(part - keep)])];
@@ -100,7 +105,9 @@ std::vector<std::string> shuffled_captions(const std::string& caption, const std
   return found;
 }
 
-std::string caption_settings(const DataConfig& config) { return concat(config.num_repeats, " ", config.shuffle_caption, config.keep_tokens); }
+std::string caption_settings(const DataConfig& config) {
+  return concat(config.num_repeats, " ", config.shuffle_caption, config.keep_tokens);
+}
 
 void add_wordings(PairRecord& record, const DataConfig& config) {
   if (config.shuffle_caption) record.wordings = shuffled_captions(record.prompt, ",", config.keep_tokens, other_orders);

@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 
 class FolderPairs : public PairSource {
  public:
-  FolderPairs(const fs::path& win, const fs::path& lose, const FolderOptions& options) : winners_(open_image_folder(win, options)), lose_(lose) {
+  FolderPairs(const fs::path& win, const fs::path& lose, const FolderOptions& options)
+      : winners_(open_image_folder(win, options)), lose_(lose) {
     for (const auto& entry : fs::directory_iterator(lose)) {
       if (!is_picture(entry.path()) || entry.path().filename().string().starts_with('.')) continue;
       const auto [other, fresh] = losers_.emplace(entry.path().stem().string(), entry.path());

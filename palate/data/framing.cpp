@@ -14,8 +14,7 @@ ImageSize size_of(const Tensor& image) { return {image.size(2), image.size(1)}; 
 
 }  // namespace
 
-Framing::Framing(const DataConfig& config, int64_t side, int64_t factor)
-    : model_side_(side), factor_(factor), variants_(config.variants) {
+Framing::Framing(const DataConfig& config, int64_t side, int64_t factor) : model_side_(side), factor_(factor), variants_(config.variants) {
   config_rule_ = std::make_unique<Rule>(checked(config_rule(config), "data."));
   side_ = config_rule_->rule.resolution.width;
   largest_ = std::max(side_, largest_side(config));
@@ -29,9 +28,12 @@ Framing::Rule Framing::checked(ImageRule rule, const std::string& key) const {
     int64_t pixels;
   };
   const bool sides = rule.buckets && !rule.no_upscale;
-  for (const auto& [counts, name, pixels] : {Side{!rule.buckets, "resolution", rule.resolution.width}, Side{!rule.buckets, "resolution", rule.resolution.height},
-                                             Side{rule.buckets, "bucket_reso_steps", rule.step}, Side{sides, "min_bucket_reso", rule.min_side}, Side{sides, "max_bucket_reso", rule.max_side}}) {
-    check<UsageError>(!counts || pixels % factor_ == 0, key, name, " is ", pixels, ", expected a multiple of ", factor_, ", the pixels per latent of this model's autoencoder");
+  for (const auto& [counts, name, pixels] :
+       {Side{!rule.buckets, "resolution", rule.resolution.width}, Side{!rule.buckets, "resolution", rule.resolution.height},
+        Side{rule.buckets, "bucket_reso_steps", rule.step}, Side{sides, "min_bucket_reso", rule.min_side},
+        Side{sides, "max_bucket_reso", rule.max_side}}) {
+    check<UsageError>(!counts || pixels % factor_ == 0, key, name, " is ", pixels, ", expected a multiple of ", factor_,
+                      ", the pixels per latent of this model's autoencoder");
   }
   return {rule, Buckets(rule)};
 }
@@ -44,7 +46,8 @@ const Framing::Rule& Framing::rule_of(const PairRecord& record) {
 }
 
 CropPlace Framing::place_of(const PairRecord& record, const ImageRule& rule, int64_t variant) const {
-  if (!rule.kohya && record.kind != PairRecord::Kind::single) return crop_place(record.id, variant, rule.random_crop ? "random" : "center", rule.flip);
+  if (!rule.kohya && record.kind != PairRecord::Kind::single)
+    return crop_place(record.id, variant, rule.random_crop ? "random" : "center", rule.flip);
   CropPlace place = crop_place(record.id, variant, rule.random_crop ? "random" : "center", false);
   // Variants in turn are as the file has them and mirrored, so that both are there whatever is drawn.
   if (rule.flip) place.flip = (variants_ > 1 ? variant % 2 == 1 : crop_place(record.id, 0, "center", true).flip);
@@ -76,7 +79,8 @@ Views Framing::views(const PairRecord& record) {
   for (int64_t v = 0; v < variants_; ++v) {
     const CropPlace place = place_of(record, rule, v);
     const ImageSize size = size_of(pictures[least]);
-    const auto ids = time_ids_of(plain ? crop_box(size.height, size.width, target.width, place) : fit_box(size, fits[least], place), target);
+    const auto ids =
+        time_ids_of(plain ? crop_box(size.height, size.width, target.width, place) : fit_box(size, fits[least], place), target);
     found.time_ids.insert(found.time_ids.end(), ids.begin(), ids.end());
   }
   return found;

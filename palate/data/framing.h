@@ -30,7 +30,7 @@ class Framing {
   // smaller one, whose time ids they share too: they share noise, so they must have one shape, and choosing by size alone
   // tells nothing about which of them won. Threads may share it.
   Views views(const PairRecord& record);
-  int64_t side() const { return side_; }  // of the config's square
+  int64_t side() const { return side_; }                                     // of the config's square
   int64_t row_bytes() const { return 6 * largest_ * largest_ * variants_; }  // of a pair's views, at most
 
  private:

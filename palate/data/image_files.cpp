@@ -25,7 +25,8 @@ struct Kind {
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
       {".tar", "WebDataset shard", [](const fs::path& path, const DataConfig& config) { return one(open_webdataset(path, config)); }, true},
-      {".parquet", "parquet file", [](const fs::path& path, const DataConfig& config) { return one(open_parquet_images(path, config)); }, true},
+      {".parquet", "parquet file", [](const fs::path& path, const DataConfig& config) { return one(open_parquet_images(path, config)); },
+       true},
       {".jsonl", "list", [](const fs::path& path, const DataConfig& config) { return one(open_image_list(path, config)); }, false},
       {".csv", "list", [](const fs::path& path, const DataConfig& config) { return one(open_image_list(path, config)); }, false},
       {".toml", "kohya's dataset TOML", [](const fs::path& path, const DataConfig& config) { return open_kohya(path, config); }, false},
@@ -47,8 +48,8 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
   }
   std::sort(found.begin(), found.end());
   for (const fs::path& path : found) {
-    check<UsageError>(kind_of(path) == kind_of(found[0]), "data.images: the folder '", folder.string(), "' holds ", found[0].filename().string(), " and ", path.filename().string(),
-                      ": name the files that you mean");
+    check<UsageError>(kind_of(path) == kind_of(found[0]), "data.images: the folder '", folder.string(), "' holds ",
+                      found[0].filename().string(), " and ", path.filename().string(), ": name the files that you mean");
   }
   return found;
 }
@@ -62,8 +63,11 @@ std::vector<std::string> expand_braces(const std::string& name) {
   const size_t dots = inner.find("..");
   if (dots != std::string::npos) {
     const std::string first = inner.substr(0, dots), last = inner.substr(dots + 2);
-    const auto digits = [](const std::string& text) { return !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos; };
-    check<UsageError>(digits(first) && digits(last) && std::stoll(first) <= std::stoll(last), "data.images: '", name, "': expected {000..012}, found {", inner, "}");
+    const auto digits = [](const std::string& text) {
+      return !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+    };
+    check<UsageError>(digits(first) && digits(last) && std::stoll(first) <= std::stoll(last), "data.images: '", name,
+                      "': expected {000..012}, found {", inner, "}");
     check<UsageError>(std::stoll(last) - std::stoll(first) < 100000, "data.images: '", name, "' stands for more than 100000 files");
     for (int64_t i = std::stoll(first); i <= std::stoll(last); ++i) {
       std::string number = std::to_string(i);
@@ -96,11 +100,13 @@ SourceList open_images(const std::string& name, const DataConfig& config) {
   }
   const std::string suffix = lower_suffix(path);
   check<UsageError>(suffix != ".tgz" && suffix != ".gz", "data.images: '", name,
-                    "' is compressed, and pictures in it cannot be read in place: unpack it to a plain .tar once (gunzip), jpg and png would not shrink anyway");
+                    "' is compressed, and pictures in it cannot be read in place: unpack it to a plain .tar once (gunzip), jpg and png "
+                    "would not shrink anyway");
   const Kind* kind = kind_of(path);
   std::string known;
   for (const Kind& k : kinds()) known += concat(known.empty() ? "" : ", ", "a ", k.suffix, " (", k.name, ")");
-  check<UsageError>(kind != nullptr, "data.images: '", name, "' is neither a folder of pictures nor ", known, is_picture(path) ? ": name the folder that it is in" : "");
+  check<UsageError>(kind != nullptr, "data.images: '", name, "' is neither a folder of pictures nor ", known,
+                    is_picture(path) ? ": name the folder that it is in" : "");
   return kind->open(path, config);
 }
 

@@ -41,11 +41,12 @@ class ImageFolder : public PairSource {
     } catch (const fs::filesystem_error& error) {
       fail<IoError>("data.images: the folder '", root.string(), "' cannot be read: ", error.what());
     }
-    check<UsageError>(!paths.empty(), "data.images: the folder '", root.string(), "' holds no picture (.jpg, .jpeg, .png, .webp); it holds ", show_entries(root));
+    check<UsageError>(!paths.empty(), "data.images: the folder '", root.string(),
+                      "' holds no picture (.jpg, .jpeg, .png, .webp); it holds ", show_entries(root));
     std::sort(paths.begin(), paths.end());
     for (const fs::path& path : paths) add(path);
-    check<DataError>(bare_ == 0, first_bare_.string(), ": has no caption, as ", bare_, " of ", paths.size(), " pictures in '", root.string(),
-                     "': expected ", options.caption_extension.empty() ? ".txt or .caption" : options.caption_extension,
+    check<DataError>(bare_ == 0, first_bare_.string(), ": has no caption, as ", bare_, " of ", paths.size(), " pictures in '",
+                     root.string(), "': expected ", options.caption_extension.empty() ? ".txt or .caption" : options.caption_extension,
                      " files beside them, metadata.jsonl or metadata.csv, or one caption for all as data.caption");
   }
 
@@ -67,13 +68,16 @@ class ImageFolder : public PairSource {
   }
 
   std::string content(const HashFile& hash) const override {
-    std::string text = concat(options_.prefix, "\n", options_.suffix, "\n", options_.shuffle, " ", options_.keep_tokens, options_.separator);
+    std::string text =
+        concat(options_.prefix, "\n", options_.suffix, "\n", options_.shuffle, " ", options_.keep_tokens, options_.separator);
     if (options_.rule) {
       const ImageRule& r = *options_.rule;
-      text += concat("\n", r.resolution.width, "x", r.resolution.height, " ", r.buckets, " ", r.min_side, " ", r.max_side, " ", r.step, " ", r.no_upscale, r.random_crop, r.flip);
+      text += concat("\n", r.resolution.width, "x", r.resolution.height, " ", r.buckets, " ", r.min_side, " ", r.max_side, " ", r.step, " ",
+                     r.no_upscale, r.random_crop, r.flip);
     }
     for (const Picture& picture : pictures_) {
-      text += concat("\n", hash(picture.path), " ", picture.repeats, " ", picture.caption_file.empty() ? picture.caption : hash(picture.caption_file));
+      text += concat("\n", hash(picture.path), " ", picture.repeats, " ",
+                     picture.caption_file.empty() ? picture.caption : hash(picture.caption_file));
     }
     return text;
   }
@@ -118,7 +122,8 @@ class ImageFolder : public PairSource {
 
   fs::path caption_file(const fs::path& picture) const {
     std::vector<fs::path> found;
-    for (const std::string& extension : options_.caption_extension.empty() ? std::vector<std::string>{".txt", ".caption"} : std::vector<std::string>{options_.caption_extension}) {
+    for (const std::string& extension : options_.caption_extension.empty() ? std::vector<std::string>{".txt", ".caption"}
+                                                                           : std::vector<std::string>{options_.caption_extension}) {
       fs::path path = picture;
       path.replace_extension(extension);
       if (fs::is_regular_file(path)) found.push_back(path);
@@ -163,6 +168,8 @@ FolderOptions folder_options(const DataConfig& config) {
   return options;
 }
 
-std::unique_ptr<PairSource> open_image_folder(const fs::path& path, const FolderOptions& options) { return std::make_unique<ImageFolder>(path, options); }
+std::unique_ptr<PairSource> open_image_folder(const fs::path& path, const FolderOptions& options) {
+  return std::make_unique<ImageFolder>(path, options);
+}
 
 }  // namespace palate

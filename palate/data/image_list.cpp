@@ -53,19 +53,23 @@ class ImageList : public PairSource {
   }
 
  private:
-  std::vector<std::string> caption_columns() const { return config_.caption_column.empty() ? caption_names() : std::vector<std::string>{config_.caption_column}; }
+  std::vector<std::string> caption_columns() const {
+    return config_.caption_column.empty() ? caption_names() : std::vector<std::string>{config_.caption_column};
+  }
 
   void add(Line line) {
     if (line.caption.empty()) line.caption = config_.caption;
     check<DataError>(!line.picture.empty(), line.where, ": expected a picture's path in '", one_of(picture_names()), "', found none");
-    check<DataError>(!line.caption.empty(), line.where, ": expected a caption in '", one_of(caption_columns()), "', found none (another key is named by data.caption_column)");
+    check<DataError>(!line.caption.empty(), line.where, ": expected a caption in '", one_of(caption_columns()),
+                     "', found none (another key is named by data.caption_column)");
     lines_.push_back(std::move(line));
   }
 
   void read_jsonl_lines() {
     read_jsonl(path_, [&](const Json& object, int64_t number) {
       Line line{concat(path_.string(), ":", number), "", ""};
-      check<DataError>(object.is_object(), line.where, ": expected an object with a picture's path and a caption, found ", object.type_name());
+      check<DataError>(object.is_object(), line.where, ": expected an object with a picture's path and a caption, found ",
+                       object.type_name());
       check<UsageError>(!object.contains("chosen"), line.where, ": lists a preference pair: name the file by data.pairs");
       for (const std::string& name : picture_names()) {
         if (line.picture.empty() && object.contains(name) && object[name].is_string()) line.picture = object[name].get<std::string>();
@@ -78,10 +82,12 @@ class ImageList : public PairSource {
   void read_csv() {
     const CsvTable table = read_csv_table(path_);
     const auto picture = table.column(picture_names()), caption = table.column(caption_columns());
-    check<DataError>(picture >= 0 && (caption >= 0 || !config_.caption.empty()), path_.string(), ":1: expected a column '", one_of(picture < 0 ? picture_names() : caption_columns()),
-                     "', found ", one_of(table.names), " (a caption's column is named by data.caption_column)");
+    check<DataError>(picture >= 0 && (caption >= 0 || !config_.caption.empty()), path_.string(), ":1: expected a column '",
+                     one_of(picture < 0 ? picture_names() : caption_columns()), "', found ", one_of(table.names),
+                     " (a caption's column is named by data.caption_column)");
     for (const CsvRow& row : table.rows) {
-      add({concat(path_.string(), ":", row.line), row.fields[static_cast<size_t>(picture)], caption < 0 ? "" : row.fields[static_cast<size_t>(caption)]});
+      add({concat(path_.string(), ":", row.line), row.fields[static_cast<size_t>(picture)],
+           caption < 0 ? "" : row.fields[static_cast<size_t>(caption)]});
     }
   }
 
@@ -92,6 +98,8 @@ class ImageList : public PairSource {
 
 }  // namespace
 
-std::unique_ptr<PairSource> open_image_list(const fs::path& path, const DataConfig& config) { return std::make_unique<ImageList>(path, config); }
+std::unique_ptr<PairSource> open_image_list(const fs::path& path, const DataConfig& config) {
+  return std::make_unique<ImageList>(path, config);
+}
 
 }  // namespace palate

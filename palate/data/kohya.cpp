@@ -39,7 +39,8 @@ Set flag(bool ImageRule::*field) {
 }
 
 std::string whole(const TomlValue& value, int64_t least, int64_t& field) {
-  if (value.kind != Kind::integer || value.integer < least || value.integer > 1'000'000) return concat("expected a whole number of at least ", least);
+  if (value.kind != Kind::integer || value.integer < least || value.integer > 1'000'000)
+    return concat("expected a whole number of at least ", least);
   field = value.integer;
   return "";
 }
@@ -64,7 +65,8 @@ Set text(std::string KohyaSubset::*field) {
 std::string resolution(Values& v, const TomlValue& value) {
   std::vector<TomlValue> sides = value.kind == Kind::list ? value.items : std::vector<TomlValue>{value, value};
   ImageSize size;
-  if (sides.size() != 2 || !whole(sides[0], 1, size.width).empty() || !whole(sides[1], 1, size.height).empty()) return "expected a side in pixels, or [width, height]";
+  if (sides.size() != 2 || !whole(sides[0], 1, size.width).empty() || !whole(sides[1], 1, size.height).empty())
+    return "expected a side in pixels, or [width, height]";
   v.subset.rule.resolution = size;
   return "";
 }
@@ -118,7 +120,8 @@ const std::vector<Key>& keys() {
       {"caption_separator", anywhere, text(&KohyaSubset::caption_separator)},
       {"caption_prefix", anywhere, text(&KohyaSubset::prefix)},
       {"caption_suffix", anywhere, text(&KohyaSubset::suffix)},
-      {"shuffle_caption", anywhere, [](Values& v, const TomlValue& value) -> std::string {
+      {"shuffle_caption", anywhere,
+       [](Values& v, const TomlValue& value) -> std::string {
          v.subset.shuffle_caption = value.boolean;
          return is_flag(value) ? "" : "expected true or false";
        }},
@@ -128,7 +131,8 @@ const std::vector<Key>& keys() {
       {"caption_dropout_rate", anywhere, said(&Values::caption_dropout_rate)},
       {"cache_info", anywhere, only(is_flag, "expected true or false")},
       {"cache_latents", anywhere, only(is_true, "latents are always cached")},
-      {"is_reg", subset, [](Values& v, const TomlValue& value) -> std::string {
+      {"is_reg", subset,
+       [](Values& v, const TomlValue& value) -> std::string {
          v.subset.is_reg = value.boolean;
          return is_flag(value) ? "" : "expected true or false";
        }},
@@ -146,7 +150,9 @@ const std::vector<Key>& keys() {
       {"conditioning_data_dir", subset, only(never, "control networks are not trained")},
       {"custom_attributes", anywhere, only(never, "nothing here reads them")},
       {"network_multiplier", sizes, only(is_one, "adapters are trained at their full strength")},
-      {"resize_interpolation", anywhere, only([](const TomlValue& v) { return v.kind == Kind::text && v.text == "bilinear"; }, "pictures are resized as Pillow's bilinear filter does")},
+      {"resize_interpolation", anywhere,
+       only([](const TomlValue& v) { return v.kind == Kind::text && v.text == "bilinear"; },
+            "pictures are resized as Pillow's bilinear filter does")},
       {"validation_split", anywhere, only(is_zero, "the share that is held out is data.held_out")},
       {"validation_seed", anywhere, only(is_zero, "the split is drawn from the run's seed")},
   };
@@ -174,9 +180,11 @@ class Kohya {
     if (datasets) each(*datasets, dataset, start_, [&](const Values& values, const TomlValue& table) { read_subsets(values, table); });
     for (size_t i = 0; i < root.keys.size(); ++i) {
       if (root.keys[i] == "general" || root.keys[i] == "datasets") continue;
-      complain(root.items[i], concat("unknown key '", root.keys[i], "'", did_you_mean(root.keys[i], {"general", "datasets"}), "; a dataset TOML holds [general] and [[datasets]] with [[datasets.subsets]]"));
+      complain(root.items[i], concat("unknown key '", root.keys[i], "'", did_you_mean(root.keys[i], {"general", "datasets"}),
+                                     "; a dataset TOML holds [general] and [[datasets]] with [[datasets.subsets]]"));
     }
-    if (errors_.empty() && file_.subsets.empty()) errors_ = path_.string() + ": names no pictures: expected [[datasets]] with [[datasets.subsets]], each with an image_dir";
+    if (errors_.empty() && file_.subsets.empty())
+      errors_ = path_.string() + ": names no pictures: expected [[datasets]] with [[datasets.subsets]], each with an image_dir";
     if (!errors_.empty()) throw ConfigError(errors_);
     return file_;
   }
@@ -213,9 +221,13 @@ class Kohya {
     for (const Key& key : keys()) {
       known.push_back(key.name);
       if (name != key.name) continue;
-      if (!(key.levels & level)) return complain(value, concat("'", name, "' does not belong into ", level_name(level), ", but into ", level_name(key.levels & dataset ? dataset : subset)));
+      if (!(key.levels & level))
+        return complain(value, concat("'", name, "' does not belong into ", level_name(level), ", but into ",
+                                      level_name(key.levels & dataset ? dataset : subset)));
       const std::string problem = key.set(values, value);
-      if (!problem.empty()) complain(value, concat("'", name, "'", problem.starts_with("is ") ? " " : ": ", problem, problem.starts_with("is ") ? "" : ", found " + describe(value)));
+      if (!problem.empty())
+        complain(value, concat("'", name, "'", problem.starts_with("is ") ? " " : ": ", problem,
+                               problem.starts_with("is ") ? "" : ", found " + describe(value)));
       return;
     }
     complain(value, concat("unknown key '", name, "' in ", level_name(level), did_you_mean(name, known)));
@@ -234,14 +246,17 @@ class Kohya {
       fs::path& folder = file_.subsets.back().image_dir;
       const fs::path beside = path_.parent_path() / folder;
       if (fs::is_directory(folder)) return;
-      if (!fs::is_directory(beside)) return complain(*item(place, "image_dir"), concat("image_dir '", folder.string(), "' is no folder, neither from here (", fs::current_path().string(), ") nor from the file's own folder"));
+      if (!fs::is_directory(beside))
+        return complain(*item(place, "image_dir"), concat("image_dir '", folder.string(), "' is no folder, neither from here (",
+                                                          fs::current_path().string(), ") nor from the file's own folder"));
       folder = beside;
     });
   }
 
   void note(const std::optional<KohyaFile::Said>& found, std::optional<KohyaFile::Said>& kept, const char* name, const char* why) {
     if (found && kept && found->value != kept->value) {
-      errors_ += concat(errors_.empty() ? "" : "\n", found->where, ": ", name, " is ", found->value, ", but ", kept->value, " at ", kept->where, ": ", why);
+      errors_ += concat(errors_.empty() ? "" : "\n", found->where, ": ", name, " is ", found->value, ", but ", kept->value, " at ",
+                        kept->where, ": ", why);
     }
     if (found) kept = found;
   }

@@ -16,8 +16,8 @@ struct KohyaSubset {
   std::string class_tokens, caption_extension, caption_separator = ",", prefix, suffix;
   int64_t num_repeats = 1, keep_tokens = 0;
   bool shuffle_caption = false;
-  bool is_reg = false;   // regularisation pictures: of the class, for prior preservation
-  int64_t dataset = 0;   // which of [[datasets]] it is in, whose pictures it is to be as many as
+  bool is_reg = false;  // regularisation pictures: of the class, for prior preservation
+  int64_t dataset = 0;  // which of [[datasets]] it is in, whose pictures it is to be as many as
   ImageRule rule;
 };
 

@@ -31,7 +31,8 @@ FolderOptions options_of(const KohyaSubset& subset, const DataConfig& config) {
 // Regularisation pictures, some of them, each as often as it is wanted.
 class Prior : public PairSource {
  public:
-  Prior(std::unique_ptr<PairSource> source, std::vector<int64_t> repeats, double weight) : source_(std::move(source)), repeats_(std::move(repeats)), weight_(weight) {}
+  Prior(std::unique_ptr<PairSource> source, std::vector<int64_t> repeats, double weight)
+      : source_(std::move(source)), repeats_(std::move(repeats)), weight_(weight) {}
 
   int64_t rows() const override { return static_cast<int64_t>(repeats_.size()); }
   bool read(int64_t row, PairRecord& record) override {
@@ -79,16 +80,22 @@ void balance(std::vector<Opened>& all, int64_t dataset, const DataConfig& config
   std::vector<int64_t> repeats;
   for (const auto& [subset, source] : all) {
     if (subset.dataset != dataset) continue;
-    if (!subset.is_reg) wanted += source->rows() * subset.num_repeats;
-    else repeats.insert(repeats.end(), static_cast<size_t>(source->rows()), subset.num_repeats);
+    if (!subset.is_reg)
+      wanted += source->rows() * subset.num_repeats;
+    else
+      repeats.insert(repeats.end(), static_cast<size_t>(source->rows()), subset.num_repeats);
   }
   const std::vector<int64_t> balanced = prior_repeats(repeats, wanted);
-  if (balanced.size() < repeats.size()) log("data.images: ", balanced.size(), " of ", repeats.size(), " regularisation pictures are used: there are no more of the others");
+  if (balanced.size() < repeats.size())
+    log("data.images: ", balanced.size(), " of ", repeats.size(), " regularisation pictures are used: there are no more of the others");
   size_t from = 0;
   for (auto& [subset, source] : all) {
     if (subset.dataset != dataset || !subset.is_reg) continue;
     const size_t to = std::min(balanced.size(), from + static_cast<size_t>(source->rows()));
-    source = std::make_unique<Prior>(std::move(source), std::vector<int64_t>(balanced.begin() + static_cast<std::ptrdiff_t>(from), balanced.begin() + static_cast<std::ptrdiff_t>(to)), config.prior_loss_weight);
+    source = std::make_unique<Prior>(
+        std::move(source),
+        std::vector<int64_t>(balanced.begin() + static_cast<std::ptrdiff_t>(from), balanced.begin() + static_cast<std::ptrdiff_t>(to)),
+        config.prior_loss_weight);
     from = to;
   }
 }
@@ -99,8 +106,10 @@ SourceList open_kohya(const fs::path& path, const DataConfig& config) {
   const KohyaFile file = read_kohya(path, config);
   std::vector<Opened> all;
   for (const KohyaSubset& subset : file.subsets) {
-    check<UsageError>(config.variants > 1 || (!subset.rule.flip && !subset.rule.random_crop), path.string(), ": ", subset.rule.flip ? "flip_aug" : "random_crop",
-                      " wants more than one view of each picture, and views are cached: set data.variants = ", subset.rule.random_crop ? "4 or more" : "2");
+    check<UsageError>(config.variants > 1 || (!subset.rule.flip && !subset.rule.random_crop), path.string(), ": ",
+                      subset.rule.flip ? "flip_aug" : "random_crop",
+                      " wants more than one view of each picture, and views are cached: set data.variants = ",
+                      subset.rule.random_crop ? "4 or more" : "2");
     check<UsageError>(!subset.caption_separator.empty(), path.string(), ": caption_separator is empty");
     all.push_back({subset, open_image_folder(subset.image_dir, options_of(subset, config))});
   }
@@ -110,8 +119,9 @@ SourceList open_kohya(const fs::path& path, const DataConfig& config) {
   SourceList list;
   for (auto& one : all) list.push_back(std::move(one.source));
   if (file.caption_dropout_rate) {
-    check<UsageError>(file.caption_dropout_rate->value == config.caption_dropout, file.caption_dropout_rate->where, ": caption_dropout_rate is ", file.caption_dropout_rate->value,
-                      ", but the run's is ", config.caption_dropout, ": set data.caption_dropout = ", file.caption_dropout_rate->value);
+    check<UsageError>(file.caption_dropout_rate->value == config.caption_dropout, file.caption_dropout_rate->where,
+                      ": caption_dropout_rate is ", file.caption_dropout_rate->value, ", but the run's is ", config.caption_dropout,
+                      ": set data.caption_dropout = ", file.caption_dropout_rate->value);
   }
   return list;
 }
@@ -135,8 +145,8 @@ void check_batch_size(const DataConfig& config, int64_t batch) {
   for (const std::string& name : config.images) {
     if (lower_suffix(name) != ".toml") continue;
     const auto said = read_kohya(name, config).batch_size;
-    check<UsageError>(!said || said->value == static_cast<double>(batch), said ? said->where : "", ": batch_size is ", said ? said->value : 0, ", but the run's is ", batch,
-                      ": set train.batch = ", said ? said->value : 0);
+    check<UsageError>(!said || said->value == static_cast<double>(batch), said ? said->where : "", ": batch_size is ",
+                      said ? said->value : 0, ", but the run's is ", batch, ": set train.batch = ", said ? said->value : 0);
   }
 }
 

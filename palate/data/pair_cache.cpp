@@ -72,7 +72,7 @@ struct PairCache::State {
   RowCounts counts;
   int64_t variants = 0;
   std::vector<std::vector<int64_t>> shapes;  // of each bucket's latents: C, h, w
-  std::vector<Tensor> mapped;    // keep the mappings alive
+  std::vector<Tensor> mapped;                // keep the mappings alive
   std::vector<RowPlace> rows;
   std::vector<std::string> prompts;
   PromptStates text, text_embeds;
@@ -81,14 +81,16 @@ struct PairCache::State {
   void load(const fs::path& folder, const CacheManifest& manifest);
   void load_text(const SafetensorsFile& file);
   void load_pairs(const SafetensorsFile& file, const Numbers& numbers);
-  void load_bucket(const SafetensorsFile& file, const std::string& bucket, const std::vector<const CachedRow*>& part, RowPlace* const* places);
+  void load_bucket(const SafetensorsFile& file, const std::string& bucket, const std::vector<const CachedRow*>& part,
+                   RowPlace* const* places);
   Tensor load_latents(const SafetensorsFile& file, const std::string& name, size_t count);
   int64_t bucket_of(const std::vector<int64_t>& shape);
   void split(double share, uint64_t seed);
   int64_t values(const RowPlace& row) const;
   int64_t variant(const RowPlace& row, uint64_t draw, const Options& options) const;
   int64_t wording(const RowPlace& row, uint64_t draw, const Options& options) const;
-  Tensor time_ids(const std::vector<int64_t>& numbers, const std::vector<uint64_t>& draws, const Options& options) const;  // [B, 6] or undefined
+  Tensor time_ids(const std::vector<int64_t>& numbers, const std::vector<uint64_t>& draws,
+                  const Options& options) const;  // [B, 6] or undefined
   void draw_latents(const float* mean, const float* std, int64_t count, Generator* noise, float* out) const;
   void draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const;
 };
@@ -108,8 +110,8 @@ void PairCache::State::load_text(const SafetensorsFile& file) {
   prompts.insert(prompts.end(), part.begin(), part.end());
   text.add(file.tensor("text"));
   if (file.contains("text_embeds")) text_embeds.add(file.tensor("text_embeds"));
-  check<FormatError>(text.rows.size() == prompts.size(), file.path().string(), ": holds text states of ", text.rows.size(), " prompts, expected ",
-                     prompts.size());
+  check<FormatError>(text.rows.size() == prompts.size(), file.path().string(), ": holds text states of ", text.rows.size(),
+                     " prompts, expected ", prompts.size());
 }
 
 int64_t PairCache::State::bucket_of(const std::vector<int64_t>& shape) {
@@ -121,15 +123,17 @@ int64_t PairCache::State::bucket_of(const std::vector<int64_t>& shape) {
 // [count, V, C, h, w] of one bucket.
 Tensor PairCache::State::load_latents(const SafetensorsFile& file, const std::string& name, size_t count) {
   const Tensor tensor = file.tensor(name);
-  check<FormatError>(tensor.dim() == 5 && tensor.scalar_type() == torch::kFloat && tensor.size(0) == static_cast<int64_t>(count), file.path().string(), ": ", name, " has shape ",
-                     show_shape(tensor.sizes()), ", expected [", count, ", V, C, h, w]");
+  check<FormatError>(tensor.dim() == 5 && tensor.scalar_type() == torch::kFloat && tensor.size(0) == static_cast<int64_t>(count),
+                     file.path().string(), ": ", name, " has shape ", show_shape(tensor.sizes()), ", expected [", count, ", V, C, h, w]");
   if (variants == 0) variants = tensor.size(1);
-  check<FormatError>(variants == tensor.size(1), file.path().string(), ": ", name, " has shape ", show_shape(tensor.sizes()), ", unlike the shards before it");
+  check<FormatError>(variants == tensor.size(1), file.path().string(), ": ", name, " has shape ", show_shape(tensor.sizes()),
+                     ", unlike the shards before it");
   mapped.push_back(tensor);
   return tensor;
 }
 
-void PairCache::State::load_bucket(const SafetensorsFile& file, const std::string& bucket, const std::vector<const CachedRow*>& part, RowPlace* const* places) {
+void PairCache::State::load_bucket(const SafetensorsFile& file, const std::string& bucket, const std::vector<const CachedRow*>& part,
+                                   RowPlace* const* places) {
   const bool single = !file.contains("lose_mean" + bucket);
   const float* starts[4] = {};
   std::vector<int64_t> shape;
@@ -138,16 +142,16 @@ void PairCache::State::load_bucket(const SafetensorsFile& file, const std::strin
     const Tensor tensor = load_latents(file, names[i] + bucket, part.size());
     const std::vector<int64_t> found(tensor.sizes().begin() + 2, tensor.sizes().end());
     if (i == 0) shape = found;
-    check<FormatError>(shape == found && (!bucket.empty() || shapes.empty() || shapes[0] == found), file.path().string(), ": ", names[i], bucket, " has shape ",
-                       show_shape(tensor.sizes()), ", unlike the tensors before it");
+    check<FormatError>(shape == found && (!bucket.empty() || shapes.empty() || shapes[0] == found), file.path().string(), ": ", names[i],
+                       bucket, " has shape ", show_shape(tensor.sizes()), ", unlike the tensors before it");
     starts[i] = tensor.data_ptr<float>();
   }
   const float* time_ids = nullptr;
   if (file.contains("time_ids" + bucket)) {
     const Tensor tensor = file.tensor("time_ids" + bucket);
     const std::vector<int64_t> expected = {static_cast<int64_t>(part.size()), variants, 6};
-    check<FormatError>(tensor.sizes() == expected && tensor.scalar_type() == torch::kFloat, file.path().string(), ": time_ids has shape ", show_shape(tensor.sizes()), ", expected ",
-                       show_shape(expected));
+    check<FormatError>(tensor.sizes() == expected && tensor.scalar_type() == torch::kFloat, file.path().string(), ": time_ids has shape ",
+                       show_shape(tensor.sizes()), ", expected ", show_shape(expected));
     mapped.push_back(tensor);
     time_ids = tensor.data_ptr<float>();
   }
@@ -168,7 +172,9 @@ void PairCache::State::load_pairs(const SafetensorsFile& file, const Numbers& nu
   const size_t first = rows.size();
   std::map<std::string, std::pair<std::vector<const CachedRow*>, std::vector<size_t>>> buckets;
   for (const CachedRow& row : info.rows) {
-    RowPlace place{row.id, static_cast<float>(row.preference), static_cast<float>(row.weight), row.repeats, 0, {}, nullptr, nullptr, nullptr, nullptr, nullptr};
+    RowPlace place{
+        row.id, static_cast<float>(row.preference), static_cast<float>(row.weight), row.repeats, 0, {}, nullptr, nullptr, nullptr, nullptr,
+        nullptr};
     std::vector<std::string> texts = {row.prompt};
     texts.insert(texts.end(), row.wordings.begin(), row.wordings.end());
     for (const std::string& caption : texts) {
@@ -222,14 +228,17 @@ int64_t PairCache::State::variant(const RowPlace& row, uint64_t draw, const Opti
 
 // Wordings take turns too, each for as many draws as there are variants, so that every wording meets every variant.
 int64_t PairCache::State::wording(const RowPlace& row, uint64_t draw, const Options& options) const {
-  return options.augment && row.prompts.size() > 1 ? static_cast<int64_t>((mix(options.seed, row.id) + draw) / static_cast<uint64_t>(variants) % row.prompts.size()) : 0;
+  return options.augment && row.prompts.size() > 1
+             ? static_cast<int64_t>((mix(options.seed, row.id) + draw) / static_cast<uint64_t>(variants) % row.prompts.size())
+             : 0;
 }
 
 // `lose` is null for single pictures.
 void PairCache::State::draw_row(const RowPlace& row, uint64_t draw, const Options& options, float* win, float* lose) const {
   const int64_t count = values(row), at = variant(row, draw, options) * count;
   const bool draws = options.augment && noisy;
-  Generator win_noise({options.seed, mix(row.id, 1), draw, Purpose::posterior}), lose_noise({options.seed, mix(row.id, 2), draw, Purpose::posterior});
+  Generator win_noise({options.seed, mix(row.id, 1), draw, Purpose::posterior}),
+      lose_noise({options.seed, mix(row.id, 2), draw, Purpose::posterior});
   draw_latents(row.win_mean + at, row.win_std + at, count, draws ? &win_noise : nullptr, win);
   if (lose) draw_latents(row.lose_mean + at, row.lose_std + at, count, draws ? &lose_noise : nullptr, lose);
 }
@@ -276,7 +285,8 @@ PairCache PairCache::open(Encoders& encoders, const DataConfig& config, const fs
   for (const RowPlace& row : state->rows) epoch += row.repeats;
   if (epoch != static_cast<int64_t>(state->rows.size())) dropped += concat(", ", epoch, " an epoch with repeats");
   const std::string noun = example_noun(config) + "s";
-  log("data: ", state->rows.size(), " ", noun, " of ", state->prompts.size() - 1, " prompts, ", state->held_out.size(), " ", noun, " held out", dropped);
+  log("data: ", state->rows.size(), " ", noun, " of ", state->prompts.size() - 1, " prompts, ", state->held_out.size(), " ", noun,
+      " held out", dropped);
   return PairCache(std::move(state));
 }
 
@@ -286,7 +296,9 @@ int64_t PairCache::dropped_ties() const { return state_->counts.ties; }
 int64_t PairCache::duplicates() const { return state_->counts.duplicates; }
 int64_t PairCache::unlabelled() const { return state_->counts.unlabelled; }
 const std::string& PairCache::key() const { return state_->key; }
-const std::string& PairCache::prompt(int64_t row) const { return state_->prompts.at(static_cast<size_t>(state_->rows.at(static_cast<size_t>(row)).prompts[0])); }
+const std::string& PairCache::prompt(int64_t row) const {
+  return state_->prompts.at(static_cast<size_t>(state_->rows.at(static_cast<size_t>(row)).prompts[0]));
+}
 uint64_t PairCache::id(int64_t row) const { return state_->rows.at(static_cast<size_t>(row)).id; }
 int64_t PairCache::repeats(int64_t row) const { return state_->rows.at(static_cast<size_t>(row)).repeats; }
 int64_t PairCache::bucket(int64_t row) const { return state_->rows.at(static_cast<size_t>(row)).bucket; }
@@ -312,18 +324,21 @@ PairBatch PairCache::batch(const std::vector<int64_t>& rows, const std::vector<u
   PairBatch batch;
   batch.rows = rows;
   for (const int64_t row : rows)
-    check<UsageError>(row >= 0 && row < static_cast<int64_t>(s.rows.size()), "[pair cache] batch: expected a row below ", s.rows.size(), ", got ", row);
+    check<UsageError>(row >= 0 && row < static_cast<int64_t>(s.rows.size()), "[pair cache] batch: expected a row below ", s.rows.size(),
+                      ", got ", row);
   const RowPlace& head = s.rows[static_cast<size_t>(rows[0])];
   const auto& shape = s.shapes[static_cast<size_t>(head.bucket)];
   const int64_t values = s.values(head);
   batch.latents_win = torch::empty({count, shape[0], shape[1], shape[2]}, torch::kFloat);
   if (head.lose_mean) batch.latents_lose = torch::empty_like(batch.latents_win);
   batch.preference = torch::empty({count}, torch::kFloat);
-  float *win = batch.latents_win.data_ptr<float>(), *lose = head.lose_mean ? batch.latents_lose.data_ptr<float>() : nullptr, *preference = batch.preference.data_ptr<float>();
+  float *win = batch.latents_win.data_ptr<float>(), *lose = head.lose_mean ? batch.latents_lose.data_ptr<float>() : nullptr,
+        *preference = batch.preference.data_ptr<float>();
   std::vector<int64_t> prompts;
   for (size_t i = 0; i < rows.size(); ++i) {
     const RowPlace& row = s.rows[static_cast<size_t>(rows[i])];
-    check<UsageError>(row.bucket == head.bucket && !row.lose_mean == !head.lose_mean, "[pair cache] batch: rows ", rows[0], " and ", rows[i], " are of different buckets");
+    check<UsageError>(row.bucket == head.bucket && !row.lose_mean == !head.lose_mean, "[pair cache] batch: rows ", rows[0], " and ",
+                      rows[i], " are of different buckets");
     batch.ids.push_back(row.id);
     preference[i] = row.preference;
     batch.weights.push_back(row.weight);

@@ -28,23 +28,22 @@ class PairCache {
   ~PairCache();
   PairCache(PairCache&&) noexcept;
 
-  const std::vector<int64_t>& rows(Split split) const;   // row numbers of this split, ascending
-  int64_t skipped() const;                               // unreadable rows that were passed over
+  const std::vector<int64_t>& rows(Split split) const;  // row numbers of this split, ascending
+  int64_t skipped() const;                              // unreadable rows that were passed over
   int64_t dropped_ties() const;
-  int64_t duplicates() const;                            // rows whose id had come before
-  int64_t unlabelled() const;                            // rows that say that they have no label
-  const std::string& key() const;                        // the hash that names the cache
+  int64_t duplicates() const;      // rows whose id had come before
+  int64_t unlabelled() const;      // rows that say that they have no label
+  const std::string& key() const;  // the hash that names the cache
   const std::string& prompt(int64_t row) const;
   uint64_t id(int64_t row) const;
-  int64_t repeats(int64_t row) const;                    // how often it comes in an epoch
-  int64_t bucket(int64_t row) const;                     // rows of one bucket have latents of one shape; 0 without buckets
+  int64_t repeats(int64_t row) const;  // how often it comes in an epoch
+  int64_t bucket(int64_t row) const;   // rows of one bucket have latents of one shape; 0 without buckets
   // `rows` in batches of at most `size`, each of one bucket; in their order, but for the buckets.
   std::vector<std::vector<int64_t>> batches(const std::vector<int64_t>& rows, int64_t size) const;
 
-  // One batch, of rows of one bucket. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has one
-  // entry a row. Winner and loser have posterior noise of their own; variants take turns as `draw` grows. `augment`
-  // false: variant 0, posterior mean, no dropout (for validation). Tensors are on the CPU; text is in the dtype that the
-  // encoder gave.
+  // One batch, of rows of one bucket. All randomness (posterior, variant, caption dropout) is keyed by (seed, pair id, draw); `draws` has
+  // one entry a row. Winner and loser have posterior noise of their own; variants take turns as `draw` grows. `augment` false: variant 0,
+  // posterior mean, no dropout (for validation). Tensors are on the CPU; text is in the dtype that the encoder gave.
   struct Options {
     uint64_t seed = 0;
     double caption_dropout = 0;

@@ -25,18 +25,19 @@ std::unique_ptr<PairSource> open_parquet_pairs(const std::filesystem::path& path
 std::unique_ptr<PairSource> open_jsonl_pairs(const std::filesystem::path& path, const std::string& ties);
 // Folders win/ and lose/ (w/ and l/, chosen/ and rejected/) with pictures of equal names; captions beside the winners. `path` holds
 // them, or folders that do (N_caption: repeats and caption, as for pictures alone). None when there are no such folders.
-std::optional<std::pair<std::filesystem::path, std::filesystem::path>> pair_folder(const std::filesystem::path& path);  // the two of them, in `path` itself
+std::optional<std::pair<std::filesystem::path, std::filesystem::path>> pair_folder(
+    const std::filesystem::path& path);  // the two of them, in `path` itself
 SourceList open_folder_pairs(const std::filesystem::path& path, const DataConfig& config);
 
 // How the pictures of one folder are read; kohya's subsets have one each.
 struct FolderOptions {
-  std::string caption;                        // of pictures that bring none
-  std::string caption_extension;              // "": .txt and .caption
-  std::string caption_column;                 // of metadata files
+  std::string caption;            // of pictures that bring none
+  std::string caption_extension;  // "": .txt and .caption
+  std::string caption_column;     // of metadata files
   int64_t repeats = 1;
-  bool recursive = true, concepts = true;     // concepts: N_caption folders are kohya's repeats and caption
-  std::string prefix, suffix;                 // put before and behind each caption with a blank
-  bool shuffle = false;                       // other orders of a caption's tags take turns with it, after the first keep_tokens
+  bool recursive = true, concepts = true;  // concepts: N_caption folders are kohya's repeats and caption
+  std::string prefix, suffix;              // put before and behind each caption with a blank
+  bool shuffle = false;                    // other orders of a caption's tags take turns with it, after the first keep_tokens
   int64_t keep_tokens = 0;
   std::string separator = ",";
   std::shared_ptr<const ImageRule> rule;
@@ -62,9 +63,9 @@ std::string caption_settings(const DataConfig& config);
 // Finishes a record whose prompt and images are set: checks the prompt (DataError: empty, not UTF-8) and sets the id.
 void finish_record(PairRecord& record);
 
-std::string lower_suffix(const std::filesystem::path& path);   // ".jpg"
-bool is_picture(const std::filesystem::path& path);            // by its suffix: .jpg .jpeg .png .webp
-std::string show_entries(const std::filesystem::path& folder); // "3 entries: a.txt, images/, notes.md"
+std::string lower_suffix(const std::filesystem::path& path);                             // ".jpg"
+bool is_picture(const std::filesystem::path& path);                                      // by its suffix: .jpg .jpeg .png .webp
+std::string show_entries(const std::filesystem::path& folder);                           // "3 entries: a.txt, images/, notes.md"
 std::string read_picture(const std::filesystem::path& path, const std::string& origin);  // DataError: missing or empty
 
 }  // namespace palate

@@ -86,10 +86,12 @@ std::vector<fs::path> files_in(const fs::path& folder) {
   }
   bool pictures = false;
   if (found.empty()) {
-    for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied)) pictures = pictures || is_picture(entry.path());
+    for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied))
+      pictures = pictures || is_picture(entry.path());
   }
-  check<UsageError>(!found.empty(), "data.pairs: the folder '", folder.string(), "' holds no .parquet and no .jsonl file (subfolders are not searched); it holds ",
-                    show_entries(folder), pictures ? "; pictures with captions are named by data.images, pairs of pictures lie in win/ and lose/" : "");
+  check<UsageError>(!found.empty(), "data.pairs: the folder '", folder.string(),
+                    "' holds no .parquet and no .jsonl file (subfolders are not searched); it holds ", show_entries(folder),
+                    pictures ? "; pictures with captions are named by data.images, pairs of pictures lie in win/ and lose/" : "");
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -119,8 +121,9 @@ SourceList open_pair_files(const DataConfig& config) {
 }
 
 std::unique_ptr<PairSource> open_pairs(const DataConfig& config) {
-  check<UsageError>(!config.pairs.empty() || !config.images.empty(),
-                    "data.pairs names no file: give .parquet or .jsonl files, or folders of them (or pictures with captions as data.images)");
+  check<UsageError>(
+      !config.pairs.empty() || !config.images.empty(),
+      "data.pairs names no file: give .parquet or .jsonl files, or folders of them (or pictures with captions as data.images)");
   return std::make_unique<PairChain>(config.images.empty() ? open_pair_files(config) : open_image_files(config));
 }
 

@@ -16,44 +16,44 @@ namespace palate {
 struct ImageRule;  // data/buckets.h
 
 struct DataConfig {
-  std::vector<std::string> pairs;       // files or folders: .parquet (Pick-a-Pic), .jsonl; folders with win/ and lose/
-  std::vector<std::string> images;      // or pictures alone: folders, lists, .tar shards, .parquet, kohya's dataset .toml
-  std::string caption;                  // of pictures that bring none
-  std::string caption_extension;        // of caption files; "": .txt and .caption
+  std::vector<std::string> pairs;            // files or folders: .parquet (Pick-a-Pic), .jsonl; folders with win/ and lose/
+  std::vector<std::string> images;           // or pictures alone: folders, lists, .tar shards, .parquet, kohya's dataset .toml
+  std::string caption;                       // of pictures that bring none
+  std::string caption_extension;             // of caption files; "": .txt and .caption
   std::string image_column, caption_column;  // of parquet and metadata files; "": the usual names
-  int64_t num_repeats = 1;              // of every picture of data.images in an epoch
-  bool shuffle_caption = false;         // orders of a caption's tags take turns, after the first keep_tokens
+  int64_t num_repeats = 1;                   // of every picture of data.images in an epoch
+  bool shuffle_caption = false;              // orders of a caption's tags take turns, after the first keep_tokens
   int64_t keep_tokens = 0;
-  double prior_loss_weight = 1;         // of regularisation pictures (prior preservation)
-  std::string ties = "drop";            // drop | soft
-  bool skip_bad = false;                // go on past unreadable rows, and count them
-  double held_out = 0.05;               // share of the prompts kept for validation
-  int64_t max_pairs = 0;                // 0: all
-  int64_t resolution = 0;               // side in pixels; 0: what the model was made for
-  bool enable_bucket = false;           // aspect-ratio buckets, kohya's keys and rules; resolution squared is their area
+  double prior_loss_weight = 1;  // of regularisation pictures (prior preservation)
+  std::string ties = "drop";     // drop | soft
+  bool skip_bad = false;         // go on past unreadable rows, and count them
+  double held_out = 0.05;        // share of the prompts kept for validation
+  int64_t max_pairs = 0;         // 0: all
+  int64_t resolution = 0;        // side in pixels; 0: what the model was made for
+  bool enable_bucket = false;    // aspect-ratio buckets, kohya's keys and rules; resolution squared is their area
   int64_t min_bucket_reso = 256, max_bucket_reso = 1024, bucket_reso_steps = 64;
   bool bucket_no_upscale = false;
-  std::string crop = "center";          // center | random
-  bool flip = false;                    // random horizontal flip, the same for both images of a pair
-  int64_t variants = 1;                 // crops and flips kept in the cache for each pair
-  double caption_dropout = 0;           // share of draws with the empty prompt
-  std::string cache;                    // folder of the caches; "" is OUTPUT/cache
+  std::string crop = "center";  // center | random
+  bool flip = false;            // random horizontal flip, the same for both images of a pair
+  int64_t variants = 1;         // crops and flips kept in the cache for each pair
+  double caption_dropout = 0;   // share of draws with the empty prompt
+  std::string cache;            // folder of the caches; "" is OUTPUT/cache
 
   void visit(Fields& f);  // data/data_config.cpp
 };
 
 // One row, images still encoded.
 struct PairRecord {
-  uint64_t id = 0;             // stable_hash of prompt and both images' bytes: the same in any file and order
+  uint64_t id = 0;  // stable_hash of prompt and both images' bytes: the same in any file and order
   std::string prompt;
-  std::string win, lose;       // JPEG, PNG or WebP bytes; on a kept tie, the first and the second image; lose is empty in a single
-  double preference = 1;       // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence
-  std::string origin;          // "pairs.parquet row 7" (from 0), "pairs.jsonl line 3" (from 1), for error messages
+  std::string win, lose;            // JPEG, PNG or WebP bytes; on a kept tie, the first and the second image; lose is empty in a single
+  double preference = 1;            // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence
+  std::string origin;               // "pairs.parquet row 7" (from 0), "pairs.jsonl line 3" (from 1), for error messages
   std::string win_name, lose_name;  // the column or the file of each image, for error messages
   enum class Kind { pair, tie, unlabelled, single };
-  Kind kind = Kind::pair;      // unlabelled rows and dropped ties are those for which read() returns false
-  int64_t repeats = 1;         // how often it comes in an epoch
-  double weight = 1;           // of its loss
+  Kind kind = Kind::pair;                 // unlabelled rows and dropped ties are those for which read() returns false
+  int64_t repeats = 1;                    // how often it comes in an epoch
+  double weight = 1;                      // of its loss
   std::vector<std::string> wordings;      // other captions that take turns with the prompt (shuffled tags)
   std::shared_ptr<const ImageRule> rule;  // its size, crop and flip; null: the config's
 };

@@ -36,7 +36,8 @@ class ParquetImages : public PairSource {
   ParquetImages(const fs::path& path, const DataConfig& config) : path_(path), config_(config) {
     const auto names = ParquetTable::column_names(path);
     image_ = choose(names, config.image_column, "image", usual_images());
-    check<UsageError>(!image_.empty(), path.string(), ": which column holds the pictures? It has ", one_of(names), ": name it as data.image_column",
+    check<UsageError>(!image_.empty(), path.string(), ": which column holds the pictures? It has ", one_of(names),
+                      ": name it as data.image_column",
                       std::find(names.begin(), names.end(), "jpg_0") != names.end() ? " (pairs of pictures are named by data.pairs)" : "");
     text_ = choose(names, config.caption_column, "caption", caption_names());
     check<UsageError>(!text_.empty() || !config.caption.empty(), path.string(), ": which column holds the captions? It has ", one_of(names),
@@ -45,7 +46,9 @@ class ParquetImages : public PairSource {
   }
 
   int64_t rows() const override { return rows_; }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", caption_settings(config_)); }
+  std::string content(const HashFile& hash) const override {
+    return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", caption_settings(config_));
+  }
   void rest() override { table_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {
@@ -54,8 +57,10 @@ class ParquetImages : public PairSource {
     record.origin = concat(path_.string(), " row ", row);
     record.win_name = image_;
     auto bytes = table().bytes(image_, row);
-    check<DataError>(bytes.has_value() && !bytes->empty(), record.origin, ": ", image_, " holds no picture (the bytes must be in the file: a path in it is never opened)");
-    check<DataError>(bytes->size() > 1000 || !is_picture(*bytes), record.origin, ": ", image_, " holds the path '", *bytes, "', not a picture: a path in it is never opened; list such pictures in a .jsonl file");
+    check<DataError>(bytes.has_value() && !bytes->empty(), record.origin, ": ", image_,
+                     " holds no picture (the bytes must be in the file: a path in it is never opened)");
+    check<DataError>(bytes->size() > 1000 || !is_picture(*bytes), record.origin, ": ", image_, " holds the path '", *bytes,
+                     "', not a picture: a path in it is never opened; list such pictures in a .jsonl file");
     record.win = std::move(*bytes);
     if (!text_.empty()) record.prompt = table().bytes(text_, row).value_or("");
     if (record.prompt.empty()) record.prompt = config_.caption;
@@ -66,9 +71,11 @@ class ParquetImages : public PairSource {
   }
 
  private:
-  std::string choose(const std::vector<std::string>& names, const std::string& asked, const char* what, const std::vector<std::string>& usual) const {
+  std::string choose(const std::vector<std::string>& names, const std::string& asked, const char* what,
+                     const std::vector<std::string>& usual) const {
     const auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
-    check<UsageError>(asked.empty() || there(asked), path_.string(), ": has no column '", asked, "', named by data.", what, "_column", did_you_mean(asked, names), "; it has ", one_of(names));
+    check<UsageError>(asked.empty() || there(asked), path_.string(), ": has no column '", asked, "', named by data.", what, "_column",
+                      did_you_mean(asked, names), "; it has ", one_of(names));
     if (!asked.empty()) return asked;
     for (const std::string& name : usual) {
       if (there(name)) return name;
@@ -96,6 +103,8 @@ class ParquetImages : public PairSource {
 
 }  // namespace
 
-std::unique_ptr<PairSource> open_parquet_images(const fs::path& path, const DataConfig& config) { return std::make_unique<ParquetImages>(path, config); }
+std::unique_ptr<PairSource> open_parquet_images(const fs::path& path, const DataConfig& config) {
+  return std::make_unique<ParquetImages>(path, config);
+}
 
 }  // namespace palate

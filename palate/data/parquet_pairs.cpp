@@ -36,8 +36,7 @@ Layout layout_of(const fs::path& path) {
 
 class ParquetPairs : public PairSource {
  public:
-  ParquetPairs(const fs::path& path, const std::string& ties)
-      : path_(path), layout_(layout_of(path)), keep_ties_(ties == "soft") {
+  ParquetPairs(const fs::path& path, const std::string& ties) : path_(path), layout_(layout_of(path)), keep_ties_(ties == "soft") {
     rows_ = table().rows();
   }
 

@@ -14,7 +14,8 @@ bool holds_pairs(const fs::path& path) {
     if (pair_folder(path)) return true;
     for (const auto& entry : fs::directory_iterator(path)) {
       if (entry.is_directory() && !entry.is_symlink() && pair_folder(entry.path())) return true;
-      const bool table = lower_suffix(entry.path()) == ".parquet" || (lower_suffix(entry.path()) == ".jsonl" && entry.path().filename() != "metadata.jsonl");
+      const bool table = lower_suffix(entry.path()) == ".parquet" ||
+                         (lower_suffix(entry.path()) == ".jsonl" && entry.path().filename() != "metadata.jsonl");
       if (entry.is_regular_file() && table && holds_pairs(entry.path())) return true;
     }
     return false;

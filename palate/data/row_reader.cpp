@@ -27,7 +27,11 @@ void guarded(ReadRow& row, const Work& work) {
 }  // namespace
 
 RowReader::RowReader(PairSource& source, Framing& framing, int64_t first)
-    : source_(source), framing_(framing), next_(first), threads_(at::get_num_threads()), window_(std::clamp<int64_t>(window_bytes / framing.row_bytes(), 1, 8 * threads_)) {
+    : source_(source),
+      framing_(framing),
+      next_(first),
+      threads_(at::get_num_threads()),
+      window_(std::clamp<int64_t>(window_bytes / framing.row_bytes(), 1, 8 * threads_)) {
   read_ahead();
 }
 

@@ -12,7 +12,7 @@
 namespace palate {
 
 struct ReadRow {
-  PairRecord record;         // without the pictures' bytes
+  PairRecord record;  // without the pictures' bytes
   Views views;
   bool example = false;      // false: a tie or a row without a label (record.kind), or `error`
   std::exception_ptr error;  // what made it unreadable

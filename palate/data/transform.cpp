@@ -39,13 +39,18 @@ CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& p
   const int64_t new_height = height <= width ? side : side * height / low;
   const int64_t new_width = width <= height ? side : side * width / low;
   const int64_t left = offset(new_width - side, place.center, place.x);
-  return {height, width, new_height, new_width, offset(new_height - side, place.center, place.y), place.flip ? new_width - side - left : left};
+  return {
+      height, width, new_height, new_width, offset(new_height - side, place.center, place.y), place.flip ? new_width - side - left : left};
 }
 
 CropBox fit_box(ImageSize picture, const Fit& fit, const CropPlace& place) {
   const auto start = [&](int64_t free, double share) { return place.center ? free / 2 : offset(free, false, share); };
   const int64_t free_width = fit.resized.width - fit.target.width, left = start(free_width, place.x);
-  return {picture.height, picture.width, fit.resized.height, fit.resized.width, start(fit.resized.height - fit.target.height, place.y),
+  return {picture.height,
+          picture.width,
+          fit.resized.height,
+          fit.resized.width,
+          start(fit.resized.height - fit.target.height, place.y),
           place.flip ? free_width - left : left};
 }
 
@@ -63,7 +68,8 @@ namespace {
 // `box` is of the place without its flip.
 Tensor cut_box(const Tensor& image, const CropBox& box, ImageSize target, bool flip) {
   Tensor resized = image;
-  if (box.resized_height != box.height || box.resized_width != box.width) resized = resize_image(image, box.resized_height, box.resized_width, Filter::bilinear);
+  if (box.resized_height != box.height || box.resized_width != box.width)
+    resized = resize_image(image, box.resized_height, box.resized_width, Filter::bilinear);
   const Tensor found = resized.slice(1, box.top, box.top + target.height).slice(2, box.left, box.left + target.width);
   return flip ? found.flip({2}) : found.contiguous();
 }

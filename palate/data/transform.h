@@ -25,9 +25,9 @@ CropPlace crop_place(uint64_t id, int64_t variant, const std::string& crop, bool
 
 // What `square` does to a picture of this size, in pixels of the picture and of the resized one (as it is after the flip).
 struct CropBox {
-  int64_t height, width;               // of the picture
+  int64_t height, width;  // of the picture
   int64_t resized_height, resized_width;
-  int64_t top, left;                   // of the crop in the resized picture
+  int64_t top, left;  // of the crop in the resized picture
 };
 CropBox crop_box(int64_t height, int64_t width, int64_t side, const CropPlace& place);
 // The same for a bucket. A center crop rounds down, as sd-scripts does.

@@ -57,16 +57,18 @@ std::vector<Sample> group(const std::vector<TarEntry>& entries, const std::strin
 
 class WebDataset : public PairSource {
  public:
-  WebDataset(const fs::path& path, const DataConfig& config)
-      : path_(path), config_(config), column_(config.caption_column) {
+  WebDataset(const fs::path& path, const DataConfig& config) : path_(path), config_(config), column_(config.caption_column) {
     samples_ = group(read_tar_table(file().bytes(), path.string()), path.string());
-    const bool pictures = std::any_of(samples_.begin(), samples_.end(), [&](const Sample& sample) { return picture_of(sample) != nullptr; });
+    const bool pictures =
+        std::any_of(samples_.begin(), samples_.end(), [&](const Sample& sample) { return picture_of(sample) != nullptr; });
     check<UsageError>(pictures, "data.images: '", path.string(), "' holds no picture (.jpg, .jpeg, .png, .webp)",
                       samples_.empty() ? "" : concat("; its first sample '", samples_[0].key, "' has .", samples_[0].parts[0].suffix));
   }
 
   int64_t rows() const override { return static_cast<int64_t>(samples_.size()); }
-  std::string content(const HashFile& hash) const override { return concat(hash(path_), "\n", config_.caption, "\n", column_, "\n", caption_settings(config_)); }
+  std::string content(const HashFile& hash) const override {
+    return concat(hash(path_), "\n", config_.caption, "\n", column_, "\n", caption_settings(config_));
+  }
   void rest() override { file_.reset(); }
 
   bool read(int64_t row, PairRecord& record) override {
@@ -95,7 +97,8 @@ class WebDataset : public PairSource {
 
   std::string bytes(const Part& part) {
     const std::string_view all = file().bytes();
-    check<FormatError>(part.begin <= all.size() && part.size <= all.size() - part.begin, path_.string(), ": has become shorter while it was being read");
+    check<FormatError>(part.begin <= all.size() && part.size <= all.size() - part.begin, path_.string(),
+                       ": has become shorter while it was being read");
     return std::string(all.substr(part.begin, part.size));
   }
 
@@ -124,8 +127,9 @@ class WebDataset : public PairSource {
       if (json.is_object()) found = json_caption(json, column_);
     }
     if (found.empty()) found = config_.caption;
-    check<DataError>(!found.empty(), origin, ": has no caption: expected .txt, .caption or ", column_.empty() ? one_of(caption_names()) : "'" + column_ + "'",
-                     " in .json, found ", suffixes(sample), " (data.caption gives one to all that bring none)");
+    check<DataError>(!found.empty(), origin, ": has no caption: expected .txt, .caption or ",
+                     column_.empty() ? one_of(caption_names()) : "'" + column_ + "'", " in .json, found ", suffixes(sample),
+                     " (data.caption gives one to all that bring none)");
     return found;
   }
 
@@ -138,6 +142,8 @@ class WebDataset : public PairSource {
 
 }  // namespace
 
-std::unique_ptr<PairSource> open_webdataset(const fs::path& path, const DataConfig& config) { return std::make_unique<WebDataset>(path, config); }
+std::unique_ptr<PairSource> open_webdataset(const fs::path& path, const DataConfig& config) {
+  return std::make_unique<WebDataset>(path, config);
+}
 
 }  // namespace palate

@@ -20,15 +20,15 @@ class DiscreteSampler : public Sampler {
 
  protected:
   void use_timesteps(std::vector<int64_t> steps);
-  int64_t timestep(int64_t index) const;         // checked
+  int64_t timestep(int64_t index) const;  // checked
   float alpha_cumprod(int64_t t) const { return alphas_cumprod_[static_cast<size_t>(t)]; }
 
   std::vector<float> alphas_cumprod_;  // [T]
   std::vector<int64_t> steps_;         // as timesteps_
   Prediction prediction_;
   Spacing spacing_;
-  int64_t count_ = 0;                  // what set_timesteps was asked for
-  double clip_ = 0;                    // bound on |x0|; 0: off
+  int64_t count_ = 0;  // what set_timesteps was asked for
+  double clip_ = 0;    // bound on |x0|; 0: off
 
  private:
   Tensor timesteps_;

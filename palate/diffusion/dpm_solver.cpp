@@ -18,7 +18,8 @@ std::string solver_type(const SchedulerConfig& config) {
 }
 
 std::string algorithm_type(const SchedulerConfig& config) {
-  const std::string type = config.choice("algorithm_type", "dpmsolver++", {"dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver", "deis"});
+  const std::string type =
+      config.choice("algorithm_type", "dpmsolver++", {"dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver", "deis"});
   return type == "deis" ? "dpmsolver++" : type;
 }
 
@@ -35,8 +36,10 @@ class DpmSolver final : public MultistepSampler {
     plus_ = algorithm.ends_with("++");
     sde_ = algorithm.starts_with("sde");
     midpoint_ = solver_type(config) == "midpoint";
-    check<UsageError>(plus_ || !ends_at_zero_, "scheduler_config.json: algorithm_type ", algorithm, " needs final_sigmas_type sigma_min, found zero");
-    check<UsageError>(plus_ || !sde_ || order_ < 3, "scheduler_config.json: algorithm_type sde-dpmsolver takes solver_order 1 or 2, found 3");
+    check<UsageError>(plus_ || !ends_at_zero_, "scheduler_config.json: algorithm_type ", algorithm,
+                      " needs final_sigmas_type sigma_min, found zero");
+    check<UsageError>(plus_ || !sde_ || order_ < 3,
+                      "scheduler_config.json: algorithm_type sde-dpmsolver takes solver_order 1 or 2, found 3");
     const std::string variance = config.text("variance_type", "");
     check<UsageError>(!variance.starts_with("learned"), "scheduler_config.json: variance_type is '", variance,
                       "', which Palate does not support: models that predict a variance are not sampled");

@@ -21,7 +21,7 @@ class ExplodingSampler : public Sampler {
   Tensor add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const override;
 
  protected:
-  float sigma(int64_t index) const;  // checked; one more than there are timesteps
+  float sigma(int64_t index) const;                                           // checked; one more than there are timesteps
   Tensor denoised(const Tensor& output, const Tensor& x, float sigma) const;  // x0
   std::vector<double> float_timesteps(int64_t count) const;                   // by timestep_spacing, rounded to float32
   void use(const std::vector<double>& timesteps, const std::vector<double>& sigmas);

@@ -23,12 +23,13 @@ class Lcm final : public DiscreteSampler {
   }
 
   void set_timesteps(int64_t count) override {
-    check<UsageError>(count >= 1 && count <= original_, "lcm: the number of steps should be from 1 to original_inference_steps, ", original_,
-                      ", found ", count);
+    check<UsageError>(count >= 1 && count <= original_, "lcm: the number of steps should be from 1 to original_inference_steps, ",
+                      original_, ", found ", count);
     const int64_t ratio = spacing_.total / original_;
     const double stride = static_cast<double>(original_) / static_cast<double>(count);
     std::vector<int64_t> steps;
-    for (int64_t i = 0; i < count; ++i) steps.push_back((original_ - static_cast<int64_t>(std::floor(static_cast<double>(i) * stride))) * ratio - 1);
+    for (int64_t i = 0; i < count; ++i)
+      steps.push_back((original_ - static_cast<int64_t>(std::floor(static_cast<double>(i) * stride))) * ratio - 1);
     count_ = count;
     use_timesteps(std::move(steps));
   }

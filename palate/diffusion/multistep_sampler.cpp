@@ -9,8 +9,7 @@
 
 namespace palate {
 
-MultistepSampler::MultistepSampler(const Json& json, const char* name, int64_t most_order)
-    : name_(name), table_(SchedulerConfig(json)) {
+MultistepSampler::MultistepSampler(const Json& json, const char* name, int64_t most_order) : name_(name), table_(SchedulerConfig(json)) {
   const SchedulerConfig config(json);
   for (const char* key : {"thresholding", "use_flow_sigmas", "use_dynamic_shifting"}) config.refuse(key);
   spacing_ = read_spacing(config, "linspace");
@@ -18,7 +17,8 @@ MultistepSampler::MultistepSampler(const Json& json, const char* name, int64_t m
   ends_at_zero_ = config.choice("final_sigmas_type", "zero", {"zero", "sigma_min"}) == "zero";
   lower_order_final_ = config.flag("lower_order_final", true);
   order_ = config.whole("solver_order", 2);
-  check<UsageError>(order_ >= 1 && order_ <= most_order, "scheduler_config.json: solver_order should be from 1 to ", most_order, ", found ", order_);
+  check<UsageError>(order_ >= 1 && order_ <= most_order, "scheduler_config.json: solver_order should be from 1 to ", most_order, ", found ",
+                    order_);
 }
 
 Tensor MultistepSampler::add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const {

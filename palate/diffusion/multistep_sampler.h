@@ -44,7 +44,7 @@ class MultistepSampler : public Sampler {
   SigmaTable table_;
   Spacing spacing_;
   Prediction prediction_;
-  int64_t order_;              // solver_order
+  int64_t order_;  // solver_order
   bool ends_at_zero_, lower_order_final_;
   std::deque<Tensor> history_;  // converted predictions, the newest first, at most order_
 

@@ -11,10 +11,9 @@
 namespace palate {
 namespace {
 
-// Adams-Bashforth over the last four predictions. The first three steps are Runge-Kutta's, of four evaluations each, unless the config skips
-// them: then the second evaluation repeats the second timestep to correct the first
-// step, so `count` steps take count + 1 evaluations. From a later start the second evaluation corrects too, although its
-// timestep is no repetition there: as the reference does.
+// Adams-Bashforth over the last four predictions. The first three steps are Runge-Kutta's, of four evaluations each, unless the config
+// skips them: then the second evaluation repeats the second timestep to correct the first step, so `count` steps take count + 1
+// evaluations. From a later start the second evaluation corrects too, although its timestep is no repetition there: as the reference does.
 class Pndm final : public DiscreteSampler {
  public:
   explicit Pndm(const Json& json) : DiscreteSampler(json, {.rescales = false}) {
@@ -28,7 +27,8 @@ class Pndm final : public DiscreteSampler {
     DiscreteSampler::set_timesteps(count);
     std::vector<int64_t> steps = steps_;
     if (runge_kutta_) {
-      check<UsageError>(count > runge_kutta_steps, "pndm: with Runge-Kutta steps (skip_prk_steps false) at least ", runge_kutta_steps + 1, " steps are needed, found ", count);
+      check<UsageError>(count > runge_kutta_steps, "pndm: with Runge-Kutta steps (skip_prk_steps false) at least ", runge_kutta_steps + 1,
+                        " steps are needed, found ", count);
       steps = with_runge_kutta(steps);
     } else if (count > 1) {
       steps.insert(steps.begin() + 1, steps[1]);

@@ -94,7 +94,8 @@ std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& sched
   const bool own = name.empty();
   std::string wanted = name;
   if (own) {
-    const bool named = scheduler_config.is_object() && scheduler_config.contains("_class_name") && scheduler_config["_class_name"].is_string();
+    const bool named =
+        scheduler_config.is_object() && scheduler_config.contains("_class_name") && scheduler_config["_class_name"].is_string();
     check<FormatError>(named, "scheduler_config.json: _class_name is missing: name a sampler (", one_of(sampler_names()), ")");
     wanted = scheduler_config["_class_name"].get<std::string>();
   }
@@ -106,7 +107,8 @@ std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& sched
     return entry.make(config);
   }
   if (own) fail<UsageError>("the model's own scheduler ", wanted, " is not supported: name a sampler (", one_of(sampler_names()), ")");
-  fail<UsageError>("no sampler is called '", name, "'", did_you_mean(name, sampler_names()), ": expected ", one_of(sampler_names()), ", or the name of diffusers' class");
+  fail<UsageError>("no sampler is called '", name, "'", did_you_mean(name, sampler_names()), ": expected ", one_of(sampler_names()),
+                   ", or the name of diffusers' class");
 }
 
 std::vector<std::string> sampler_names() {
@@ -125,14 +127,16 @@ Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starti
   const Prompts prompts{positive, guided ? concat_conditions(negative, reward ? options.base : positive) : Condition()};
   const auto device = positive.text.device();
   const Tensor steps = sampler.timesteps().to(device), start = starting_noise.to(device, torch::kFloat32);
-  const Tensor clean = options.clean.defined() ? options.clean.to(device, torch::kFloat32) : Tensor(), mask = options.mask.defined() ? options.mask.to(device, torch::kFloat32) : Tensor();
+  const Tensor clean = options.clean.defined() ? options.clean.to(device, torch::kFloat32) : Tensor(),
+               mask = options.mask.defined() ? options.mask.to(device, torch::kFloat32) : Tensor();
   check<UsageError>(!mask.defined() || clean.defined(), "sampling: a mask needs the latents of the picture that it keeps");
   const bool from_noise = !clean.defined() || (mask.defined() && options.begin == 0);
   const Tensor extra = options.extra.defined() ? options.extra.to(device, torch::kFloat32).expand({start.size(0), -1, -1, -1}) : Tensor();
   Tensor x = from_noise ? start * sampler.init_noise_sigma() : sampler.add_noise(clean, start, options.begin);
   for (int64_t i = options.begin; i < steps.size(0); ++i) {
     const Tensor scaled = sampler.scale_model_input(x, i);
-    const Tensor predicted = predict(denoiser, extra.defined() ? torch::cat({scaled, extra}, 1) : scaled, steps.narrow(0, i, 1), prompts, options);
+    const Tensor predicted =
+        predict(denoiser, extra.defined() ? torch::cat({scaled, extra}, 1) : scaled, steps.narrow(0, i, 1), prompts, options);
     x = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
     if (mask.defined()) x = (1 - mask) * (i + 1 < steps.size(0) ? sampler.add_noise(clean, start, i + 1) : clean) + mask * x;
     if (options.on_step) options.on_step(i);

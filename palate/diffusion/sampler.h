@@ -17,7 +17,7 @@ class Sampler {
  public:
   virtual ~Sampler() = default;
   virtual void set_timesteps(int64_t count) = 0;
-  virtual const Tensor& timesteps() const = 0;               // [evaluations], what the network is told (int64 or float32)
+  virtual const Tensor& timesteps() const = 0;  // [evaluations], what the network is told (int64 or float32)
   virtual double init_noise_sigma() const = 0;
   virtual Tensor scale_model_input(const Tensor& x, int64_t index) const = 0;
   // One step from timesteps()[index]. `noise` (unit variance, shape of x) is used by stochastic samplers only. The first
@@ -48,11 +48,11 @@ struct SampleOptions {
   // SDEdit: from this clean latent [B, C, H, W], noised for step `begin`; undefined: from noise alone and the first step.
   Tensor clean;
   int64_t begin = 0;
-  // Inpainting: [1 or B, 1, H, W], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From step 0
-  // it starts at noise alone, as diffusers' inpainting does at strength 1.
+  // Inpainting: [1 or B, 1, H, W], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From
+  // step 0 it starts at noise alone, as diffusers' inpainting does at strength 1.
   Tensor mask;
-  // [1 or B, C', H, W] in float32: channels that the network is given behind those of the scaled latents (an inpainting U-Net: the mask, and the
-  // masked picture's latents); undefined: none.
+  // [1 or B, C', H, W] in float32: channels that the network is given behind those of the scaled latents (an inpainting U-Net: the mask,
+  // and the masked picture's latents); undefined: none.
   Tensor extra;
   // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
   std::function<Tensor(int64_t sample, int64_t step)> noise;

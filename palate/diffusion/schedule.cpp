@@ -17,8 +17,8 @@ struct Levels {
   Tensor a, s;
 };
 Levels levels(const Tensor& alphas_cumprod, const Tensor& t, const Tensor& x) {
-  check(t.dim() == 1 && t.size(0) == x.size(0), "noise schedule: expected one timestep a sample, found t ", show_shape(t.sizes()), " for x ",
-        show_shape(x.sizes()));
+  check(t.dim() == 1 && t.size(0) == x.size(0), "noise schedule: expected one timestep a sample, found t ", show_shape(t.sizes()),
+        " for x ", show_shape(x.sizes()));
   std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
   shape[0] = x.size(0);
   const Tensor product = alphas_cumprod.to(x.device()).index_select(0, t.to(x.device(), torch::kInt64)).view(shape);

@@ -18,9 +18,9 @@ class NoiseSchedule {
   // From a scheduler_config.json; missing keys take the DDPM class defaults of diffusers, unknown keys are ignored.
   explicit NoiseSchedule(const Json& scheduler_config);
 
-  int64_t steps() const;                     // T, usually 1000
+  int64_t steps() const;  // T, usually 1000
   Prediction prediction() const;
-  const Tensor& alphas_cumprod() const;      // [T] float32 on the CPU
+  const Tensor& alphas_cumprod() const;  // [T] float32 on the CPU
 
   // x0 and noise [B, C, H, W], t [B] int64. All in float32.
   Tensor add_noise(const Tensor& x0, const Tensor& noise, const Tensor& t) const;  // x_t

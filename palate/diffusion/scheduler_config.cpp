@@ -76,13 +76,14 @@ Tensor SchedulerConfig::betas(const BetaDefaults& otherwise) const {
   Tensor betas;
   if (has("trained_betas")) {
     const Json& list = json_["trained_betas"];
-    const bool numbers = list.is_array() && !list.empty() &&
-                         std::all_of(list.begin(), list.end(), [](const Json& b) { return b.is_number(); });
+    const bool numbers =
+        list.is_array() && !list.empty() && std::all_of(list.begin(), list.end(), [](const Json& b) { return b.is_number(); });
     if (!numbers) wrong_type("trained_betas", "null or a list of numbers", list);
     betas = torch::tensor(list.get<std::vector<double>>(), torch::kFloat64).to(torch::kFloat32);
   } else {
     const std::string schedule = choice("beta_schedule", otherwise.schedule, {"linear", "scaled_linear", "squaredcos_cap_v2"});
-    betas = make_betas(schedule, number("beta_start", otherwise.start), number("beta_end", otherwise.end), whole("num_train_timesteps", 1000));
+    betas =
+        make_betas(schedule, number("beta_start", otherwise.start), number("beta_end", otherwise.end), whole("num_train_timesteps", 1000));
   }
   return otherwise.rescales && flag("rescale_betas_zero_snr", false) ? rescale_zero_terminal_snr(betas) : betas;
 }

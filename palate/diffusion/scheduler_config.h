@@ -30,12 +30,12 @@ class SchedulerConfig {
   std::string choice(const char* key, const std::string& otherwise, const std::vector<std::string>& words) const;
   bool has(const char* key) const;  // there and not null
 
-  int64_t steps() const;            // num_train_timesteps, or the number of trained_betas
+  int64_t steps() const;  // num_train_timesteps, or the number of trained_betas
   Prediction prediction() const;
   Tensor betas(const BetaDefaults& otherwise = {}) const;  // [T] float32, after rescale_betas_zero_snr
-  void refuse(const char* key) const;  // UsageError when the flag is set: not supported
-  void refuse_given(const char* key) const;  // UsageError when the key is there and not null
-  const Json* find(const char* key) const;  // null when missing or null
+  void refuse(const char* key) const;                      // UsageError when the flag is set: not supported
+  void refuse_given(const char* key) const;                // UsageError when the key is there and not null
+  const Json* find(const char* key) const;                 // null when missing or null
 
  private:
   const Json& json_;

@@ -13,7 +13,8 @@ SigmaTable::SigmaTable(const SchedulerConfig& config, const BetaDefaults& betas)
   config.refuse("use_beta_sigmas");
   karras_ = config.flag("use_karras_sigmas", false);
   exponential_ = config.flag("use_exponential_sigmas", false);
-  check<UsageError>(!(karras_ && exponential_), "scheduler_config.json: only one of use_karras_sigmas and use_exponential_sigmas can be true");
+  check<UsageError>(!(karras_ && exponential_),
+                    "scheduler_config.json: only one of use_karras_sigmas and use_exponential_sigmas can be true");
   sigma_min_ = config.number("sigma_min", -1);
   sigma_max_ = config.number("sigma_max", -1);
   Tensor products = (1 - config.betas(betas)).cumprod(0);

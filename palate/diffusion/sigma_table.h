@@ -16,8 +16,8 @@ class SigmaTable {
 
   const std::vector<float>& levels() const { return levels_; }          // [T], by timestep
   const std::vector<float>& log_levels() const { return log_levels_; }  // [T]
-  double level_at(double t) const;           // numpy.interp over 0 .. T-1
-  double timestep_of(double level) const;    // between whole ones by the logarithm
+  double level_at(double t) const;                                      // numpy.interp over 0 .. T-1
+  double timestep_of(double level) const;                               // between whole ones by the logarithm
   std::vector<double> timesteps_of(const std::vector<double>& levels) const;
 
   bool respaced() const { return karras_ || exponential_; }

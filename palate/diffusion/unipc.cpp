@@ -26,10 +26,12 @@ class UniPc final : public MultistepSampler {
     x0_ = config.flag("predict_x0", true);
     bh1_ = is_bh1(config);
     check<UsageError>(order_ == 1 || lower_order_final_ || !ends_at_zero_,
-                      "scheduler_config.json: lower_order_final false needs final_sigmas_type sigma_min: the last step to noise level 0 has no second order");
+                      "scheduler_config.json: lower_order_final false needs final_sigmas_type sigma_min: the last step to noise level 0 "
+                      "has no second order");
     if (const Json* off = config.find("disable_corrector")) {
       const bool whole = off->is_array() && std::all_of(off->begin(), off->end(), [](const Json& i) { return i.is_number_integer(); });
-      check<FormatError>(whole, "scheduler_config.json: disable_corrector should be a list of whole numbers, found ", off->dump().substr(0, 60));
+      check<FormatError>(whole, "scheduler_config.json: disable_corrector should be a list of whole numbers, found ",
+                         off->dump().substr(0, 60));
       uncorrected_ = off->get<std::vector<int64_t>>();
     }
     karras_ = config.flag("use_karras_sigmas", false);

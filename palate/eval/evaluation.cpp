@@ -80,11 +80,14 @@ std::string show_comparisons(const Json& evaluation) {
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
     const auto& gain = comparison.at("gain");
-    std::snprintf(line, sizeof line, "%-10s against %-8s win rate %5.1f%% [%.1f, %.1f]  (wins %.1f, ties %.1f, losses %.1f; %ld prompts)  mean gain %+.3f [%+.3f, %+.3f]\n",
+    std::snprintf(line, sizeof line,
+                  "%-10s against %-8s win rate %5.1f%% [%.1f, %.1f]  (wins %.1f, ties %.1f, losses %.1f; %ld prompts)  mean gain %+.3f "
+                  "[%+.3f, %+.3f]\n",
                   comparison.at("ours").get<std::string>().c_str(), comparison.at("base").get<std::string>().c_str(),
                   100 * rate.at("rate").get<double>(), 100 * rate.at("low").get<double>(), 100 * rate.at("high").get<double>(),
                   100 * rate.at("win").get<double>(), 100 * rate.at("tie").get<double>(), 100 * rate.at("lose").get<double>(),
-                  static_cast<long>(rate.at("n").get<int64_t>()), gain.at("mean").get<double>(), gain.at("low").get<double>(), gain.at("high").get<double>());
+                  static_cast<long>(rate.at("n").get<int64_t>()), gain.at("mean").get<double>(), gain.at("low").get<double>(),
+                  gain.at("high").get<double>());
     text += line;
   }
   return text;

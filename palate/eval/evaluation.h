@@ -13,7 +13,7 @@ namespace palate {
 
 struct Evaluation {
   std::string judge;
-  std::string caution;                        // what a reader must know of the judge ("it also made the labels")
+  std::string caution;  // what a reader must know of the judge ("it also made the labels")
   double tie_margin = 0;
   uint64_t seed = 0;
   GenerateOptions sampling;

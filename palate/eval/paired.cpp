@@ -26,8 +26,8 @@ std::vector<std::vector<double>> grouped(const Tensor& base, const Tensor& ours,
 
 }  // namespace
 
-Side make_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests,
-               const GenerateOptions& options, Judge& judge) {
+Side make_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
+               Judge& judge) {
   std::vector<std::string> prompts;
   for (const auto& request : requests) prompts.push_back(request.prompt);
   Side side{name, pipeline.generate(requests, options), {}};

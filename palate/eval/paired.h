@@ -19,8 +19,8 @@ struct Side {
   Scores scores;
 };
 
-Side make_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests,
-               const GenerateOptions& options, Judge& judge);
+Side make_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
+               Judge& judge);
 
 // One request for each prompt and repeat; the id (so the noise) depends on prompt and repeat only.
 std::vector<GenerateRequest> paired_requests(const std::vector<std::string>& prompts, int64_t repeats = 1);

@@ -65,7 +65,8 @@ std::vector<int64_t> spread(const std::vector<double>& gains, int64_t count) {
   const int64_t n = static_cast<int64_t>(gains.size());
   std::vector<int64_t> order(gains.size());
   std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return gains[static_cast<size_t>(a)] > gains[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return gains[static_cast<size_t>(a)] > gains[static_cast<size_t>(b)]; });
   if (n <= count) return order;
   std::vector<int64_t> shown;
   for (int64_t i = 0; i < count; ++i) shown.push_back(order[static_cast<size_t>((2 * i + 1) * n / (2 * count))]);

@@ -17,7 +17,8 @@ struct SheetOptions {
 Tensor grid_sheet(const Tensor& images, const SheetOptions& options = {});
 
 // base | ours, pair by pair, the winner framed in green; a tie has grey frames. gains[i] > margin: ours wins.
-Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<double>& gains, double margin, const SheetOptions& options = {});
+Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<double>& gains, double margin,
+                  const SheetOptions& options = {});
 
 // Which pairs to show when there is room for `count`: evenly spread over the sorted gains, so that losses and ties are
 // shown in their true share and nothing is picked by hand.

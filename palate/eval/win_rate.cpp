@@ -73,7 +73,7 @@ Interval mean_gain(const std::vector<std::vector<double>>& gains, uint64_t seed)
 Json to_json(const Interval& interval) { return {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}}; }
 
 Json to_json(const WinRate& rate) {
-  return {{"win", rate.win},        {"tie", rate.tie},          {"lose", rate.lose}, {"rate", rate.rate.mean},
+  return {{"win", rate.win},      {"tie", rate.tie},        {"lose", rate.lose}, {"rate", rate.rate.mean},
           {"low", rate.rate.low}, {"high", rate.rate.high}, {"n", rate.n}};
 }
 

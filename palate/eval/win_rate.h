@@ -14,9 +14,9 @@ struct Interval {
 };
 
 struct WinRate {
-  double win = 0, tie = 0, lose = 0;   // shares of the comparisons; they add up to 1
-  Interval rate;                       // win + tie / 2
-  int64_t n = 0;                       // distinct prompts
+  double win = 0, tie = 0, lose = 0;  // shares of the comparisons; they add up to 1
+  Interval rate;                      // win + tie / 2
+  int64_t n = 0;                      // distinct prompts
 };
 
 // gains[p]: score(ours) - score(base) of each picture of prompt p. |gain| <= tie_margin is a tie. Each prompt weighs the

@@ -56,7 +56,8 @@ void RepoCache::link(const std::string& commit, const std::string& file, const s
   const fs::path fresh = place.string() + ".tmp-" + std::to_string(getpid());
   fs::remove(fresh, error);
   fs::create_symlink(target, fresh, error);
-  check<IoError>(!error, place.string(), ": the link to its blob cannot be made: ", error.message(), " (the cache needs a file system with symbolic links)");
+  check<IoError>(!error, place.string(), ": the link to its blob cannot be made: ", error.message(),
+                 " (the cache needs a file system with symbolic links)");
   fs::rename(fresh, place, error);
   check<IoError>(!error, place.string(), ": cannot be put in place: ", error.message());
 }

@@ -52,16 +52,14 @@ bool one_of_endings(const std::string& name, std::initializer_list<const char*> 
 bool is_pickle(const std::string& name) { return one_of_endings(name, {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}); }
 
 bool is_of_no_use(const std::string& name) {
-  return name == ".gitattributes" || one_of_endings(name, {".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".ot", ".tflite", ".mlmodel", ".gguf", ".xml",
-                                                           ".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4"});
+  return name == ".gitattributes" || one_of_endings(name, {".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".ot", ".tflite", ".mlmodel",
+                                                           ".gguf", ".xml", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4"});
 }
 
 // variant -> endings, of one folder's weights
 using Weights = std::map<std::string, std::set<std::string>>;
 
-std::string listed(const std::set<std::string>& names) {
-  return one_of(std::vector<std::string>(names.begin(), names.end()));
-}
+std::string listed(const std::set<std::string>& names) { return one_of(std::vector<std::string>(names.begin(), names.end())); }
 
 // The variant that is taken from a folder.
 std::string variant_for(const std::string& folder, const Weights& weights, const std::string& wanted) {
@@ -69,7 +67,8 @@ std::string variant_for(const std::string& folder, const Weights& weights, const
   if (weights.contains("")) return "";
   std::set<std::string> names;
   for (const auto& [variant, endings] : weights) names.insert(variant);
-  check<UsageError>(names.size() == 1, folder.empty() ? "the weights" : folder, ": there are only variants: choose one with --variant ", listed(names));
+  check<UsageError>(names.size() == 1, folder.empty() ? "the weights" : folder, ": there are only variants: choose one with --variant ",
+                    listed(names));
   return *names.begin();
 }
 
@@ -108,7 +107,8 @@ class Choice {
     for (const auto& [folder, weights] : weights_) {
       for (const auto& [variant, endings] : weights) there.insert(variant.empty() ? "none" : variant);
     }
-    check<UsageError>(wanted.empty() || there.contains(wanted), "--variant ", wanted, ": no weights have this variant, found: ", there.empty() ? "no weights" : listed(there));
+    check<UsageError>(wanted.empty() || there.contains(wanted), "--variant ", wanted,
+                      ": no weights have this variant, found: ", there.empty() ? "no weights" : listed(there));
   }
 
   bool takes(const std::string& path, const std::string& variant) const {
@@ -146,8 +146,9 @@ std::vector<RepoFile> choose_files(const std::vector<RepoFile>& files, const Jso
   std::erase_if(chosen, [&](const RepoFile& file) {
     return (!options.include.empty() && !matches_any(file.path, options.include)) || matches_any(file.path, options.exclude);
   });
-  check<UsageError>(!chosen.empty(), "none of the ", files.size(), " files is chosen", options.include.empty() ? "" : ": --include ", options.include.empty() ? "" : options.include[0],
-                    files.empty() ? "" : " (one of them is '", files.empty() ? "" : files[0].path, files.empty() ? "" : "')");
+  check<UsageError>(!chosen.empty(), "none of the ", files.size(), " files is chosen", options.include.empty() ? "" : ": --include ",
+                    options.include.empty() ? "" : options.include[0], files.empty() ? "" : " (one of them is '",
+                    files.empty() ? "" : files[0].path, files.empty() ? "" : "')");
   return chosen;
 }
 

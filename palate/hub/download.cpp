@@ -75,8 +75,9 @@ class PartialFile {
     const int reason = errno;
     std::error_code ignored;
     const auto free = fs::space(path_, ignored).available;
-    fail<IoError>(path_.string(), " (", name_, "): cannot be written: ", std::strerror(reason), ": ", show_size(static_cast<double>(whole - size_)), " of it are missing, ",
-                  show_size(ignored ? 0 : static_cast<double>(free)), " are free on that disk; what came is kept, and the same command goes on from there");
+    fail<IoError>(path_.string(), " (", name_, "): cannot be written: ", std::strerror(reason), ": ",
+                  show_size(static_cast<double>(whole - size_)), " of it are missing, ", show_size(ignored ? 0 : static_cast<double>(free)),
+                  " are free on that disk; what came is kept, and the same command goes on from there");
   }
 
   fs::path path_;
@@ -88,8 +89,15 @@ class PartialFile {
 
 class BlobDownload {
  public:
-  BlobDownload(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file, const DownloadWatch& watch)
-      : client_(client), at_(at), commit_(commit), file_(file), watch_(watch), part_(cache.incomplete(file.etag), file.path), check_(file.etag, file.size) {}
+  BlobDownload(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file,
+               const DownloadWatch& watch)
+      : client_(client),
+        at_(at),
+        commit_(commit),
+        file_(file),
+        watch_(watch),
+        part_(cache.incomplete(file.etag), file.path),
+        check_(file.etag, file.size) {}
 
   // Whether what was there before turned out to be something else, so that all of it had to come again.
   void run(const fs::path& blob) {
@@ -128,7 +136,8 @@ class BlobDownload {
     while (part_.size() < file_.size) {
       try {
         request();
-        if (part_.size() < file_.size) throw BrokenConnection(concat(file_.path, ": the answer ended after ", part_.size(), " of ", file_.size, " bytes"));
+        if (part_.size() < file_.size)
+          throw BrokenConnection(concat(file_.path, ": the answer ended after ", part_.size(), " of ", file_.size, " bytes"));
       } catch (const BrokenConnection& error) {
         // A server that takes no ranges starts from nothing each time: that alone is no progress.
         patience.wait(error, part_.size() > furthest);
@@ -143,7 +152,8 @@ class BlobDownload {
     request.from = part_.size();
     request.begin = [this](const HttpAnswer& answer) { begin(answer); };
     request.take = [this](std::string_view bytes) {
-      check<FormatError>(part_.size() + static_cast<int64_t>(bytes.size()) <= file_.size, file_.path, ": expected ", file_.size, " bytes as the listing says, found more");
+      check<FormatError>(part_.size() + static_cast<int64_t>(bytes.size()) <= file_.size, file_.path, ": expected ", file_.size,
+                         " bytes as the listing says, found more");
       part_.append(bytes, file_.size);
       check_.update(bytes);
       watch_.advance(static_cast<int64_t>(bytes.size()), true);
@@ -154,11 +164,13 @@ class BlobDownload {
   void begin(const HttpAnswer& answer) {
     if (answer.status == 206) {
       const std::string range = answer.header("content-range"), expected = "bytes " + std::to_string(part_.size()) + "-";
-      check<FormatError>(range.starts_with(expected), file_.path, ": expected an answer that goes on at byte ", part_.size(), ", found the range '", range, "'");
+      check<FormatError>(range.starts_with(expected), file_.path, ": expected an answer that goes on at byte ", part_.size(),
+                         ", found the range '", range, "'");
     } else {
       if (part_.size() > 0) restart();  // the server takes no ranges
       const std::string length = answer.header("content-length");
-      check<FormatError>(length.empty() || length == std::to_string(file_.size), file_.path, ": expected ", file_.size, " bytes as the listing says, found ", length);
+      check<FormatError>(length.empty() || length == std::to_string(file_.size), file_.path, ": expected ", file_.size,
+                         " bytes as the listing says, found ", length);
     }
   }
 
@@ -190,7 +202,8 @@ int64_t bytes_there(const RepoCache& cache, const RepoFile& file) {
   return partial <= file.size ? partial : 0;
 }
 
-void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file, const DownloadWatch& watch) {
+void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file,
+                const DownloadWatch& watch) {
   if (is_there(cache, file)) return;
   const int64_t counted = bytes_there(cache, file);
   bool said = false;

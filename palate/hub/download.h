@@ -22,7 +22,8 @@ int64_t bytes_there(const RepoCache& cache, const RepoFile& file);
 // Does nothing when the blob is there with its size. BrokenConnection never leaves it; IoError when the hub cannot be reached, when it
 // refuses or the disk is full (what came stays for the next attempt); FormatError when the contents are not what the hub's listing
 // promised (nothing stays). `advance` is told of what bytes_there() does not count.
-void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file, const DownloadWatch& watch);
+void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, const RepoCache& cache, const RepoFile& file,
+                const DownloadWatch& watch);
 
 // "4.27 GB", "812 kB"
 std::string show_size(double bytes);

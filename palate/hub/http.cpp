@@ -169,7 +169,9 @@ HttpAnswer HttpSession::send(const HttpRequest& request) {
   check<IoError>(code != CURLE_ABORTED_BY_CALLBACK, "interrupted");
   const std::string reason = shown_url(request.url) + ": " + (state.reason[0] ? state.reason : curl_easy_strerror(code));
   if (may_pass(code)) throw BrokenConnection(reason);
-  check<IoError>(code == CURLE_OK, reason, code == CURLE_PEER_FAILED_VERIFICATION ? ": is it the right server? A proxy's own certificate is named by SSL_CERT_FILE" : "");
+  check<IoError>(
+      code == CURLE_OK, reason,
+      code == CURLE_PEER_FAILED_VERIFICATION ? ": is it the right server? A proxy's own certificate is named by SSL_CERT_FILE" : "");
   state.begin();
   return state.answer;
 }
@@ -178,8 +180,9 @@ std::string origin_of(const std::string& url) {
   CURLU* parts = curl_url();
   std::string origin;
   char *scheme = nullptr, *host = nullptr, *port = nullptr;
-  if (parts && curl_url_set(parts, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-      curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+  if (parts && curl_url_set(parts, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK &&
+      curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+      curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
     origin = lowered(scheme) + "://" + lowered(host) + ":" + port;
   }
   curl_free(scheme);

@@ -30,10 +30,10 @@ struct HttpAnswer {
 struct HttpRequest {
   std::string url;
   bool head = false;
-  std::string token;                            // "" sends none
-  int64_t from = 0;                             // Range: bytes=FROM-, when it is not 0
-  std::function<void(const HttpAnswer&)> begin; // the headers are there; may throw
-  std::function<void(std::string_view)> take;   // a piece of the body of an answer of 200 or 206; may throw
+  std::string token;                             // "" sends none
+  int64_t from = 0;                              // Range: bytes=FROM-, when it is not 0
+  std::function<void(const HttpAnswer&)> begin;  // the headers are there; may throw
+  std::function<void(std::string_view)> take;    // a piece of the body of an answer of 200 or 206; may throw
 };
 
 class HttpSession {

@@ -18,12 +18,15 @@ std::string text_of(const Json& object, const char* key) {
 int64_t size_of(const Json& object, const std::string& origin, const std::string& path) {
   const auto found = object.find("size");
   if (found == object.end() || found->is_null()) return -1;
-  check<FormatError>(found->is_number_integer() && (!found->is_number_unsigned() || found->get<uint64_t>() < uint64_t{1} << 62) && found->get<int64_t>() >= 0, origin,
-                     ": expected a size in bytes of '", path, "', found ", found->dump());
+  check<FormatError>(found->is_number_integer() && (!found->is_number_unsigned() || found->get<uint64_t>() < uint64_t{1} << 62) &&
+                         found->get<int64_t>() >= 0,
+                     origin, ": expected a size in bytes of '", path, "', found ", found->dump());
   return found->get<int64_t>();
 }
 
-bool is_hash(const std::string& text, size_t digits) { return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string::npos; }
+bool is_hash(const std::string& text, size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 // <https://.../tree/...?cursor=...>; rel="next"
 std::string next_page(const std::string& link) {
@@ -55,14 +58,16 @@ void add_tree_page(RepoListing& listing, const Json& page, const std::string& or
       file.size = size_of(*lfs, origin, file.path);
       digits = 64;
     }
-    check<FormatError>(file.etag.empty() || is_hash(file.etag, digits), origin, ": expected ", digits, " hexadecimal digits as the hash of '", file.path, "', found '", file.etag, "'");
+    check<FormatError>(file.etag.empty() || is_hash(file.etag, digits), origin, ": expected ", digits,
+                       " hexadecimal digits as the hash of '", file.path, "', found '", file.etag, "'");
     listing.files.push_back(std::move(file));
   }
 }
 
 void check_paths(const RepoListing& listing, const std::string& origin) {
   std::set<std::string> files;
-  for (const auto& file : listing.files) check<FormatError>(files.insert(file.path).second, origin, ": the file '", file.path, "' is listed twice");
+  for (const auto& file : listing.files)
+    check<FormatError>(files.insert(file.path).second, origin, ": the file '", file.path, "' is listed twice");
   for (const auto& file : listing.files) {
     for (size_t slash = file.path.find('/'); slash != std::string::npos; slash = file.path.find('/', slash + 1)) {
       const std::string folder = file.path.substr(0, slash);
@@ -77,7 +82,8 @@ RepoListing list_repo(HubClient& client, const RepoAt& at) {
   const Json info = client.json(about, at.repo, revision);
   RepoListing listing;
   listing.commit = info.is_object() ? text_of(info, "sha") : "";
-  check<FormatError>(is_commit(listing.commit), about, ": expected the commit as 'sha', found '", listing.commit, "': is HF_ENDPOINT a server of the hub's API?");
+  check<FormatError>(is_commit(listing.commit), about, ": expected the commit as 'sha', found '", listing.commit,
+                     "': is HF_ENDPOINT a server of the hub's API?");
   std::string url = api + "/tree/" + listing.commit + "?recursive=true&expand=false";
   for (size_t page = 0; !url.empty(); ++page) {
     check<FormatError>(page < kMostPages, api, ": expected a listing of at most ", kMostPages, " pages, found more");
@@ -102,7 +108,9 @@ std::string plain_etag(const std::string& header, const std::string& origin) {
 void complete_file(HubClient& client, const RepoAt& at, const std::string& commit, RepoFile& file) {
   const std::string url = file_url(client.server(), at.repo, commit, file.path);
   const HttpAnswer answer = client.head(url, at.repo, file.path);
-  const auto first = [&](const char* linked, const char* plain) { return answer.header(linked).empty() ? answer.header(plain) : answer.header(linked); };
+  const auto first = [&](const char* linked, const char* plain) {
+    return answer.header(linked).empty() ? answer.header(plain) : answer.header(linked);
+  };
   file.etag = plain_etag(first("x-linked-etag", "etag"), url);
   const std::string size = answer.redirects() ? answer.header("x-linked-size") : first("x-linked-size", "content-length");
   check<FormatError>(!size.empty() && size.size() < 19 && size.find_first_not_of("0123456789") == std::string::npos, url,

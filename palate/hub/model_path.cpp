@@ -20,7 +20,8 @@ fs::path model_path(const fs::path& given) {
   const fs::path cache = hub_cache();
   const auto found = find_snapshot(cache, parse_repo(given.string()));
   check<UsageError>(found.has_value(), given.string(), ": there is no such folder (looked in ", fs::current_path().string(),
-                    "), and no such repository in the Hugging Face cache at ", cache.string(), ": 'palate pull ", given.string(), "' fetches it");
+                    "), and no such repository in the Hugging Face cache at ", cache.string(), ": 'palate pull ", given.string(),
+                    "' fetches it");
   return found->folder;
 }
 

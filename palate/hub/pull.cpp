@@ -25,7 +25,9 @@ constexpr double kMegabyte = 1e6;
 class ByteProgress {
  public:
   ByteProgress(const std::string& title, double total, double there)
-      : bar_(title + ", MB", static_cast<int64_t>(total / kMegabyte), static_cast<int64_t>(there / kMegabyte)), bytes_(there), shown_(static_cast<int64_t>(there / kMegabyte)) {}
+      : bar_(title + ", MB", static_cast<int64_t>(total / kMegabyte), static_cast<int64_t>(there / kMegabyte)),
+        bytes_(there),
+        shown_(static_cast<int64_t>(there / kMegabyte)) {}
 
   void advance(int64_t bytes, bool received) {
     const std::lock_guard hold(mutex_);
@@ -61,8 +63,8 @@ class Pull {
       done.bytes += static_cast<double>(blob.size);
       there += static_cast<double>(bytes_there(cache_, blob));
     }
-    log(options_.at.repo.name, " at ", options_.at.revision, " (", listing_.commit.substr(0, 8), "): ", files.size(), " files, ", show_size(done.bytes),
-        there > index_bytes_ ? ", in the cache already: " + show_size(there - index_bytes_) : "");
+    log(options_.at.repo.name, " at ", options_.at.revision, " (", listing_.commit.substr(0, 8), "): ", files.size(), " files, ",
+        show_size(done.bytes), there > index_bytes_ ? ", in the cache already: " + show_size(there - index_bytes_) : "");
     check_room(done.bytes - there);
     done.fetched = index_bytes_ + fetch_all(blobs, done.bytes, there);
     for (const auto& file : files) cache_.link(listing_.commit, file.path, file.etag);
@@ -77,7 +79,8 @@ class Pull {
     } catch (const Unreachable& error) {
       const std::string commit = cache_.commit_of(options_.at.revision);
       if (commit.empty() || !fs::is_directory(cache_.snapshot(commit))) throw;
-      fail<Unreachable>(error.what(), "; the cache holds ", options_.at.repo.name, " as it was fetched before: commands find it there, and with HF_HUB_OFFLINE=1 so does pull");
+      fail<Unreachable>(error.what(), "; the cache holds ", options_.at.repo.name,
+                        " as it was fetched before: commands find it there, and with HF_HUB_OFFLINE=1 so does pull");
     }
   }
 
@@ -90,11 +93,15 @@ class Pull {
 
   // model_index.json says which folders are a pipeline's, so it comes first.
   Json read_index() {
-    const auto index = std::find_if(listing_.files.begin(), listing_.files.end(), [](const RepoFile& file) { return file.path == "model_index.json"; });
+    const auto index =
+        std::find_if(listing_.files.begin(), listing_.files.end(), [](const RepoFile& file) { return file.path == "model_index.json"; });
     if (options_.at.repo.type != RepoType::model || !options_.choose.include.empty() || index == listing_.files.end()) return {};
     complete(*index);
-    check<FormatError>(index->size < 1000000, options_.at.repo.name, ": model_index.json has ", index->size, " bytes, expected a small file");
-    fetch_blob(client_, options_.at, listing_.commit, cache_, *index, {[this](int64_t bytes, bool received) { index_bytes_ += received ? static_cast<double>(bytes) : 0; }, [this] { return cancelled(); }});
+    check<FormatError>(index->size < 1000000, options_.at.repo.name, ": model_index.json has ", index->size,
+                       " bytes, expected a small file");
+    fetch_blob(client_, options_.at, listing_.commit, cache_, *index,
+               {[this](int64_t bytes, bool received) { index_bytes_ += received ? static_cast<double>(bytes) : 0; },
+                [this] { return cancelled(); }});
     return parse_json(read_file(cache_.blob(index->etag)), "model_index.json of " + options_.at.repo.name);
   }
 
@@ -119,8 +126,9 @@ class Pull {
   void check_room(double wanted) const {
     std::error_code error;
     const auto free = static_cast<double>(fs::space(cache_.folder(), error).available);
-    check<IoError>(error || wanted <= free, cache_.folder().string(), ": ", options_.at.repo.name, " needs ", show_size(wanted), ", but ", show_size(free),
-                   " are free on that disk, ", show_size(wanted - free), " too few: free some, choose fewer files with --include, or move the cache with HF_HUB_CACHE");
+    check<IoError>(error || wanted <= free, cache_.folder().string(), ": ", options_.at.repo.name, " needs ", show_size(wanted), ", but ",
+                   show_size(free), " are free on that disk, ", show_size(wanted - free),
+                   " too few: free some, choose fewer files with --include, or move the cache with HF_HUB_CACHE");
   }
 
   double fetch_all(const std::vector<RepoFile>& blobs, double total, double there) {
@@ -132,7 +140,8 @@ class Pull {
     const auto work = [&] {
       try {
         HubClient client(server_, watch.cancelled);
-        for (size_t i = next++; i < blobs.size() && !cancelled(); i = next++) fetch_blob(client, options_.at, listing_.commit, cache_, blobs[i], watch);
+        for (size_t i = next++; i < blobs.size() && !cancelled(); i = next++)
+          fetch_blob(client, options_.at, listing_.commit, cache_, blobs[i], watch);
       } catch (...) {
         const std::lock_guard hold(mutex);
         if (!stop_.exchange(true)) first = std::current_exception();
@@ -141,8 +150,8 @@ class Pull {
     std::vector<std::thread> threads;
     for (size_t i = 0; i < std::min(blobs.size(), static_cast<size_t>(options_.jobs)); ++i) threads.emplace_back(work);
     for (auto& thread : threads) thread.join();
-    check<IoError>(interrupted() == 0, "interrupted: ", show_size(progress.bytes()), " of ", show_size(total), " of ", options_.at.repo.name,
-                   " are in the cache; the same command goes on from there");
+    check<IoError>(interrupted() == 0, "interrupted: ", show_size(progress.bytes()), " of ", show_size(total), " of ",
+                   options_.at.repo.name, " are in the cache; the same command goes on from there");
     if (first) std::rethrow_exception(first);
     return progress.fetched();
   }

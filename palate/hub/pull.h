@@ -19,7 +19,7 @@ struct Pulled {
   std::filesystem::path snapshot;  // CACHE/models--ORG--NAME/snapshots/COMMIT
   std::string commit;
   int64_t files = 0;
-  double bytes = 0, fetched = 0;   // of these files; of them those that came over the network
+  double bytes = 0, fetched = 0;  // of these files; of them those that came over the network
 };
 
 // Blobs first, then the snapshot's links, then the ref: a pull that stops in the middle leaves what was there before and goes on where

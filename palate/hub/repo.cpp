@@ -43,7 +43,8 @@ bool names_repo(std::string_view text) {
 RepoAt parse_repo(const std::string& text, RepoType type) {
   const size_t at = text.find('@');
   RepoAt found{{type, text.substr(0, at)}, at == std::string::npos ? "main" : text.substr(at + 1)};
-  check<UsageError>(is_repo_name(found.repo.name), "expected a repository's name such as ORG/NAME or ORG/NAME@REVISION, found '", text, "'");
+  check<UsageError>(is_repo_name(found.repo.name), "expected a repository's name such as ORG/NAME or ORG/NAME@REVISION, found '", text,
+                    "'");
   const std::string fault = path_fault(found.revision);
   check<UsageError>(fault.empty(), text, ": the revision cannot be used: ", fault);
   return found;

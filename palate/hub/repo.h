@@ -10,10 +10,10 @@ enum class RepoType { model, dataset };
 
 struct Repo {
   RepoType type = RepoType::model;
-  std::string name;                 // "ORG/NAME", or "NAME" of the hub's first repositories
-  std::string cache_folder() const; // "models--ORG--NAME"
-  std::string api() const;          // "api/models/ORG/NAME"
-  std::string files() const;        // "ORG/NAME", "datasets/ORG/NAME"
+  std::string name;                  // "ORG/NAME", or "NAME" of the hub's first repositories
+  std::string cache_folder() const;  // "models--ORG--NAME"
+  std::string api() const;           // "api/models/ORG/NAME"
+  std::string files() const;         // "ORG/NAME", "datasets/ORG/NAME"
 };
 
 struct RepoAt {

@@ -37,7 +37,8 @@ class Csv {
         return false;
       }
       if (c == '\r' && (at_ == text_.size() || text_[at_] == '\n')) continue;
-      check<FormatError>(c != '"', origin_, ":", line_, ": a double quote stands inside a field; put the whole field in quotes and double those within");
+      check<FormatError>(c != '"', origin_, ":", line_,
+                         ": a double quote stands inside a field; put the whole field in quotes and double those within");
       field += c;
     }
     return false;
@@ -84,8 +85,8 @@ CsvTable read_csv_table(const std::filesystem::path& path) {
   table.names = std::move(table.rows.front().fields);
   table.rows.erase(table.rows.begin());
   for (const CsvRow& row : table.rows) {
-    check<DataError>(row.fields.size() == table.names.size(), path.string(), ":", row.line, ": expected ", table.names.size(), " fields, found ", row.fields.size(),
-                     "; text with commas stands in double quotes");
+    check<DataError>(row.fields.size() == table.names.size(), path.string(), ":", row.line, ": expected ", table.names.size(),
+                     " fields, found ", row.fields.size(), "; text with commas stands in double quotes");
   }
   return table;
 }

@@ -107,7 +107,8 @@ void save_safetensors(const std::filesystem::path& path, const TensorMap& tensor
   std::vector<Item> items;
   const auto& table = dtypes();
   for (const auto& [name, tensor] : tensors) {
-    const auto kind = std::find_if(table.begin(), table.end(), [type = tensor.scalar_type()](const auto& line) { return line.second == type; });
+    const auto kind =
+        std::find_if(table.begin(), table.end(), [type = tensor.scalar_type()](const auto& line) { return line.second == type; });
     check(kind != table.end(), path.string(), ": tensor '", name, "' has a dtype that safetensors cannot hold");
     items.push_back({name, kind->first, tensor.detach()});
   }

@@ -161,14 +161,20 @@ void check_contiguous(const std::vector<SafetensorsEntry>& entries, uint64_t ava
 
 // What people hand over instead, by its first bytes; "" when it is none of these.
 std::string other_kind(std::string_view start) {
-  static const std::pair<std::string_view, const char*> known[] = {
-      {"\x89PNG", "a PNG picture"}, {"\xFF\xD8\xFF", "a JPEG picture"}, {"RIFF", "a RIFF file (a WebP picture, for example)"}, {"GGUF", "a GGUF file of llama.cpp's kind"},
-      {"\x1F\x8B", "compressed with gzip"}, {"7z\xBC\xAF", "a 7z archive"},     {"<!DOCTYPE", "an HTML page, as a failed download leaves"}, {"<html", "an HTML page, as a failed download leaves"},
-      {"PAR1", "a parquet file"}};
+  static const std::pair<std::string_view, const char*> known[] = {{"\x89PNG", "a PNG picture"},
+                                                                   {"\xFF\xD8\xFF", "a JPEG picture"},
+                                                                   {"RIFF", "a RIFF file (a WebP picture, for example)"},
+                                                                   {"GGUF", "a GGUF file of llama.cpp's kind"},
+                                                                   {"\x1F\x8B", "compressed with gzip"},
+                                                                   {"7z\xBC\xAF", "a 7z archive"},
+                                                                   {"<!DOCTYPE", "an HTML page, as a failed download leaves"},
+                                                                   {"<html", "an HTML page, as a failed download leaves"},
+                                                                   {"PAR1", "a parquet file"}};
   for (const auto& [magic, kind] : known) {
     if (start.starts_with(magic)) return kind;
   }
-  const bool text = std::all_of(start.begin(), start.begin() + 8, [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c < 127); });
+  const bool text =
+      std::all_of(start.begin(), start.begin() + 8, [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c < 127); });
   return text ? "text" : "";
 }
 
@@ -193,7 +199,8 @@ SafetensorsHeader parse_safetensors_header(std::string_view start, uint64_t file
   std::memcpy(&length, start.data(), 8);
   if (length > largest_header) {
     const std::string other = other_kind(start);
-    fail<FormatError>(origin, ": is not a safetensors file", other.empty() ? concat(" (it would have a header of ", length, " bytes)") : ", it is " + other);
+    fail<FormatError>(origin, ": is not a safetensors file",
+                      other.empty() ? concat(" (it would have a header of ", length, " bytes)") : ", it is " + other);
   }
   check<FormatError>(length <= file_size - 8 && length <= start.size() - 8, origin, ": the file is truncated inside its header: ", length,
                      " bytes promised, ", file_size - 8, " are there; fetch it again, or it is no safetensors file");

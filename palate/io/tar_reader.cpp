@@ -16,8 +16,12 @@ class TarTable {
   TarTable(std::string_view bytes, const std::string& origin) : bytes_(bytes), origin_(origin) {}
 
   std::vector<TarEntry> read() {
-    if (bytes_.starts_with("\x1f\x8b")) complain("is compressed with gzip, and files in it cannot be read in place: unpack it to a plain .tar once (gunzip)");
-    if (bytes_.starts_with("BZh") || bytes_.starts_with("\xfd" "7zXZ") || bytes_.starts_with("\x28\xb5\x2f\xfd"))
+    if (bytes_.starts_with("\x1f\x8b"))
+      complain("is compressed with gzip, and files in it cannot be read in place: unpack it to a plain .tar once (gunzip)");
+    if (bytes_.starts_with("BZh") ||
+        bytes_.starts_with("\xfd"
+                           "7zXZ") ||
+        bytes_.starts_with("\x28\xb5\x2f\xfd"))
       complain("is compressed, and files in it cannot be read in place: unpack it to a plain .tar once");
     refuse_lfs_pointer(bytes_, origin_);
     while (at_ < bytes_.size()) {
@@ -55,7 +59,8 @@ class TarTable {
     while (!digits.empty() && digits.back() == ' ') digits.remove_suffix(1);
     uint64_t value = 0;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value, 8);
-    if (!digits.empty() && (end.ec != std::errc() || end.ptr != digits.data() + digits.size())) complain("has a broken ", what, " at byte ", at_);
+    if (!digits.empty() && (end.ec != std::errc() || end.ptr != digits.data() + digits.size()))
+      complain("has a broken ", what, " at byte ", at_);
     return value;
   }
 
@@ -91,7 +96,8 @@ class TarTable {
     // Links, devices and folders have no bytes, whatever they say.
     const bool empty = kind >= '1' && kind <= '6';
     if (empty) size = 0;
-    if (size > bytes_.size() - at_) complain("has the file '", name, "' of ", size, " bytes, which reaches beyond its end: it is truncated or broken");
+    if (size > bytes_.size() - at_)
+      complain("has the file '", name, "' of ", size, " bytes, which reaches beyond its end: it is truncated or broken");
     const std::string_view data = bytes_.substr(at_, size);
     if (described) {
       describe(kind, data);
@@ -125,7 +131,8 @@ class TarTable {
     uint64_t length = 0;
     const auto end = std::from_chars(data.data(), data.data() + data.size(), length);
     const auto digits = static_cast<uint64_t>(end.ptr - data.data());
-    if (end.ec != std::errc() || digits == 0 || length < digits + 3 || length > data.size() || data[digits] != ' ' || data[length - 1] != '\n')
+    if (end.ec != std::errc() || digits == 0 || length < digits + 3 || length > data.size() || data[digits] != ' ' ||
+        data[length - 1] != '\n')
       complain("has a broken pax header before byte ", at_);
     const std::string_view record = data.substr(digits + 1, length - digits - 2);
     data.remove_prefix(length);
@@ -140,7 +147,8 @@ class TarTable {
       name_ = text(value);
     } else {
       const auto stop = std::from_chars(value.data(), value.data() + value.size(), size_);
-      if (value.empty() || stop.ec != std::errc() || stop.ptr != value.data() + value.size()) complain("has a broken size in a pax header before byte ", at_);
+      if (value.empty() || stop.ec != std::errc() || stop.ptr != value.data() + value.size())
+        complain("has a broken size in a pax header before byte ", at_);
       has_size_ = true;
     }
   }

@@ -81,7 +81,8 @@ std::vector<int64_t> ConfigReader::per_block(const char* key, int64_t missing, s
   if (!value) return std::vector<int64_t>(count, missing);
   if (value->is_number_integer()) return std::vector<int64_t>(count, value->get<int64_t>());
   const auto list = wholes(key, {});
-  if (list.size() != count) fail<FormatError>(origin_, ": '", key, "' must have one number for each of ", count, " blocks, found ", list.size());
+  if (list.size() != count)
+    fail<FormatError>(origin_, ": '", key, "' must have one number for each of ", count, " blocks, found ", list.size());
   return list;
 }
 
@@ -95,7 +96,8 @@ std::vector<bool> ConfigReader::flags_per_block(const char* key, bool missing, s
     if (!item.is_boolean()) wrong(key, "true or false, or a list of them");
     list.push_back(item.get<bool>());
   }
-  if (list.size() != count) fail<FormatError>(origin_, ": '", key, "' must have one entry for each of ", count, " blocks, found ", list.size());
+  if (list.size() != count)
+    fail<FormatError>(origin_, ": '", key, "' must have one entry for each of ", count, " blocks, found ", list.size());
   return list;
 }
 

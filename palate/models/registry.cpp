@@ -35,7 +35,8 @@ Json read_config(const fs::path& folder) {
 
 std::string class_of(const Json& config, const std::string& missing) {
   if (config.contains("_class_name")) return config["_class_name"].get<std::string>();
-  if (config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty()) return config["architectures"][0].get<std::string>();
+  if (config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty())
+    return config["architectures"][0].get<std::string>();
   return missing;
 }
 
@@ -88,8 +89,12 @@ std::unique_ptr<TextEncoder> load_text_encoder(const fs::path& folder, const Loa
   return model;
 }
 
-std::unique_ptr<Denoiser> make_denoiser(const Json& config, uint64_t seed) { return with_fresh_weights(construct_denoiser(config, "config"), seed); }
-std::unique_ptr<Autoencoder> make_autoencoder(const Json& config, uint64_t seed) { return with_fresh_weights(construct_autoencoder(config, "config"), seed); }
+std::unique_ptr<Denoiser> make_denoiser(const Json& config, uint64_t seed) {
+  return with_fresh_weights(construct_denoiser(config, "config"), seed);
+}
+std::unique_ptr<Autoencoder> make_autoencoder(const Json& config, uint64_t seed) {
+  return with_fresh_weights(construct_autoencoder(config, "config"), seed);
+}
 std::unique_ptr<TextEncoder> make_text_encoder(const Json& config, uint64_t seed) {
   auto model = with_fresh_weights(construct_text_encoder(config, "config"), seed);
   const torch::NoGradGuard no_grad;

@@ -34,7 +34,8 @@ std::set<std::string> variants_in(const fs::path& folder, const std::string& ste
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(folder, missing)) {
     const std::string name = entry.path().filename().string();
-    const std::string before = name.ends_with(".json") ? stem + ".safetensors.index." : stem + ".", after = name.ends_with(".json") ? ".json" : ".safetensors";
+    const std::string before = name.ends_with(".json") ? stem + ".safetensors.index." : stem + ".",
+                      after = name.ends_with(".json") ? ".json" : ".safetensors";
     if (!name.starts_with(before) || !name.ends_with(after) || name.size() <= before.size() + after.size()) continue;
     const std::string variant = name.substr(before.size(), name.size() - before.size() - after.size());
     if (variant.find_first_of(".-") == std::string::npos) variants.insert(variant);
@@ -63,7 +64,8 @@ std::vector<fs::path> weight_files(const fs::path& folder, const std::string& st
     if (fs::exists(single)) return {single};
     if (fs::exists(index)) return shards_of(folder, index);
   }
-  if (const auto variants = variants_in(folder, stem); variant.empty() && variants.size() == 1) return weight_files(folder, stem, *variants.begin());
+  if (const auto variants = variants_in(folder, stem); variant.empty() && variants.size() == 1)
+    return weight_files(folder, stem, *variants.begin());
   fail<UsageError>(folder.string(), ": expected ", stem + infix + ".safetensors", ", found ", what_is_there(folder, stem));
 }
 

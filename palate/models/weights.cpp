@@ -30,11 +30,15 @@ std::vector<int64_t> without_ones(const std::vector<int64_t>& shape) {
 void take(Tensor& parameter, const TensorFile& file, const std::string& key, const std::string& name, const LoadOptions& options) {
   const auto shape = file.shape(key), expected = parameter.sizes().vec();
   // 1x1 convolutions and linear layers stand for each other in old files.
-  const bool fits = shape == expected || (without_ones(shape) == without_ones(expected) && (shape.size() == 4 || shape.size() == 2) && expected.size() >= 2);
-  check<FormatError>(fits, file.path().string(), ": tensor '", name, "': expected shape ", show_shape(expected), ", found ", show_shape(shape));
+  const bool fits = shape == expected ||
+                    (without_ones(shape) == without_ones(expected) && (shape.size() == 4 || shape.size() == 2) && expected.size() >= 2);
+  check<FormatError>(fits, file.path().string(), ": tensor '", name, "': expected shape ", show_shape(expected), ", found ",
+                     show_shape(shape));
   const Tensor source = file.tensor(key);
-  check<FormatError>(source.is_floating_point(), file.path().string(), ": tensor '", name, "': expected floating point, found ", file.dtype(key));
-  Tensor value = source.to(torch::TensorOptions().dtype(options.dtype).device(options.device), /*non_blocking=*/false, /*copy=*/true).view(expected);
+  check<FormatError>(source.is_floating_point(), file.path().string(), ": tensor '", name, "': expected floating point, found ",
+                     file.dtype(key));
+  Tensor value =
+      source.to(torch::TensorOptions().dtype(options.dtype).device(options.device), /*non_blocking=*/false, /*copy=*/true).view(expected);
   file.forget(key);
   parameter.set_data(value);
   parameter.set_requires_grad(false);
@@ -63,9 +67,11 @@ void load_weights(torch::nn::Module& model, const fs::path& folder, const Weight
   }
   std::vector<std::string> missing;
   for (const auto& [name, parameter] : wanted) missing.push_back(name);
-  check<FormatError>(missing.empty(), last.string(), ": ", missing.size(), " tensors are missing that config.json asks for: ", first_five(missing),
+  check<FormatError>(missing.empty(), last.string(), ": ", missing.size(),
+                     " tensors are missing that config.json asks for: ", first_five(missing),
                      surplus.empty() ? "" : "; and these are there instead: " + first_five(surplus));
-  check<FormatError>(surplus.empty(), last.string(), ": ", surplus.size(), " tensors have no place in the model that config.json describes: ", first_five(surplus));
+  check<FormatError>(surplus.empty(), last.string(), ": ", surplus.size(),
+                     " tensors have no place in the model that config.json describes: ", first_five(surplus));
 }
 
 void save_weights(const torch::nn::Module& model, const fs::path& folder, const WeightNames& names) {

@@ -11,9 +11,9 @@ namespace palate {
 
 // What differs between a folder of diffusers and one of transformers.
 struct WeightNames {
-  std::string stem;                                         // "diffusion_pytorch_model" or "model"
-  std::function<std::string(const std::string&)> current;   // brings an old name in a file to the present one; may be empty
-  std::function<bool(const std::string&)> ignored;          // tensors of a file that are no weights (position_ids); may be empty
+  std::string stem;                                        // "diffusion_pytorch_model" or "model"
+  std::function<std::string(const std::string&)> current;  // brings an old name in a file to the present one; may be empty
+  std::function<bool(const std::string&)> ignored;         // tensors of a file that are no weights (position_ids); may be empty
 };
 
 // The files that weight_files() finds: safetensors before .bin, one or shards. Each parameter takes options.dtype and

@@ -23,7 +23,7 @@ class Adaptable {
   virtual ~Adaptable() = default;
   std::vector<std::shared_ptr<Adapter>> adapters;
 
-  virtual Tensor& base_weight() = 0;                     // [out, in] or [out, in, kh, kw]
+  virtual Tensor& base_weight() = 0;  // [out, in] or [out, in, kh, kw]
   // Convolution only: the product with another weight of the same geometry (for LoRA's down projection).
   virtual Tensor with_weight(const Tensor& input, const Tensor& weight) const = 0;
 };

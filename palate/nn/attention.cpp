@@ -9,7 +9,8 @@ namespace palate {
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& bias) {
   if (!bias.defined() && flash_attention_serves(q, k, v, heads)) return flash_attention(q, k, v, heads);
   const auto split = [heads](const Tensor& x) { return x.view({x.size(0), x.size(1), heads, -1}).transpose(1, 2); };  // [B, H, L, D]
-  const Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), bias.defined() ? std::optional(bias.to(q.scalar_type()).unsqueeze(1).unsqueeze(1)) : std::nullopt);
+  const Tensor out = at::scaled_dot_product_attention(
+      split(q), split(k), split(v), bias.defined() ? std::optional(bias.to(q.scalar_type()).unsqueeze(1).unsqueeze(1)) : std::nullopt);
   return out.transpose(1, 2).reshape(q.sizes());
 }
 

@@ -21,7 +21,12 @@ struct Problem {
   int64_t batch, heads, queries, keys, size;
   float scale;
   Problem(const Tensor& q, const Tensor& k, int64_t h)
-      : batch(q.size(0)), heads(h), queries(q.size(1)), keys(k.size(1)), size(q.size(2) / h), scale(1.f / std::sqrt(static_cast<float>(size))) {}
+      : batch(q.size(0)),
+        heads(h),
+        queries(q.size(1)),
+        keys(k.size(1)),
+        size(q.size(2) / h),
+        scale(1.f / std::sqrt(static_cast<float>(size))) {}
 };
 
 struct View {
@@ -46,11 +51,18 @@ struct ForwardScratch {
   std::vector<bf16> keys, values, p;
   std::vector<float> s, acc, maximum, sum, correction;
   explicit ForwardScratch(const Problem& n)
-      : keys(static_cast<size_t>(n.keys * n.size)), values(static_cast<size_t>(even(n.keys) * n.size)), p(forward_queries * forward_keys),
-        s(forward_queries * forward_keys), acc(static_cast<size_t>(forward_queries * n.size)), maximum(forward_queries), sum(forward_queries), correction(forward_queries) {}
+      : keys(static_cast<size_t>(n.keys * n.size)),
+        values(static_cast<size_t>(even(n.keys) * n.size)),
+        p(forward_queries * forward_keys),
+        s(forward_queries * forward_keys),
+        acc(static_cast<size_t>(forward_queries * n.size)),
+        maximum(forward_queries),
+        sum(forward_queries),
+        correction(forward_queries) {}
 };
 
-void forward_queries_block(const Problem& n, const View& q, const View& out, int64_t b, int64_t h, int64_t begin, ForwardScratch& w, float* lse) {
+void forward_queries_block(const Problem& n, const View& q, const View& out, int64_t b, int64_t h, int64_t begin, ForwardScratch& w,
+                           float* lse) {
   const int64_t rows = std::min(forward_queries, n.queries - begin);
   std::fill(w.maximum.begin(), w.maximum.end(), -INFINITY);
   std::fill(w.sum.begin(), w.sum.end(), 0.f);
@@ -58,7 +70,8 @@ void forward_queries_block(const Problem& n, const View& q, const View& out, int
     const int64_t columns = std::min(forward_keys, n.keys - k);
     // Packed keys are kept block by block, so that a block's leading dimension is its own width.
     multiply(rows, columns, n.size, q.head(b, h, n.size, begin), q.stride, w.keys.data() + k * n.size, columns, w.s.data(), columns, false);
-    flash::softmax_tile(w.s.data(), columns, rows, columns, n.scale, w.maximum.data(), w.sum.data(), w.correction.data(), w.p.data(), even(columns));
+    flash::softmax_tile(w.s.data(), columns, rows, columns, n.scale, w.maximum.data(), w.sum.data(), w.correction.data(), w.p.data(),
+                        even(columns));
     if (k > 0) flash::scale_rows(w.acc.data(), rows, n.size, w.correction.data());
     multiply(rows, n.size, even(columns), w.p.data(), even(columns), w.values.data() + k * n.size, n.size, w.acc.data(), n.size, k > 0);
   }
@@ -97,9 +110,20 @@ struct BackwardScratch {
   std::vector<bf16> q_columns, q_rows, g_columns, g_rows, k_transposed, p, ds, ds_pairs;
   std::vector<float> s, dp, dk, dv, dq, delta;
   explicit BackwardScratch(const Problem& n)
-      : q_columns(count(n.queries * n.size)), q_rows(count(even(n.queries) * n.size)), g_columns(count(n.queries * n.size)), g_rows(count(even(n.queries) * n.size)),
-        k_transposed(count(n.size * even(backward_keys))), p(tile), ds(tile), ds_pairs(tile), s(tile), dp(tile), dk(count(backward_keys * n.size)),
-        dv(count(backward_keys * n.size)), dq(count(n.size * n.queries)), delta(count(n.queries)) {}
+      : q_columns(count(n.queries * n.size)),
+        q_rows(count(even(n.queries) * n.size)),
+        g_columns(count(n.queries * n.size)),
+        g_rows(count(even(n.queries) * n.size)),
+        k_transposed(count(n.size * even(backward_keys))),
+        p(tile),
+        ds(tile),
+        ds_pairs(tile),
+        s(tile),
+        dp(tile),
+        dk(count(backward_keys * n.size)),
+        dv(count(backward_keys * n.size)),
+        dq(count(n.size * n.queries)),
+        delta(count(n.queries)) {}
   static constexpr size_t tile = (backward_keys + 1) * backward_queries;
   static size_t count(int64_t n) { return static_cast<size_t>(n); }
 };
@@ -115,15 +139,20 @@ void pack_queries(const Problem& n, const View& q, const View& g, const View& ou
   flash::row_dot(g.head(b, h, n.size), g.stride, out.head(b, h, n.size), out.stride, n.queries, n.size, w.delta.data());
 }
 
-void backward_tile_pair(const Problem& n, const View& k, const View& v, int64_t b, int64_t h, int64_t key, int64_t query, const float* lse, BackwardScratch& w) {
+void backward_tile_pair(const Problem& n, const View& k, const View& v, int64_t b, int64_t h, int64_t key, int64_t query, const float* lse,
+                        BackwardScratch& w) {
   const int64_t keys = std::min(backward_keys, n.keys - key), queries = std::min(backward_queries, n.queries - query);
-  multiply(keys, queries, n.size, k.head(b, h, n.size, key), k.stride, w.q_columns.data() + query * n.size, queries, w.s.data(), queries, false);
-  multiply(keys, queries, n.size, v.head(b, h, n.size, key), v.stride, w.g_columns.data() + query * n.size, queries, w.dp.data(), queries, false);
-  flash::backward_tile(w.s.data(), w.dp.data(), keys, queries, n.scale, lse + query, w.delta.data() + query, w.p.data(), w.ds.data(), w.ds_pairs.data());
+  multiply(keys, queries, n.size, k.head(b, h, n.size, key), k.stride, w.q_columns.data() + query * n.size, queries, w.s.data(), queries,
+           false);
+  multiply(keys, queries, n.size, v.head(b, h, n.size, key), v.stride, w.g_columns.data() + query * n.size, queries, w.dp.data(), queries,
+           false);
+  flash::backward_tile(w.s.data(), w.dp.data(), keys, queries, n.scale, lse + query, w.delta.data() + query, w.p.data(), w.ds.data(),
+                       w.ds_pairs.data());
   const bool add = query > 0;
   multiply(keys, n.size, queries, w.p.data(), queries, w.g_rows.data() + query * n.size, n.size, w.dv.data(), n.size, add);
   multiply(keys, n.size, queries, w.ds.data(), queries, w.q_rows.data() + query * n.size, n.size, w.dk.data(), n.size, add);
-  multiply(n.size, queries, even(keys), w.k_transposed.data(), even(keys), w.ds_pairs.data(), queries, w.dq.data() + query * n.size, queries, key > 0);
+  multiply(n.size, queries, even(keys), w.k_transposed.data(), even(keys), w.ds_pairs.data(), queries, w.dq.data() + query * n.size,
+           queries, key > 0);
 }
 
 void run_backward(const Problem& n, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& g, const float* lse,
@@ -138,7 +167,8 @@ void run_backward(const Problem& n, const Tensor& q, const Tensor& k, const Tens
         const int64_t keys = std::min(backward_keys, n.keys - key);
         std::fill(w.k_transposed.begin(), w.k_transposed.end(), bf16(0.f));
         flash::transpose(kv.head(b, h, n.size, key), kv.stride, keys, n.size, w.k_transposed.data(), even(keys));
-        for (int64_t query = 0; query < n.queries; query += backward_queries) backward_tile_pair(n, kv, vv, b, h, key, query, lse + i * n.queries, w);
+        for (int64_t query = 0; query < n.queries; query += backward_queries)
+          backward_tile_pair(n, kv, vv, b, h, key, query, lse + i * n.queries, w);
         flash::store_rows(w.dk.data(), keys, n.size, nullptr, dkv.head(b, h, n.size, key), dkv.stride);
         flash::store_rows(w.dv.data(), keys, n.size, nullptr, dvv.head(b, h, n.size, key), dvv.stride);
       }

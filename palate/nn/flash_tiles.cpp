@@ -114,8 +114,8 @@ void scale_rows(float* acc, int64_t rows, int64_t columns, const float* factor) 
   }
 }
 
-void backward_tile(const float* s, const float* dp, int64_t keys, int64_t queries, float scale, const float* lse,
-                   const float* delta, bf16* p, bf16* ds, bf16* ds_pairs) {
+void backward_tile(const float* s, const float* dp, int64_t keys, int64_t queries, float scale, const float* lse, const float* delta,
+                   bf16* p, bf16* ds, bf16* ds_pairs) {
   const __m512 multiplier = _mm512_set1_ps(scale * log2e), by = _mm512_set1_ps(scale);
   for (int64_t k = 0; k < keys; k += 2) {
     for (int64_t q = 0; q < queries; q += 16) {

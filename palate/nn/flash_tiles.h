@@ -35,8 +35,8 @@ void scale_rows(float* acc, int64_t rows, int64_t columns, const float* factor);
 // Backward, one transposed tile [keys, queries] of scores and of dP. With lse and delta per query:
 //   p = exp(scale * s - lse), ds = p * (dp - delta) * scale
 // p and ds go out plain in bf16 (stride queries), ds also as VNNI pairs of keys: ds_pairs [keys_even / 2][queries][2].
-void backward_tile(const float* s, const float* dp, int64_t keys, int64_t queries, float scale, const float* lse,
-                   const float* delta, bf16* p, bf16* ds, bf16* ds_pairs);
+void backward_tile(const float* s, const float* dp, int64_t keys, int64_t queries, float scale, const float* lse, const float* delta,
+                   bf16* p, bf16* ds, bf16* ds_pairs);
 
 // out (bf16, strided rows) = acc[rows, columns] * factor[row]; factor may be null.
 void store_rows(const float* acc, int64_t rows, int64_t columns, const float* factor, bf16* out, int64_t out_stride);

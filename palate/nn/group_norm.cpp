@@ -190,8 +190,8 @@ constexpr int64_t smallest_group = 32;
 
 bool served(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& o) {
   return has_own_group_norm(o.activation.value_or(Activation::silu)) && x.is_cpu() && x.dim() == 4 && x.numel() > 0 &&
-         x.numel() >= smallest_group * x.size(0) * o.groups && x.is_contiguous(torch::MemoryFormat::ChannelsLast) && frozen(weight) && frozen(bias) &&
-         (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat32);
+         x.numel() >= smallest_group * x.size(0) * o.groups && x.is_contiguous(torch::MemoryFormat::ChannelsLast) && frozen(weight) &&
+         frozen(bias) && (x.scalar_type() == torch::kBFloat16 || x.scalar_type() == torch::kFloat32);
 }
 
 }  // namespace
@@ -209,7 +209,8 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   // libtorch 2.11's channels-last kernel takes the variance as the difference of two means, which loses float32's digits; and its backward
   // writes the input's gradient even where nobody asked for it, to no memory.
   const bool as_it_is = x.scalar_type() != torch::kFloat32 && (x.requires_grad() || frozen(weight));
-  const Tensor y = torch::group_norm(as_it_is ? x : x.contiguous(), o.groups, weight.to(x.scalar_type()), bias.to(x.scalar_type()), o.eps).contiguous(x.suggest_memory_format());
+  const Tensor y = torch::group_norm(as_it_is ? x : x.contiguous(), o.groups, weight.to(x.scalar_type()), bias.to(x.scalar_type()), o.eps)
+                       .contiguous(x.suggest_memory_format());
   return o.activation ? activate(y, *o.activation) : y;
 }
 

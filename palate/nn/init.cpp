@@ -47,10 +47,13 @@ void init_weights(torch::nn::Module& model, uint64_t seed) {
     if (auto* conv = dynamic_cast<Conv2d*>(module)) set_projection(conv->weight, conv->bias, seed, item.key());
     if (auto* group = dynamic_cast<GroupNorm*>(module)) set_norm(*group);
     if (auto* layer = dynamic_cast<LayerNorm*>(module)) set_norm(*layer);
-    if (auto* fourier = dynamic_cast<FourierTimesteps*>(module)) set(fourier->weight, generator(seed, item.key() + ".weight").normal(fourier->weight.sizes().vec()));
+    if (auto* fourier = dynamic_cast<FourierTimesteps*>(module))
+      set(fourier->weight, generator(seed, item.key() + ".weight").normal(fourier->weight.sizes().vec()));
     if (auto* pool = dynamic_cast<AttentionPooling*>(module)) {
       Tensor& position = pool->positional_embedding;
-      set(position, generator(seed, item.key() + ".positional_embedding").normal(position.sizes().vec()).div_(std::sqrt(static_cast<double>(position.size(1)))));
+      set(position, generator(seed, item.key() + ".positional_embedding")
+                        .normal(position.sizes().vec())
+                        .div_(std::sqrt(static_cast<double>(position.size(1)))));
     }
     if (auto* table = dynamic_cast<Embedding*>(module)) {
       set(table->weight, generator(seed, item.key() + ".weight").normal(table->weight.sizes().vec()));

@@ -37,7 +37,8 @@ Tensor Conv2d::with_weight(const Tensor& input, const Tensor& other) const {
 }
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
-  check<UsageError>(groups > 0 && channels % groups == 0, "[group norm] ", channels, " channels cannot be divided into ", groups, " groups");
+  check<UsageError>(groups > 0 && channels % groups == 0, "[group norm] ", channels, " channels cannot be divided into ", groups,
+                    " groups");
   weight = register_parameter("weight", torch::empty({channels}), false);
   bias = register_parameter("bias", torch::empty({channels}), false);
 }

@@ -18,7 +18,8 @@ Tensor AttentionPooling::forward(const Tensor& x) {
   const Tensor token = x.mean(1, /*keepdim=*/true) + positional_embedding.to(x.scalar_type());  // [B, 1, D]
   const Tensor all = torch::cat({token, x}, 1);                                                 // [B, L + 1, D]
   const auto split = [this](const Tensor& y) { return y.view({y.size(0), y.size(1), heads_, -1}).transpose(1, 2); };
-  const Tensor out = at::scaled_dot_product_attention(split(q_proj_->forward(token)), split(k_proj_->forward(all)), split(v_proj_->forward(all)));
+  const Tensor out =
+      at::scaled_dot_product_attention(split(q_proj_->forward(token)), split(k_proj_->forward(all)), split(v_proj_->forward(all)));
   return out.transpose(1, 2).reshape({x.size(0), x.size(2)});  // [B, H, 1, D / H] -> [B, D]
 }
 

@@ -35,7 +35,8 @@ Tensor BasicTransformerBlock::forward(const Tensor& input, const Tensor& context
 }
 
 Transformer2DModel::Transformer2DModel(const TransformerOptions& o) {
-  check<UsageError>(o.heads > 0 && o.channels >= o.heads, "[transformer] ", o.channels, " channels cannot be divided into ", o.heads, " heads");
+  check<UsageError>(o.heads > 0 && o.channels >= o.heads, "[transformer] ", o.channels, " channels cannot be divided into ", o.heads,
+                    " heads");
   // Heads that do not divide the channels work on fewer: the projections in and out change the width.
   const int64_t head_size = o.channels / o.heads, inner = o.heads * head_size;
   norm_ = register_module("norm", std::make_shared<GroupNorm>(o.groups, o.channels, 1e-6));

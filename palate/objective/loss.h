@@ -15,8 +15,8 @@ class Loss {
   virtual ~Loss() = default;
   virtual LossOutput operator()(const PairErrors& errors, const Draw& draw) const = 0;
   virtual bool needs_reference() const = 0;
-  virtual bool needs_loser() const = 0;   // false: the loser's forward passes are not run
-  virtual void visit(Fields& f) = 0;      // its constants, as keys of [objective]
+  virtual bool needs_loser() const = 0;  // false: the loser's forward passes are not run
+  virtual void visit(Fields& f) = 0;     // its constants, as keys of [objective]
 };
 
 }  // namespace palate

@@ -10,7 +10,8 @@ ReferenceRows reference_rows(const PairCache& cache, std::vector<int64_t> rows, 
   for (const auto& part : split(rows)) sorted.insert(sorted.end(), part.begin(), part.end());
   return {.rows = std::move(sorted),
           .seed = options.seed,
-          .batch = [&cache, options](const std::vector<int64_t>& some, const std::vector<uint64_t>& draws) { return cache.batch(some, draws, options); },
+          .batch = [&cache, options](const std::vector<int64_t>& some,
+                                     const std::vector<uint64_t>& draws) { return cache.batch(some, draws, options); },
           .key = concat(cache.key(), " caption_dropout=", options.caption_dropout, " augment=", options.augment ? 1 : 0),
           .split = split};
 }

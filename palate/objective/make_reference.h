@@ -36,9 +36,9 @@ struct ReferenceSetup {
   const NoiseSchedule* schedule = nullptr;
   // The rest is for `cached` alone. A row stands in one of the parts at most (train rows, held-out rows).
   std::vector<ReferenceRows> parts;
-  std::filesystem::path folder;           // where the caches lie; the file's name is a hash of all that it depends on
-  std::string weights_hash;               // Pipeline::weights_hash("unet")
-  int64_t batch = 1;                      // pairs at once while filling
+  std::filesystem::path folder;  // where the caches lie; the file's name is a hash of all that it depends on
+  std::string weights_hash;      // Pipeline::weights_hash("unet")
+  int64_t batch = 1;             // pairs at once while filling
 };
 
 // Null for `none`. `cached` fills its file here: with a progress bar, going on where an earlier run was stopped, safe under

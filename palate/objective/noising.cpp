@@ -21,7 +21,8 @@ double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma) {
   return capped;
 }
 
-Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const ObjectiveConfig& config, const NoiseSchedule& schedule) {
+Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const ObjectiveConfig& config,
+                const NoiseSchedule& schedule) {
   check(draws.size() == batch.ids.size(), "draws: expected one a pair (", batch.ids.size(), "), found ", draws.size());
   const std::vector<int64_t> one(batch.latents_win.sizes().begin() + 1, batch.latents_win.sizes().end());
   std::vector<int64_t> t;
@@ -32,7 +33,8 @@ Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint
     const Timestep step = config.timestep_member->draw(schedule, times);
     t.push_back(step.t);
     const double own = batch.weights.empty() ? 1 : batch.weights[i];
-    weight.push_back(static_cast<float>(own * step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
+    weight.push_back(
+        static_cast<float>(own * step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
     Generator numbers({seed, batch.ids[i], draws[i], Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config.noise_offset > 0) noise.back().add_(numbers.normal({one[0], 1, 1}), config.noise_offset);

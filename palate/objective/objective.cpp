@@ -23,7 +23,8 @@ class GridObjective : public Objective {
       : config_(config), schedule_(schedule), reference_(std::move(reference)) {
     config_.build();
     check<UsageError>(reference_ || !config_.loss_member->needs_reference(), "objective.loss '", config.loss,
-                      "' needs a reference, but objective.reference is '", config.reference, "': choose adapters_off, frozen_copy or cached");
+                      "' needs a reference, but objective.reference is '", config.reference,
+                      "': choose adapters_off, frozen_copy or cached");
   }
 
   Draw draw(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed) const override {
@@ -42,7 +43,8 @@ class GridObjective : public Objective {
       std::tie(out.errors.reference_win, out.errors.reference_lose) =
           reference_->errors({batch, draw, draws, schedule_, space, policy, loss.needs_loser()});
     }
-    std::tie(out.errors.policy_win, out.errors.policy_lose) = branch_errors(policy, as_policy(batch), draw, schedule_, space, loss.needs_loser());
+    std::tie(out.errors.policy_win, out.errors.policy_lose) =
+        branch_errors(policy, as_policy(batch), draw, schedule_, space, loss.needs_loser());
     out.terms = loss(out.errors, draw);
     out.losses = out.terms.loss * draw.weight;
     out.loss = out.losses.mean();
@@ -58,7 +60,8 @@ class GridObjective : public Objective {
 
 }  // namespace
 
-std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule, std::unique_ptr<Reference> reference) {
+std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule,
+                                          std::unique_ptr<Reference> reference) {
   return std::make_unique<GridObjective>(config, schedule, std::move(reference));
 }
 

@@ -35,11 +35,11 @@ struct ObjectiveConfig {
 };
 
 struct ObjectiveOutput {
-  Tensor loss;                             // [], mean over the batch of weight * loss, with gradients
-  Tensor losses;                           // [B]
+  Tensor loss;    // [], mean over the batch of weight * loss, with gradients
+  Tensor losses;  // [B]
   PairErrors errors;
   LossOutput terms;
-  std::map<std::string, double> metrics;   // names of design.md: loss, implicit_acc, rewards/chosen, ...
+  std::map<std::string, double> metrics;  // names of design.md: loss, implicit_acc, rewards/chosen, ...
 };
 
 class Objective {
@@ -50,7 +50,8 @@ class Objective {
   virtual ObjectiveOutput evaluate(Denoiser& policy, const PairBatch& batch, const Draw& draw, const std::vector<uint64_t>& draws) = 0;
 };
 
-std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule, std::unique_ptr<Reference> reference);
+std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule,
+                                          std::unique_ptr<Reference> reference);
 
 // The one table of names (registry.cpp).
 std::shared_ptr<Loss> make_loss(const std::string& name);

@@ -51,7 +51,8 @@ class Carry : public Fields {
 // A member of its own for this config, of the kind that `name` says: configs are copied freely, and one must not change the
 // constants of another. Constants survive unless the name has changed.
 template <class Member>
-void rebuild(std::shared_ptr<Member>& member, std::string& built, const std::string& name, std::shared_ptr<Member> (*make)(const std::string&)) {
+void rebuild(std::shared_ptr<Member>& member, std::string& built, const std::string& name,
+             std::shared_ptr<Member> (*make)(const std::string&)) {
   auto fresh = make(name);
   if (member && built == name) {
     Carry carry(Carry::Way::take);
@@ -70,8 +71,8 @@ std::vector<std::string> names(const std::vector<RegistryLine>& lines) {
 }
 
 template <class Member>
-void visit_member(Fields& f, std::shared_ptr<Member>& member, std::string& built, const std::string& name, const std::vector<RegistryLine>& lines,
-                  std::shared_ptr<Member> (*make)(const std::string&)) {
+void visit_member(Fields& f, std::shared_ptr<Member>& member, std::string& built, const std::string& name,
+                  const std::vector<RegistryLine>& lines, std::shared_ptr<Member> (*make)(const std::string&)) {
   for (const auto& line : lines) {
     if (line.name != name) continue;  // a name that is not in the table has been reported by the visitor
     rebuild(member, built, name, make);
@@ -96,11 +97,16 @@ void ObjectiveConfig::visit(Fields& f) {
   f("timesteps", timesteps, "which timesteps are drawn (palate list timesteps)", {.choices = names(timestep_policies())});
   visit_member(f, timestep_member, built_timesteps, timesteps, timestep_policies(), make_timestep_policy);
   f("reference", reference, "where the reference's errors come from (palate list references)", {.choices = names(references())});
-  f("reference_draws", reference_draws, "cached reference: draws of (t, noise) kept for each pair; a pair's later draws repeat them", {.min = 1});
-  f("snr_gamma", snr_gamma, "min-SNR weights of timesteps (2303.09556), 5 in the paper; 0: all timesteps weigh the same", {.min = 0, .aliases = {"min_snr_gamma"}});
-  f("noise_offset", noise_offset, "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off", {.min = 0});
-  f.require(!loss_member || !loss_member->needs_reference() || reference != "none",
-            "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");
+  f("reference_draws", reference_draws, "cached reference: draws of (t, noise) kept for each pair; a pair's later draws repeat them",
+    {.min = 1});
+  f("snr_gamma", snr_gamma, "min-SNR weights of timesteps (2303.09556), 5 in the paper; 0: all timesteps weigh the same",
+    {.min = 0, .aliases = {"min_snr_gamma"}});
+  f("noise_offset", noise_offset,
+    "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off",
+    {.min = 0});
+  f.require(
+      !loss_member || !loss_member->needs_reference() || reference != "none",
+      "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");
 }
 
 }  // namespace palate

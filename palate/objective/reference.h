@@ -20,7 +20,7 @@ class Reference {
   struct Request {
     const PairBatch& batch;
     const Draw& draw;
-    const std::vector<uint64_t>& draws;   // the draw numbers that `draw` was made from, one a pair
+    const std::vector<uint64_t>& draws;  // the draw numbers that `draw` was made from, one a pair
     const NoiseSchedule& schedule;
     const ErrorSpace& space;
     Denoiser& policy;

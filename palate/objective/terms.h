@@ -24,9 +24,9 @@ struct Draw {
 };
 
 struct LossOutput {
-  Tensor loss;                      // [B]; the batch mean is taken outside, never inside the logsigmoid
-  Tensor logits;                    // [B], z of objectives.md; undefined for losses without one
-  Tensor reward_win, reward_lose;   // [B] implicit rewards, detached; undefined without a reference
+  Tensor loss;                     // [B]; the batch mean is taken outside, never inside the logsigmoid
+  Tensor logits;                   // [B], z of objectives.md; undefined for losses without one
+  Tensor reward_win, reward_lose;  // [B] implicit rewards, detached; undefined without a reference
 };
 
 }  // namespace palate

@@ -39,20 +39,29 @@ class Run {
     check<UsageError>(options.steps >= 1, "generating: the number of steps should be at least 1, found ", options.steps);
     sampler_ = make_sampler(options.sampler, pipeline.scheduler_config());
     sampler_->set_timesteps(options.steps);
-    for (const std::string& text : {options.negative, options.base_prompt}) least_rows_ = std::max(least_rows_, pipeline.prompt_encoder().rows(text));
+    for (const std::string& text : {options.negative, options.base_prompt})
+      least_rows_ = std::max(least_rows_, pipeline.prompt_encoder().rows(text));
     const Tensor& given = options.starting_noise;
-    check<UsageError>(!given.defined() || (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) && given.size(1) == pipeline.latent_channels()),
+    check<UsageError>(!given.defined() ||
+                          (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) && given.size(1) == pipeline.latent_channels()),
                       "generating: expected starting noise [", count, ", ", pipeline.latent_channels(), ", h, w], found ",
                       given.defined() ? show_shape(given.sizes()) : "none");
-    const std::string channels = concat(pipeline.folder().string(), ": this U-Net takes ", pipeline.latent_channels() + pipeline.extra_channels(), " channels and predicts ", pipeline.latent_channels());
-    check<UsageError>(pipeline.extra_channels() == 0 || pipeline.takes_mask(), channels, ": models made for editing by instructions, depth or upscaling are not supported");
-    check<UsageError>(!pipeline.takes_mask() || (options.mask.defined() && options.masked_latents.defined()), channels, ": it was made for inpainting, and needs a picture and a mask: give --init-image and --mask");
-    check<UsageError>(!options.step_noise.defined() || (given.defined() && options.step_noise.dim() == 5 && options.step_noise.size(0) >= sampler_->timesteps().size(0) &&
-                                                        options.step_noise[0].sizes() == given.sizes()),
-                      "generating: expected noise for ", sampler_->timesteps().size(0), " steps of the shape of the starting noise, found ", options.step_noise.defined() ? show_shape(options.step_noise.sizes()) : "none");
+    const std::string channels =
+        concat(pipeline.folder().string(), ": this U-Net takes ", pipeline.latent_channels() + pipeline.extra_channels(),
+               " channels and predicts ", pipeline.latent_channels());
+    check<UsageError>(pipeline.extra_channels() == 0 || pipeline.takes_mask(), channels,
+                      ": models made for editing by instructions, depth or upscaling are not supported");
+    check<UsageError>(!pipeline.takes_mask() || (options.mask.defined() && options.masked_latents.defined()), channels,
+                      ": it was made for inpainting, and needs a picture and a mask: give --init-image and --mask");
+    check<UsageError>(!options.step_noise.defined() ||
+                          (given.defined() && options.step_noise.dim() == 5 &&
+                           options.step_noise.size(0) >= sampler_->timesteps().size(0) && options.step_noise[0].sizes() == given.sizes()),
+                      "generating: expected noise for ", sampler_->timesteps().size(0), " steps of the shape of the starting noise, found ",
+                      options.step_noise.defined() ? show_shape(options.step_noise.sizes()) : "none");
     const Tensor& edited = options.init_latents;
     check<UsageError>(!edited.defined() || (edited.dim() == 4 && (edited.size(0) == 1 || edited.size(0) == static_cast<int64_t>(count))),
-                      "generating: expected latents of one picture to edit, or of one for each of the ", count, " prompts, found ", edited.defined() ? show_shape(edited.sizes()) : "none");
+                      "generating: expected latents of one picture to edit, or of one for each of the ", count, " prompts, found ",
+                      edited.defined() ? show_shape(edited.sizes()) : "none");
     if (edited.defined()) begin_ = first_step(options) * sampler_->order();
     progress_.emplace(options.title, static_cast<int64_t>(count) * (sampler_->timesteps().size(0) - begin_));
   }
@@ -66,14 +75,17 @@ class Run {
     Condition positive = pipeline_.encode_prompts(prompts_of(requests), text_rows);
     const Tensor start = starting_noise(requests);
     for (const Tensor* given : {&options_.init_latents, &options_.mask, &options_.masked_latents}) {
-      check<UsageError>(!given->defined() || given->sizes().slice(2) == start.sizes().slice(2), "generating: the picture and its mask are latents of ", given->defined() ? show_shape(given->sizes()) : "",
+      check<UsageError>(!given->defined() || given->sizes().slice(2) == start.sizes().slice(2),
+                        "generating: the picture and its mask are latents of ", given->defined() ? show_shape(given->sizes()) : "",
                         ", but the starting noise is ", show_shape(start.sizes()), ": give all of one height and width");
     }
     SampleOptions sampling;
     sampling.begin = begin_;
     const bool told = pipeline_.takes_mask();
     if (told) sampling.extra = torch::cat({options_.mask.to(options_.masked_latents), options_.masked_latents}, 1);
-    if (options_.init_latents.defined() && !(told && begin_ == 0)) sampling.clean = options_.init_latents.size(0) == 1 ? options_.init_latents.expand_as(start) : options_.init_latents.narrow(0, first, rows);
+    if (options_.init_latents.defined() && !(told && begin_ == 0))
+      sampling.clean =
+          options_.init_latents.size(0) == 1 ? options_.init_latents.expand_as(start) : options_.init_latents.narrow(0, first, rows);
     if (options_.mask.defined() && !told) sampling.mask = options_.mask;
     sampling.guidance_scale = options_.guidance_scale;
     sampling.guidance_rescale = options_.guidance_rescale;
@@ -81,7 +93,10 @@ class Run {
     shape[0] = 1;
     sampling.noise = [&](int64_t sample, int64_t step) {
       if (options_.step_noise.defined()) return options_.step_noise[step].narrow(0, first + sample, 1);
-      return Generator({.seed = options_.seed, .sample = requests[static_cast<size_t>(sample)].id, .draw = static_cast<uint64_t>(step), .purpose = Purpose::sampler})
+      return Generator({.seed = options_.seed,
+                        .sample = requests[static_cast<size_t>(sample)].id,
+                        .draw = static_cast<uint64_t>(step),
+                        .purpose = Purpose::sampler})
           .normal(shape);
     };
     sampling.on_step = [&](int64_t) { progress_->advance(rows); };
@@ -91,7 +106,8 @@ class Run {
     if (options_.reward_weight) {
       const AdaptersOff off;
       sampling.reward_weight = options_.reward_weight;
-      sampling.base = pipeline_.encode_prompts(options_.base_prompt.empty() ? prompts_of(requests) : std::vector<std::string>(requests.size(), options_.base_prompt), text_rows);
+      sampling.base = pipeline_.encode_prompts(
+          options_.base_prompt.empty() ? prompts_of(requests) : std::vector<std::string>(requests.size(), options_.base_prompt), text_rows);
       sampling.base.time_ids = positive.time_ids;
     }
     return sample_latents(pipeline_.denoiser(), *sampler_, start, positive, negative, sampling);
@@ -100,15 +116,18 @@ class Run {
  private:
   const Condition& nothing(int64_t text_rows) {
     Condition& known = negatives_[text_rows];
-    if (!known.text.defined()) known = options_.negative.empty() ? pipeline_.encode_nothing(1, text_rows) : pipeline_.encode_prompts({options_.negative}, text_rows);
+    if (!known.text.defined())
+      known = options_.negative.empty() ? pipeline_.encode_nothing(1, text_rows) : pipeline_.encode_prompts({options_.negative}, text_rows);
     return known;
   }
 
   // diffusers' img2img: int(steps * strength) steps are made, the last ones.
   static int64_t first_step(const GenerateOptions& options) {
-    check<UsageError>(options.strength > 0 && options.strength <= 1, "generating: strength should be above 0 and at most 1, found ", options.strength);
+    check<UsageError>(options.strength > 0 && options.strength <= 1, "generating: strength should be above 0 and at most 1, found ",
+                      options.strength);
     const auto made = static_cast<int64_t>(static_cast<double>(options.steps) * options.strength);
-    check<UsageError>(made > 0, "generating: a strength of ", options.strength, " leaves none of ", options.steps, " steps: raise one of them");
+    check<UsageError>(made > 0, "generating: a strength of ", options.strength, " leaves none of ", options.steps,
+                      " steps: raise one of them");
     return options.steps - made;
   }
 
@@ -134,14 +153,16 @@ class Run {
 
 }  // namespace
 
-void Pipeline::generate_each(const std::vector<GenerateRequest>& requests, const GenerateOptions& options, const std::function<void(size_t first, const Tensor& latents)>& take) {
+void Pipeline::generate_each(const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
+                             const std::function<void(size_t first, const Tensor& latents)>& take) {
   const torch::NoGradGuard no_grad;
   Run run(*this, options, requests.size());
   for (size_t from = 0, to = 0; from < requests.size(); from = to) {
     const int64_t text_rows = run.text_rows(requests[from]);
     const size_t most = std::min(requests.size(), from + static_cast<size_t>(options.batch));
     for (to = from + 1; to < most && run.text_rows(requests[to]) == text_rows;) ++to;
-    take(from, run.latents({requests.begin() + static_cast<std::ptrdiff_t>(from), requests.begin() + static_cast<std::ptrdiff_t>(to)}, text_rows));
+    take(from, run.latents({requests.begin() + static_cast<std::ptrdiff_t>(from), requests.begin() + static_cast<std::ptrdiff_t>(to)},
+                           text_rows));
   }
 }
 

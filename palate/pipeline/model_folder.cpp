@@ -71,7 +71,9 @@ bool takes_score(const fs::path& folder) {
 
 std::string refiner_sentence(const ModelFolder& folder) {
   if (!folder.option("requires_aesthetics_score", false) && !takes_score(folder.path())) return "";
-  return folder.path().string() + ": this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported: use the base model (stabilityai/stable-diffusion-xl-base-1.0)";
+  return folder.path().string() +
+         ": this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported: use the base model "
+         "(stabilityai/stable-diffusion-xl-base-1.0)";
 }
 
 std::string component_hash(const fs::path& folder) {
@@ -79,7 +81,8 @@ std::string component_hash(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string ending = entry.path().extension().string();
-    if (entry.is_regular_file() && (ending == ".json" || ending == ".txt" || ending == ".safetensors" || ending == ".bin")) files.push_back(entry.path());
+    if (entry.is_regular_file() && (ending == ".json" || ending == ".txt" || ending == ".safetensors" || ending == ".bin"))
+      files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   Sha256 hash;

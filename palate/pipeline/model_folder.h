@@ -18,13 +18,13 @@ class ModelFolder {
   explicit ModelFolder(std::filesystem::path folder);
 
   const std::filesystem::path& path() const { return path_; }
-  const std::string& class_name() const { return class_name_; }                 // "StableDiffusionPipeline"
-  const std::vector<std::string>& components() const { return components_; }    // in order, without those that are null
+  const std::string& class_name() const { return class_name_; }               // "StableDiffusionPipeline"
+  const std::vector<std::string>& components() const { return components_; }  // in order, without those that are null
   bool has(const std::string& component) const;
   // Its folder. UsageError when the index does not name it or the folder is not there.
   std::filesystem::path component(const std::string& name) const;
-  bool option(const std::string& key, bool otherwise) const;                    // one of model_index.json's true-or-false options
-  std::string component_class(const std::string& name) const;                   // "UNet2DConditionModel"; "" when it is not there
+  bool option(const std::string& key, bool otherwise) const;   // one of model_index.json's true-or-false options
+  std::string component_class(const std::string& name) const;  // "UNet2DConditionModel"; "" when it is not there
 
  private:
   std::filesystem::path path_;
@@ -33,8 +33,8 @@ class ModelFolder {
   std::map<std::string, bool> options_;
 };
 
-// "", or a sentence that this is SDXL's refiner (requires_aesthetics_score, or a U-Net that takes five numbers beside the pooled text), which is
-// not supported, and what to do.
+// "", or a sentence that this is SDXL's refiner (requires_aesthetics_score, or a U-Net that takes five numbers beside the pooled text),
+// which is not supported, and what to do.
 std::string refiner_sentence(const ModelFolder& folder);
 
 // SHA-256 over the names and contents of a component's configs, vocabularies and weights, in the order of their names.

@@ -23,7 +23,12 @@ Json read_scheduler(const ModelFolder& folder) { return read_json(folder.compone
 
 struct Pipeline::State {
   State(std::filesystem::path path, LoadOptions load)
-      : folder(std::move(path)), options(std::move(load)), prompts(folder, options), unet_config(read_json(folder.component("unet") / "config.json")), scheduler(read_scheduler(folder)), schedule(scheduler) {
+      : folder(std::move(path)),
+        options(std::move(load)),
+        prompts(folder, options),
+        unet_config(read_json(folder.component("unet") / "config.json")),
+        scheduler(read_scheduler(folder)),
+        schedule(scheduler) {
     const std::string refiner = refiner_sentence(folder);
     check<UsageError>(refiner.empty(), refiner);
   }
@@ -66,9 +71,9 @@ Posterior Pipeline::State::encode(const Tensor& pixels) {
   if (!tiling) return vae().encode(pixels);
   const Tiling tiles{.tile = tile_pixels(), .out_tile = tile_latents()};
   const auto halves = in_tiles(pixels, tiles, [&](const Tensor& tile) {
-    const Posterior one = vae().encode(tile);
-    return torch::cat({one.mean, one.logvar}, 1);
-  }).chunk(2, 1);
+                        const Posterior one = vae().encode(tile);
+                        return torch::cat({one.mean, one.logvar}, 1);
+                      }).chunk(2, 1);
   return {halves[0], halves[1]};
 }
 
@@ -79,7 +84,8 @@ Tensor Pipeline::State::decode(const Tensor& latents) {
 
 int64_t pictures_at_once(int64_t pixels) { return std::max<int64_t>(1, (int64_t{1} << 18) / pixels); }
 
-Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options) : state_(std::make_unique<State>(std::move(folder), std::move(options))) {}
+Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options)
+    : state_(std::make_unique<State>(std::move(folder), std::move(options))) {}
 Pipeline::~Pipeline() = default;
 
 const std::filesystem::path& Pipeline::folder() const { return state_->folder.path(); }
@@ -107,7 +113,9 @@ std::string Pipeline::weights_hash(const std::string& component) {
   return known;
 }
 
-Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int64_t text_rows) { return state_->prompts.encode(prompts, text_rows); }
+Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int64_t text_rows) {
+  return state_->prompts.encode(prompts, text_rows);
+}
 
 Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
   Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
@@ -131,17 +139,19 @@ Tensor Pipeline::time_ids(const Tensor& latents) {
 }
 
 Tensor Pipeline::time_ids(const MicroConditioning& micro) const {
-  return torch::tensor({micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width}, torch::kFloat32)
+  return torch::tensor(
+             {micro.original_height, micro.original_width, micro.crop_top, micro.crop_left, micro.target_height, micro.target_width},
+             torch::kFloat32)
       .view({1, 6});
 }
 
 Posterior Pipeline::encode_images(const Tensor& images, const Tensor& keep) {
   const torch::NoGradGuard no_grad;
-  check(images.dim() == 4 && images.size(1) == 3 && images.scalar_type() == torch::kUInt8, "encoding images: expected uint8 [B, 3, H, W], found ",
-        images.toString(), " ", show_shape(images.sizes()));
+  check(images.dim() == 4 && images.size(1) == 3 && images.scalar_type() == torch::kUInt8,
+        "encoding images: expected uint8 [B, 3, H, W], found ", images.toString(), " ", show_shape(images.sizes()));
   const int64_t factor = autoencoder().factor();
-  check<UsageError>(images.size(2) % factor == 0 && images.size(3) % factor == 0, "encoding images: height and width must be multiples of ", factor,
-                    ", found ", images.size(2), " x ", images.size(3));
+  check<UsageError>(images.size(2) % factor == 0 && images.size(3) % factor == 0, "encoding images: height and width must be multiples of ",
+                    factor, ", found ", images.size(2), " x ", images.size(3));
   std::vector<Tensor> means, logvars;
   for (const auto& part : images.split(pictures_at_once(images.size(2) * images.size(3)))) {
     const Tensor pixels = to_signed(part);
@@ -154,7 +164,8 @@ Posterior Pipeline::encode_images(const Tensor& images, const Tensor& keep) {
 
 Tensor Pipeline::to_latents(const Posterior& posterior, const Tensor& noise) const {
   if (!state_->scaling) state_->vae();
-  const Tensor sample = noise.defined() ? posterior.mean + (0.5 * posterior.logvar).exp() * noise.to(posterior.mean.device()) : posterior.mean;
+  const Tensor sample =
+      noise.defined() ? posterior.mean + (0.5 * posterior.logvar).exp() * noise.to(posterior.mean.device()) : posterior.mean;
   return sample * *state_->scaling;
 }
 
@@ -176,7 +187,8 @@ Tensor Pipeline::starting_noise(const GenerateRequest& request, const GenerateOp
     const int64_t factor = state_->vae().factor();
     const auto latent_side = [&](int64_t pixels, int64_t otherwise) {
       if (pixels == 0) return otherwise;
-      check<UsageError>(pixels > 0 && pixels % factor == 0, "generating: height and width must be multiples of ", factor, ", found ", pixels);
+      check<UsageError>(pixels > 0 && pixels % factor == 0, "generating: height and width must be multiples of ", factor, ", found ",
+                        pixels);
       return pixels / factor;
     };
     height = latent_side(options.height, height);

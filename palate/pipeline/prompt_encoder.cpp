@@ -98,11 +98,13 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
     encoder(which);  // a folder that is not there is said before its tokenizer's
     std::vector<PromptTokens> tokens;
     for (const auto& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer(which), prompt, style_));
-    for (size_t i = 0; i < tokens.size(); ++i) warn_of_cut(prompts[i], static_cast<int64_t>(tokens[i].ids.size()), rows * (row_length(which) - 2));
+    for (size_t i = 0; i < tokens.size(); ++i)
+      warn_of_cut(prompts[i], static_cast<int64_t>(tokens[i].ids.size()), rows * (row_length(which) - 2));
     const TextStates found = states(which, tokens, rows);
     side_by_side.push_back(weighted(pooled() ? second_to_last(found) : found.last_hidden_state, tokens, rows).to(options_.dtype));
     if (which == 0) continue;
-    check<FormatError>(found.text_embeds.defined(), folder_.path().string(), ": text_encoder_2 has no text_projection: expected a CLIPTextModelWithProjection");
+    check<FormatError>(found.text_embeds.defined(), folder_.path().string(),
+                       ": text_encoder_2 has no text_projection: expected a CLIPTextModelWithProjection");
     condition.text_embeds = found.text_embeds.view({static_cast<int64_t>(prompts.size()), rows, -1}).select(1, 0).to(options_.dtype);
   }
   condition.text = torch::cat(side_by_side, -1);
@@ -127,13 +129,15 @@ int64_t PromptEncoder::rows(const std::string& prompt) {
 }
 
 void PromptEncoder::add_word(const std::string& word, const std::map<std::string, Tensor>& vectors) {
-  check<UsageError>(vectors.size() <= present().size(), "the embedding '", word, "' has vectors for ", vectors.size(), " text encoders, but this model has ", present().size(),
-                    ": it is of another kind of model");
+  check<UsageError>(vectors.size() <= present().size(), "the embedding '", word, "' has vectors for ", vectors.size(),
+                    " text encoders, but this model has ", present().size(), ": it is of another kind of model");
   for (const size_t which : present()) {
     const auto found = vectors.find(encoder_names[which]);
-    check<UsageError>(found != vectors.end(), "the embedding '", word, "' has no vectors for ", encoder_names[which], ": it is of another kind of model");
-    check<UsageError>(found->second.dim() == 2 && found->second.size(1) == encoder(which).width(), "the embedding '", word, "' has vectors of ", found->second.size(-1), " numbers, but this model's ",
-                      encoder_names[which], " takes ", encoder(which).width(), ": it is of another kind of model");
+    check<UsageError>(found != vectors.end(), "the embedding '", word, "' has no vectors for ", encoder_names[which],
+                      ": it is of another kind of model");
+    check<UsageError>(found->second.dim() == 2 && found->second.size(1) == encoder(which).width(), "the embedding '", word,
+                      "' has vectors of ", found->second.size(-1), " numbers, but this model's ", encoder_names[which], " takes ",
+                      encoder(which).width(), ": it is of another kind of model");
     tokenizer(which);
     const int64_t first = encoder(which).add_embeddings(found->second);
     std::vector<int64_t> ids;
@@ -164,9 +168,11 @@ TextStates PromptEncoder::states(size_t which, const std::vector<PromptTokens>& 
   const ClipTokenizer& words = tokenizer(which);
   const Json& config = model.config();
   const int64_t vocabulary = config.value("vocab_size", int64_t{49408});
-  check<FormatError>(words.vocabulary_size() <= vocabulary, folder_.path().string(), ": the ", tokenizer_names[which], " has ", words.vocabulary_size(),
-                     " tokens, but the ", encoder_names[which], "'s vocab_size is ", vocabulary, ": they are not of one model");
-  check<UsageError>(!config.value("use_attention_mask", false), folder_.path().string(), ": a text encoder with use_attention_mask is not supported");
+  check<FormatError>(words.vocabulary_size() <= vocabulary, folder_.path().string(), ": the ", tokenizer_names[which], " has ",
+                     words.vocabulary_size(), " tokens, but the ", encoder_names[which], "'s vocab_size is ", vocabulary,
+                     ": they are not of one model");
+  check<UsageError>(!config.value("use_attention_mask", false), folder_.path().string(),
+                    ": a text encoder with use_attention_mask is not supported");
   const int64_t length = row_length(which);
   std::vector<int64_t> ids;
   for (const auto& prompt : prompts) {

@@ -24,8 +24,8 @@ class PromptEncoder {
   // Loads nothing yet.
   PromptEncoder(const ModelFolder& folder, const LoadOptions& options);
 
-  // Without gradients. text [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row. Weighted tokens' states
-  // are multiplied, and then brought back to their mean. UsageError for no prompts.
+  // Without gradients. text [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row. Weighted tokens'
+  // states are multiplied, and then brought back to their mean. UsageError for no prompts.
   Condition encode(const std::vector<std::string>& prompts, int64_t rows = 1);
 
   Condition encode_here(const std::vector<std::string>& prompts, int64_t rows = 1);  // the same, with gradients unless they are off
@@ -33,7 +33,8 @@ class PromptEncoder {
   void set_style(const PromptStyle& style) { style_ = style; }
   // Rows of the encoder's length that the prompt needs; 1 unless the style says chunks.
   int64_t rows(const std::string& prompt);
-  // A new word: "text_encoder" (and "text_encoder_2") -> [n, width]. UsageError where a text encoder of this model has no vectors of its width.
+  // A new word: "text_encoder" (and "text_encoder_2") -> [n, width]. UsageError where a text encoder of this model has no vectors of its
+  // width.
   void add_word(const std::string& word, const std::map<std::string, Tensor>& vectors);
   // The word reads as that text, until forget_word.
   void read_as(const std::string& word, const std::string& text);
@@ -43,7 +44,7 @@ class PromptEncoder {
   // 0 is text_encoder with tokenizer, 1 is text_encoder_2 with tokenizer_2; loaded at first use.
   TextEncoder& encoder(size_t which);
   const ClipTokenizer& tokenizer(size_t which);
-  std::vector<size_t> present() const;  // those that model_index.json names
+  std::vector<size_t> present() const;         // those that model_index.json names
   static const char* component(size_t which);  // "text_encoder", "text_encoder_2"
   bool pooled() const { return folder_.has("text_encoder_2"); }
   // Frees the encoders, unless somebody trains them.

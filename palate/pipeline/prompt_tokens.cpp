@@ -18,7 +18,9 @@ PromptTokens prompt_tokens(const ClipTokenizer& words, const std::string& prompt
   return all;
 }
 
-int64_t rows_of(const PromptTokens& tokens, int64_t length) { return std::max<int64_t>(1, (static_cast<int64_t>(tokens.ids.size()) + length - 3) / (length - 2)); }
+int64_t rows_of(const PromptTokens& tokens, int64_t length) {
+  return std::max<int64_t>(1, (static_cast<int64_t>(tokens.ids.size()) + length - 3) / (length - 2));
+}
 
 std::vector<int64_t> padded_ids(const ClipTokenizer& words, const PromptTokens& tokens, int64_t rows, int64_t length) {
   std::vector<int64_t> ids;

@@ -16,9 +16,9 @@ struct PromptStyle {
 };
 
 struct PromptTokens {
-  std::vector<int64_t> ids;    // without start, end and padding
+  std::vector<int64_t> ids;     // without start, end and padding
   std::vector<double> weights;  // one an id
-  bool plain = true;           // all weights are 1
+  bool plain = true;            // all weights are 1
 };
 
 PromptTokens prompt_tokens(const ClipTokenizer& words, const std::string& prompt, const PromptStyle& style);

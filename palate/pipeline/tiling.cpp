@@ -26,7 +26,9 @@ Tensor in_tiles(const Tensor& x, const Tiling& tiling, const std::function<Tenso
   const auto stride = static_cast<int64_t>(static_cast<double>(tiling.tile) * (1 - tiling.overlap));
   const auto extent = static_cast<int64_t>(static_cast<double>(tiling.out_tile) * tiling.overlap);
   const int64_t kept = tiling.out_tile - extent;
-  const auto side = [](const Tensor& t, int64_t axis, int64_t from, int64_t size) { return t.narrow(axis, from, std::min(size, t.size(axis) - from)); };
+  const auto side = [](const Tensor& t, int64_t axis, int64_t from, int64_t size) {
+    return t.narrow(axis, from, std::min(size, t.size(axis) - from));
+  };
   std::vector<Tensor> above, rows;
   for (int64_t i = 0; i < x.size(2); i += stride) {
     std::vector<Tensor> row, parts;

@@ -1,5 +1,5 @@
-// Large pictures through an autoencoder in overlapping tiles, which are blended: memory is that of one tile. Equal to diffusers' AutoencoderKL with
-// enable_tiling(). Each tile has its own statistics, so the result differs slightly from that of the whole picture.
+// Large pictures through an autoencoder in overlapping tiles, which are blended: memory is that of one tile. Equal to diffusers'
+// AutoencoderKL with enable_tiling(). Each tile has its own statistics, so the result differs slightly from that of the whole picture.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace palate {
 
 struct Tiling {
-  int64_t tile = 64;     // side of a tile of the input
+  int64_t tile = 64;       // side of a tile of the input
   int64_t out_tile = 512;  // side of what becomes of it
   double overlap = 0.25;   // share of a tile that it has in common with the next
 };

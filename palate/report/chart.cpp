@@ -63,13 +63,15 @@ std::string line_chart(const std::string& title, const std::string& x_label, con
   const auto px = [&](double x) { return left + (x - xs.low) / (xs.high - xs.low) * (width - left - right); };
   const auto py = [&](double y) { return height - bottom - (y - ys.low) / (ys.high - ys.low) * (height - top - bottom); };
 
-  std::string svg = "<div class=\"chart\"><b>" + escape_html(title) + "</b><svg viewBox=\"0 0 360 200\" role=\"img\" aria-label=\"" + escape_html(title) + "\">";
+  std::string svg = "<div class=\"chart\"><b>" + escape_html(title) + "</b><svg viewBox=\"0 0 360 200\" role=\"img\" aria-label=\"" +
+                    escape_html(title) + "\">";
   const double step = tick_step(ys);
   for (double y = std::ceil(ys.low / step) * step; y <= ys.high + step * 1e-9; y += step) {
     svg += "<line x1=\"52\" x2=\"352\" y1=\"" + number(py(y)) + "\" y2=\"" + number(py(y)) + "\" stroke=\"#8884\"/>";
     svg += text_at(left - 5, py(y) + 4, "end", number(std::abs(y) < step * 1e-6 ? 0 : y));
   }
-  svg += text_at(left, height - bottom + 14, "start", number(xs.low)) + text_at(width - right, height - bottom + 14, "end", number(xs.high));
+  svg +=
+      text_at(left, height - bottom + 14, "start", number(xs.low)) + text_at(width - right, height - bottom + 14, "end", number(xs.high));
   svg += text_at((left + width) / 2, height - bottom + 14, "middle", x_label);
   double legend = left;
   for (size_t i = 0; i < series.size(); ++i) {
@@ -80,7 +82,8 @@ std::string line_chart(const std::string& title, const std::string& x_label, con
     }
     svg += "\"/>";
     if (series.size() > 1) {
-      svg += "<rect x=\"" + number(legend) + "\" y=\"188\" width=\"10\" height=\"3\" fill=\"" + colour + "\"/>" + text_at(legend + 14, 193, "start", series[i].name);
+      svg += "<rect x=\"" + number(legend) + "\" y=\"188\" width=\"10\" height=\"3\" fill=\"" + colour + "\"/>" +
+             text_at(legend + 14, 193, "start", series[i].name);
       legend += 26 + 6.5 * static_cast<double>(series[i].name.size());
     }
   }

@@ -19,7 +19,7 @@ class Page {
   void caution(const std::string& text);  // set apart: what a reader must know
   void table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows);
   void big_number(const std::string& number, const std::string& caption);
-  void raw(const std::string& html);      // already HTML: charts, figures
+  void raw(const std::string& html);  // already HTML: charts, figures
   void folded(const std::string& title, const std::string& preformatted);
   std::string str() const;
 

@@ -29,15 +29,18 @@ std::string format(const char* pattern, double value) {
 }
 std::string percent(const Json& value) { return format("%.1f%%", 100 * value.get<double>()); }
 std::string gain_text(const Json& interval) {
-  return format("%+.3f", interval.at("mean")) + " [" + format("%+.3f", interval.at("low")) + ", " + format("%+.3f", interval.at("high")) + "]";
+  return format("%+.3f", interval.at("mean")) + " [" + format("%+.3f", interval.at("low")) + ", " + format("%+.3f", interval.at("high")) +
+         "]";
 }
 
 void headline(Page& page, const Json& evaluation) {
   page.raw("<div class=\"numbers\">");
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
-    page.big_number(percent(rate.at("rate")), "win rate of " + comparison.at("ours").get<std::string>() + " against " + comparison.at("base").get<std::string>() + ", 95% interval " +
-                                                  percent(rate.at("low")) + " to " + percent(rate.at("high")) + ", " + std::to_string(rate.at("n").get<int64_t>()) + " prompts");
+    page.big_number(percent(rate.at("rate")), "win rate of " + comparison.at("ours").get<std::string>() + " against " +
+                                                  comparison.at("base").get<std::string>() + ", 95% interval " + percent(rate.at("low")) +
+                                                  " to " + percent(rate.at("high")) + ", " + std::to_string(rate.at("n").get<int64_t>()) +
+                                                  " prompts");
   }
   page.raw("</div>\n");
   if (!evaluation.value("caution", "").empty()) page.caution(evaluation.at("caution"));
@@ -47,12 +50,15 @@ void win_table(Page& page, const Json& evaluation) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
-    rows.push_back({comparison.at("ours").get<std::string>() + " against " + comparison.at("base").get<std::string>(), percent(rate.at("win")), percent(rate.at("tie")),
-                    percent(rate.at("lose")), percent(rate.at("rate")) + " [" + percent(rate.at("low")) + ", " + percent(rate.at("high")) + "]", gain_text(comparison.at("gain"))});
+    rows.push_back({comparison.at("ours").get<std::string>() + " against " + comparison.at("base").get<std::string>(),
+                    percent(rate.at("win")), percent(rate.at("tie")), percent(rate.at("lose")),
+                    percent(rate.at("rate")) + " [" + percent(rate.at("low")) + ", " + percent(rate.at("high")) + "]",
+                    gain_text(comparison.at("gain"))});
   }
   page.table({"", "wins", "ties", "losses", "win rate (wins + half of ties)", "mean gain"}, rows);
-  page.paragraph("Same prompt, same starting noise on both sides. Scores within " + format("%.2g", evaluation.at("tie_margin")) +
-                 " of each other count as ties. Intervals are 95% and resample prompts. Judge: " + evaluation.at("judge").get<std::string>() + ".");
+  page.paragraph(
+      "Same prompt, same starting noise on both sides. Scores within " + format("%.2g", evaluation.at("tie_margin")) +
+      " of each other count as ties. Intervals are 95% and resample prompts. Judge: " + evaluation.at("judge").get<std::string>() + ".");
 }
 
 void score_table(Page& page, const Json& evaluation) {
@@ -77,7 +83,8 @@ void score_table(Page& page, const Json& evaluation) {
 }
 
 std::string figure(const Tensor& image, const std::string& name, bool won, double score) {
-  return std::string("<figure") + (won ? " class=\"won\"" : "") + "><img alt=\"\" src=\"" + data_uri(encode_png(image)) + "\"><figcaption>" + escape_html(name) + " " + format("%.2f", score) + "</figcaption></figure>";
+  return std::string("<figure") + (won ? " class=\"won\"" : "") + "><img alt=\"\" src=\"" + data_uri(encode_png(image)) +
+         "\"><figcaption>" + escape_html(name) + " " + format("%.2f", score) + "</figcaption></figure>";
 }
 
 // Pairs base | ours with the winner marked, spread evenly from the largest gain to the largest loss.
@@ -86,7 +93,9 @@ void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t ou
   const std::string base_name = sides.at(0).at("name"), ours_name = sides.at(ours).at("name");
   const Tensor base = read_image(folder / (base_name + ".png")), aligned = read_image(folder / (ours_name + ".png"));
   const int64_t h = evaluation.at("image_size").at(0), w = evaluation.at("image_size").at(1), columns = evaluation.at("strip_columns");
-  const auto cut = [&](const Tensor& strip, int64_t i) { return strip.narrow(1, i / columns * h, h).narrow(2, i % columns * w, w).contiguous(); };
+  const auto cut = [&](const Tensor& strip, int64_t i) {
+    return strip.narrow(1, i / columns * h, h).narrow(2, i % columns * w, w).contiguous();
+  };
   const std::vector<double> a = sides.at(0).at("scores"), b = sides.at(ours).at("scores");
   std::vector<double> gains(a.size());
   for (size_t i = 0; i < a.size(); ++i) gains[i] = b[i] - a[i];
@@ -94,7 +103,8 @@ void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t ou
   std::string html = "<div class=\"sheet\">\n";
   for (const int64_t i : spread(gains, pairs_shown)) {
     const size_t k = static_cast<size_t>(i);
-    html += "<div class=\"pair\"><div>" + figure(cut(base, i), base_name, gains[k] < -margin, a[k]) + figure(cut(aligned, i), ours_name, gains[k] > margin, b[k]) + "</div><p>" +
+    html += "<div class=\"pair\"><div>" + figure(cut(base, i), base_name, gains[k] < -margin, a[k]) +
+            figure(cut(aligned, i), ours_name, gains[k] > margin, b[k]) + "</div><p>" +
             escape_html(evaluation.at("requests").at(k).at("prompt").get<std::string>()) + "</p></div>\n";
   }
   page.raw(html + "</div>\n");
@@ -107,7 +117,10 @@ void evaluation_section(Page& page, const fs::path& folder) {
   for (size_t i = 1; i < sides; ++i) {
     const std::string name = evaluation.at("sides").at(i).at("name");
     page.heading(evaluation.at("sides").at(0).at("name").get<std::string>() + " | " + name);
-    if (i == 1) page.paragraph("The winner is marked. The pairs are spread evenly from the largest gain to the largest loss, so what you see is the true share.");
+    if (i == 1)
+      page.paragraph(
+          "The winner is marked. The pairs are spread evenly from the largest gain to the largest loss, so what you see is the true "
+          "share.");
     sheet(page, folder, evaluation, i);
   }
   page.heading("Win rates");
@@ -160,13 +173,15 @@ fs::path write_report(const fs::path& folder, const std::string& title) {
   check<UsageError>(fs::is_directory(folder), folder.string(), ": expected a run folder, found none");
   const auto runs = runs_below(folder);
   const bool evaluated = fs::exists(folder / "eval.json");
-  check<UsageError>(evaluated || !runs.empty(), folder.string(), ": expected eval.json or metrics.jsonl in it or in a folder below it, found neither");
+  check<UsageError>(evaluated || !runs.empty(), folder.string(),
+                    ": expected eval.json or metrics.jsonl in it or in a folder below it, found neither");
   Page page(title.empty() ? "Palate: " + fs::canonical(folder).filename().string() : title);
   if (evaluated) evaluation_section(page, folder);
   curves_section(page, runs);
   page.heading("Configuration");
   for (const auto& run : runs) {
-    if (fs::exists(run / "config.resolved.toml")) page.folded(run.filename().string() + "/config.resolved.toml", read_file(run / "config.resolved.toml"));
+    if (fs::exists(run / "config.resolved.toml"))
+      page.folded(run.filename().string() + "/config.resolved.toml", read_file(run / "config.resolved.toml"));
   }
   for (const char* extra : {"pairs.json", "summary.json"}) {
     if (fs::exists(folder / extra)) page.folded(extra, read_file(folder / extra));

@@ -22,8 +22,8 @@ Found find_first(std::string_view text, size_t from, const std::vector<AddedToke
   Found best;
   for (const auto& token : tokens) {
     const size_t at = text.find(token.content, from);
-    const bool better = at != std::string_view::npos &&
-                        (at < best.at || (at == best.at && token.content.size() > best.token->content.size()));
+    const bool better =
+        at != std::string_view::npos && (at < best.at || (at == best.at && token.content.size() > best.token->content.size()));
     if (better) best = {at, &token};
   }
   return best;
@@ -91,9 +91,8 @@ std::vector<int64_t> ClipTokenizer::tokens(std::string_view text) const {
     for (const auto piece : clip_pieces(normalized)) state_->merges.encode(piece, ids);
   };
   const std::string clean = valid_utf8(text);
-  split_at(clean, state_->in_text, [&](std::string_view part) {
-    split_at(clip_normalize(part), state_->in_normalized, use_plain, keep);
-  }, keep);
+  split_at(
+      clean, state_->in_text, [&](std::string_view part) { split_at(clip_normalize(part), state_->in_normalized, use_plain, keep); }, keep);
   return ids;
 }
 
@@ -116,9 +115,11 @@ void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>
   const std::string found = clip_normalize(valid_utf8(word));
   check<UsageError>(!found.empty() && !ids.empty(), "the new word '", word, "' is blank: give it a name, for example <my-dog>");
   const auto same = [&](const AddedToken& token) { return token.content == found || token.content == word; };
-  const bool known = std::any_of(state_->in_text.begin(), state_->in_text.end(), same) || std::any_of(state_->in_normalized.begin(), state_->in_normalized.end(), same) ||
+  const bool known = std::any_of(state_->in_text.begin(), state_->in_text.end(), same) ||
+                     std::any_of(state_->in_normalized.begin(), state_->in_normalized.end(), same) ||
                      state_->files.vocabulary.count(found) > 0;
-  check<UsageError>(!known, "'", word, "' is a token of this model already: choose another word, for example <my-", word, "> (--embedding FILE=NAME, text.word)");
+  check<UsageError>(!known, "'", word, "' is a token of this model already: choose another word, for example <my-", word,
+                    "> (--embedding FILE=NAME, text.word)");
   const int64_t key = -1 - static_cast<int64_t>(state_->words.size());  // an id that no vocabulary has
   state_->in_normalized.push_back({found, key, true});
   state_->words[key] = ids;
@@ -126,14 +127,16 @@ void ClipTokenizer::add_word(const std::string& word, const std::vector<int64_t>
 
 void ClipTokenizer::forget_word(const std::string& word) {
   const std::string found = clip_normalize(valid_utf8(word));
-  std::erase_if(state_->in_normalized, [&](const AddedToken& token) { return token.content == found && state_->words.count(token.id) > 0; });
+  std::erase_if(state_->in_normalized,
+                [&](const AddedToken& token) { return token.content == found && state_->words.count(token.id) > 0; });
 }
 
 std::string ClipTokenizer::decode(const std::vector<int64_t>& ids) const {
   std::string bytes;
   for (const int64_t id : ids) {
     const auto found = state_->texts.find(id);
-    check<UsageError>(found != state_->texts.end(), "tokenizer: no token has the id ", id, " (the vocabulary holds ", size_t(state_->size), ")");
+    check<UsageError>(found != state_->texts.end(), "tokenizer: no token has the id ", id, " (the vocabulary holds ", size_t(state_->size),
+                      ")");
     bytes += symbols_to_bytes(found->second);
   }
   std::string text;

@@ -53,7 +53,8 @@ class Parser {
     const std::string_view number = prompt_.substr(at_ + 1, end - at_ - 1), plain = number.substr(number[0] == '+' ? 1 : 0);
     double weight = 0;
     const auto [stop, error] = std::from_chars(plain.data(), plain.data() + plain.size(), weight);
-    check<UsageError>(error == std::errc() && stop == plain.data() + plain.size(), "the prompt's weight '", std::string(number), "' is not a number: expected for example (word:1.2)");
+    check<UsageError>(error == std::errc() && stop == plain.data() + plain.size(), "the prompt's weight '", std::string(number),
+                      "' is not a number: expected for example (word:1.2)");
     multiply(pop(round_), weight);
     at_ = end + 1;
     return true;

@@ -122,14 +122,15 @@ class Reader {
       return;
     }
     const Table table = read_table(both);
-    const bool bpe = table.contains("model") && table["model"].is_object() && table["model"].contains("vocab") &&
-                     table["model"].contains("merges");
+    const bool bpe =
+        table.contains("model") && table["model"].is_object() && table["model"].contains("vocab") && table["model"].contains("merges");
     check<FormatError>(bpe, both.string(), ": expected a byte-pair model with model.vocab and model.merges");
     files_.vocabulary = read_vocabulary(table["model"]["vocab"], both.string());
     files_.merges = read_merges(table["model"]["merges"], both.string());
     files_.merges_origin = both.string();
     if (table.contains("added_tokens") && table["added_tokens"].is_array()) {
-      for (const auto& token : table["added_tokens"]) add(parse_token(token, "an entry of added_tokens", both.string()), id_in(token, both));
+      for (const auto& token : table["added_tokens"])
+        add(parse_token(token, "an entry of added_tokens", both.string()), id_in(token, both));
     }
   }
 
@@ -207,7 +208,8 @@ class Reader {
     if (!config_.contains("model_max_length") || !config_["model_max_length"].is_number()) return;
     const double length = config_["model_max_length"].get<double>();
     if (length > 1e6) return;  // transformers writes 1e30 for "not known"
-    check<FormatError>(length >= 2, (folder_ / "tokenizer_config.json").string(), ": model_max_length should be at least 2, found ", length);
+    check<FormatError>(length >= 2, (folder_ / "tokenizer_config.json").string(), ": model_max_length should be at least 2, found ",
+                       length);
     files_.max_length = static_cast<int64_t>(length);
   }
 

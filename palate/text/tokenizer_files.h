@@ -20,10 +20,10 @@ struct AddedToken {
 struct TokenizerFiles {
   Vocabulary vocabulary;  // without added tokens that are not in vocab.json
   std::vector<Merge> merges;
-  std::string merges_origin;       // the file that the merges were read from
+  std::string merges_origin;  // the file that the merges were read from
   std::vector<AddedToken> added;
   int64_t start = 0, end = 0, pad = 0, unknown = 0;
-  int64_t max_length = 77;         // model_max_length; 77 where the files say nothing
+  int64_t max_length = 77;  // model_max_length; 77 where the files say nothing
 };
 
 // vocab.json and merges.txt, or tokenizer.json where they are not there; named tokens from special_tokens_map.json over

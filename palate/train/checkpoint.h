@@ -19,11 +19,11 @@
 namespace palate {
 
 struct TrainState {
-  int64_t step = 0;                     // updates that were made
-  int64_t best_step = -1;               // -1: none yet
-  double best_value = 0;                // higher is better
-  double seconds = 0;                   // of training so far
-  std::map<std::string, double> sums;   // metrics since the last line of metrics.jsonl
+  int64_t step = 0;                    // updates that were made
+  int64_t best_step = -1;              // -1: none yet
+  double best_value = 0;               // higher is better
+  double seconds = 0;                  // of training so far
+  std::map<std::string, double> sums;  // metrics since the last line of metrics.jsonl
   int64_t summed = 0;
   int64_t threads = 0;
 };

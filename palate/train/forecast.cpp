@@ -28,9 +28,9 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int64_t program_bytes = 250'000'000;  // libtorch, the program, the allocator's slack
-constexpr double efficiency = 0.68;             // of the matrix rate that a U-Net's pass reaches
-constexpr double layer_seconds = 1.2e-3;        // of a residual or transformer block besides its products: norms, dispatch
+constexpr int64_t program_bytes = 250'000'000;            // libtorch, the program, the allocator's slack
+constexpr double efficiency = 0.68;                       // of the matrix rate that a U-Net's pass reaches
+constexpr double layer_seconds = 1.2e-3;                  // of a residual or transformer block besides its products: norms, dispatch
 constexpr double slack_bf16 = 1.05, slack_float32 = 1.6;  // measured peak over the walk's sum; bf16 has kernels that keep less
 
 struct Shapes {
@@ -40,7 +40,8 @@ struct Shapes {
   int64_t side = 0, latent_channels = 4, factor = 8, vae_width = 128, tokens = 77, context = 768;
 };
 
-std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::path& folder, const std::string& stem, const std::string& variant) {
+std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::path& folder, const std::string& stem,
+                                                                     const std::string& variant) {
   std::vector<std::pair<std::string, std::vector<int64_t>>> found;
   if (!fs::is_directory(folder)) return found;
   for (const auto& path : weight_files(folder, stem, variant)) {
@@ -64,13 +65,15 @@ int64_t numbers_of(const fs::path& folder, const std::string& stem, const std::s
 
 Shapes read_shapes(const RunConfig& config) {
   const fs::path model = model_path(config.model);
-  check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(), " holds no unet/config.json: name a model folder in diffusers' layout");
+  check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(),
+                    " holds no unet/config.json: name a model folder in diffusers' layout");
   Shapes shapes;
   const Json unet = read_json(model / "unet/config.json");
   shapes.unet = tensors_of(model / "unet", "diffusion_pytorch_model", config.variant);
   for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += numbers(shape);
   shapes.latent_channels = unet.value("in_channels", int64_t{4});
-  if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number()) shapes.context = unet["cross_attention_dim"].get<int64_t>();
+  if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number())
+    shapes.context = unet["cross_attention_dim"].get<int64_t>();
   if (fs::exists(model / "vae/config.json")) {
     const Json vae = read_json(model / "vae/config.json");
     if (vae.contains("block_out_channels") && !vae["block_out_channels"].empty()) {
@@ -78,17 +81,19 @@ Shapes read_shapes(const RunConfig& config) {
       shapes.vae_width = vae["block_out_channels"][0].get<int64_t>();
     }
   }
-  if (fs::exists(model / "text_encoder/config.json")) shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
+  if (fs::exists(model / "text_encoder/config.json"))
+    shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
   const int64_t pixels = largest_side(config.data);
   shapes.side = pixels > 0 ? pixels / shapes.factor : unet_sample_size(unet, (model / "unet/config.json").string());
   shapes.vae_numbers = numbers_of(model / "vae", "diffusion_pytorch_model", config.variant);
-  shapes.text_numbers = numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);
+  shapes.text_numbers =
+      numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);
   return shapes;
 }
 
 struct Adapted {
-  int64_t numbers = 0;   // of the adapters' weights
+  int64_t numbers = 0;      // of the adapters' weights
   double convolutions = 0;  // the share of the residual blocks' convolutions that have one
 };
 
@@ -135,21 +140,23 @@ double seconds_per_flop(c10::ScalarType dtype, c10::Device device) {
 }
 
 struct Roles {
-  int64_t rows;        // of the network for one pair
-  bool reference;      // a forward pass of its own in each step
+  int64_t rows;    // of the network for one pair
+  bool reference;  // a forward pass of its own in each step
   bool second_copy;
 };
 
 Roles roles_of(const RunConfig& config) {
   const bool needs = config.objective.loss_member->needs_reference();
   const std::string& kind = config.objective.reference;
-  return {config.objective.loss_member->needs_loser() ? 2 : 1, needs && (kind == "adapters_off" || kind == "frozen_copy"), needs && kind == "frozen_copy"};
+  return {config.objective.loss_member->needs_loser() ? 2 : 1, needs && (kind == "adapters_off" || kind == "frozen_copy"),
+          needs && kind == "frozen_copy"};
 }
 
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   int64_t pairs = open_pairs(config.data)->rows();
   if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
-  const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side * shapes.side * 4;  // mean and deviation of each image
+  const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side *
+                          shapes.side * 4;  // mean and deviation of each image
   const int64_t width = config.train.dtype == "bf16" && !config.full ? 2 : 4;
   const int64_t errors = config.objective.reference == "cached" ? pairs * config.objective.reference_draws * 8 : 0;
   return latents + pairs * shapes.tokens * shapes.context * width + errors;
@@ -183,19 +190,22 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   it.optimizer_bytes = masters + ema + optimizer_state_bytes(config.optimizer.name, trained) + trained * 4;  // and the gradients
   const UnetCost& cost = shapes.cost;
   const int64_t adapted = cost.saved_frozen + static_cast<int64_t>(lora.convolutions * static_cast<double>(cost.conv_inputs));
-  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
+  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block
+                                                           : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
   const double slack = width == 2 ? slack_bf16 : slack_float32;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
   if (config.text.any()) it.weights_bytes += shapes.text_numbers * width;  // which are freed otherwise
   const int64_t held = it.weights_bytes + it.optimizer_bytes;
-  it.peak_bytes = program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
+  it.peak_bytes =
+      program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
 }
 
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {
   const Roles roles = roles_of(config);
   const double passes = (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0);
   const auto rows = static_cast<double>(roles.rows * config.train.batch), parts = static_cast<double>(config.train.accumulation);
-  it.seconds_per_step = parts * passes * (rows * shapes.cost.flops * flop_seconds / efficiency + static_cast<double>(shapes.cost.blocks) * layer_seconds);
+  it.seconds_per_step =
+      parts * passes * (rows * shapes.cost.flops * flop_seconds / efficiency + static_cast<double>(shapes.cost.blocks) * layer_seconds);
   it.seconds = it.seconds_per_step * static_cast<double>(config.train.steps);
 }
 
@@ -217,7 +227,8 @@ std::vector<Change> changes() {
   return {{"train.batch = 1 with train.accumulation raised to match (the same result)",
            [](RunConfig& c) { return c.train.batch > 1 && (c.train.accumulation *= c.train.batch, c.train.batch = 1, true); }},
           {"train.dtype = \"bf16\"", [](RunConfig& c) { return c.train.dtype != "bf16" && (c.train.dtype = "bf16", true); }},
-          {"objective.reference = \"cached\"", [](RunConfig& c) { return c.objective.reference == "frozen_copy" && (c.objective.reference = "cached", true); }},
+          {"objective.reference = \"cached\"",
+           [](RunConfig& c) { return c.objective.reference == "frozen_copy" && (c.objective.reference = "cached", true); }},
           {"train.gradient_checkpointing = true (a third more time)",
            [](RunConfig& c) { return !c.train.gradient_checkpointing && (c.train.gradient_checkpointing = true, true); }},
           {"train.ema = 0", [](RunConfig& c) { return c.train.ema > 0 && (c.train.ema = 0, true); }},
@@ -240,16 +251,19 @@ std::string advise(const RunConfig& config, const Shapes& shapes, int64_t limit)
     names += (names.empty() ? "" : ", ") + change.text;
     Forecast it;
     add_memory(it, all, shapes);
-    if (it.peak_bytes <= limit) return concat("does not fit into ", gb(limit), "; it would with all of these: ", names, ": ", gb(it.peak_bytes));
+    if (it.peak_bytes <= limit)
+      return concat("does not fit into ", gb(limit), "; it would with all of these: ", names, ": ", gb(it.peak_bytes));
   }
-  return concat("does not fit into ", gb(limit), ", nor would any change of settings help: a smaller data.resolution or another machine is needed");
+  return concat("does not fit into ", gb(limit),
+                ", nor would any change of settings help: a smaller data.resolution or another machine is needed");
 }
 
 }  // namespace
 
 Forecast forecast(const RunConfig& given) {
   RunConfig config = given, whole;
-  load_config({.file_name = "config", .file_text = config_to_toml([&](Fields& f) { config.visit(f); }), .overrides = {}}, [&](Fields& f) { whole.visit(f); });
+  load_config({.file_name = "config", .file_text = config_to_toml([&](Fields& f) { config.visit(f); }), .overrides = {}},
+              [&](Fields& f) { whole.visit(f); });
   set_threads(whole.threads);
   const c10::Device device = parse_device(whole.device);
   const Shapes shapes = read_shapes(whole);

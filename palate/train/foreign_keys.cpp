@@ -39,7 +39,8 @@ constexpr Line table[] = {
     {"dataset_config", Kind::set, "data.images"},
     {"reg_data_dir", Kind::refuse, "name that folder in a dataset TOML, as a subset with is_reg = true, and the TOML by dataset_config"},
     {"prior_loss_weight", Kind::set, "data.prior_loss_weight"},
-    {"with_prior_preservation", Kind::flag_refuse, "name both folders in a dataset TOML, the class pictures as a subset with is_reg = true, and the TOML by dataset_config"},
+    {"with_prior_preservation", Kind::flag_refuse,
+     "name both folders in a dataset TOML, the class pictures as a subset with is_reg = true, and the TOML by dataset_config"},
     {"class_data_dir", Kind::refuse, "name that folder in a dataset TOML, as a subset with is_reg = true, and the TOML by dataset_config"},
     {"class_prompt", Kind::refuse, "say it as class_tokens of the dataset TOML's subset with is_reg = true"},
     {"num_class_images", Kind::refuse, "class pictures are not made on the way: palate sample --prompt CLASS --count N makes them"},
@@ -138,7 +139,8 @@ constexpr Line table[] = {
     {"network_weights", Kind::refuse, "a run starts from a fresh LoRA; resume=latest goes on with one of ours"},
     {"use_dora", Kind::flag_refuse, "DoRA is read, not trained: leave it out for a plain LoRA"},
     {"train_text_encoder", Kind::flag, "text.lora=true"},
-    {"train_text_encoder_ti", Kind::flag_note, "name the new word in text.word (placeholder_token) and what it begins as in text.initializer (initializer_token)"},
+    {"train_text_encoder_ti", Kind::flag_note,
+     "name the new word in text.word (placeholder_token) and what it begins as in text.initializer (initializer_token)"},
     {"text_encoder_lr", Kind::set, "text.lr"},
     {"placeholder_token", Kind::set, "text.word"},
     {"initializer_token", Kind::set, "text.initializer"},
@@ -171,7 +173,9 @@ constexpr Line table[] = {
     {"validation_epochs", Kind::refuse, "give the steps between grids: sample.every"},
 };
 
-constexpr const char* only_diffusion_dpo[] = {"sdxl", "is_turbo", "sft", "choice_model", "unet_init", "use_adafactor", "proportion_empty_prompts", "no_hflip", "dataset_split_name", "split"};
+constexpr const char* only_diffusion_dpo[] = {
+    "sdxl",     "is_turbo",           "sft",  "choice_model", "unet_init", "use_adafactor", "proportion_empty_prompts",
+    "no_hflip", "dataset_split_name", "split"};
 
 const Line* find(const std::string& name) {
   for (const auto& line : table) {
@@ -186,8 +190,10 @@ class Translator {
 
   Translation translate() {
     for (const auto& key : keys_) one(key);
-    if (const ForeignKey* rate = given("learning_rate")) learning_rate(*rate);
-    else if (const ForeignKey* scaled = given("scale_lr")) fail<UsageError>(scaled->where, ": scales learning_rate, which is not given: give both");
+    if (const ForeignKey* rate = given("learning_rate"))
+      learning_rate(*rate);
+    else if (const ForeignKey* scaled = given("scale_lr"))
+      fail<UsageError>(scaled->where, ": scales learning_rate, which is not given: give both");
     return std::move(result_);
   }
 
@@ -244,7 +250,8 @@ class Translator {
     if (key.name == "validation_steps") return set(given("validation_prompt") ? "sample.every" : "train.validate_every", key.value);
     if (key.name == "revision") return revision(key);
     if (key.name == "network_module") {
-      check<UsageError>(key.value == "networks.lora", key.where, ": expected networks.lora, found '", key.value, "': other adapters are not trained");
+      check<UsageError>(key.value == "networks.lora", key.where, ": expected networks.lora, found '", key.value,
+                        "': other adapters are not trained");
     } else if (key.name == "finetuning_type") {
       check<UsageError>(key.value == "lora" || key.value == "full", key.where, ": expected lora or full, found '", key.value, "'");
       set("full", key.value == "full" ? "true" : "false");
@@ -255,17 +262,19 @@ class Translator {
   }
 
   void beta(const ForeignKey& key) {
-    const bool paper = std::any_of(std::begin(only_diffusion_dpo), std::end(only_diffusion_dpo), [&](const char* name) { return given(name) != nullptr; });
+    const bool paper =
+        std::any_of(std::begin(only_diffusion_dpo), std::end(only_diffusion_dpo), [&](const char* name) { return given(name) != nullptr; });
     set("objective.beta", key.value);
     current_.clear();  // of the convention, which KEY=VALUE may say otherwise
     set("objective.beta_convention", paper ? "palate" : "diffusers");
     note(key, paper ? "read as the DiffusionDPO repository means it: z = beta/2 * margin (objective.beta_convention = \"palate\")"
-                    : "read as diffusers' script means it: z = beta * margin (objective.beta_convention = \"diffusers\"); the paper's 5000 is 2500 there");
+                    : "read as diffusers' script means it: z = beta * margin (objective.beta_convention = \"diffusers\"); the paper's 5000 "
+                      "is 2500 there");
   }
 
   void precision(const ForeignKey& key) {
-    check<UsageError>(key.value == "no" || key.value == "bf16" || key.value == "float32" || key.value == "fp32", key.where, ": expected no or bf16, found '", key.value,
-                      "': float16 is not supported, bf16 needs no loss scaling");
+    check<UsageError>(key.value == "no" || key.value == "bf16" || key.value == "float32" || key.value == "fp32", key.where,
+                      ": expected no or bf16, found '", key.value, "': float16 is not supported, bf16 needs no loss scaling");
     set("train.dtype", key.value == "bf16" ? "bf16" : "float32");
   }
 
@@ -277,7 +286,8 @@ class Translator {
   }
 
   void data_set(const ForeignKey& key) {
-    check<UsageError>(std::filesystem::exists(key.value), key.where, ": '", key.value, "' is not a file or folder here: fetch it with palate pull --repo-type dataset ", key.value,
+    check<UsageError>(std::filesystem::exists(key.value), key.where, ": '", key.value,
+                      "' is not a file or folder here: fetch it with palate pull --repo-type dataset ", key.value,
                       ", and give the folder that it prints as train_data_dir");
     data(key);
   }

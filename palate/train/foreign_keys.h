@@ -1,5 +1,5 @@
-// The names that other trainers' users type: flags of diffusers' scripts, of DiffusionDPO and kohya, keys of TRL and LLaMA-Factory. They are
-// translated into settings of our own.
+// The names that other trainers' users type: flags of diffusers' scripts, of DiffusionDPO and kohya, keys of TRL and LLaMA-Factory. They
+// are translated into settings of our own.
 #pragma once
 
 #include <string>
@@ -22,8 +22,8 @@ struct Translation {
 bool is_foreign_key(const std::string& name);
 bool foreign_key_is_flag(const std::string& name);  // takes no value on a command line
 
-// UsageError for keys whose meaning is not supported: it says what to do instead. `beta_dpo` is diffusers' (z = beta * margin) unless a flag that
-// only the DiffusionDPO repository has is there, too: then it is the paper's (z = beta / 2 * margin).
+// UsageError for keys whose meaning is not supported: it says what to do instead. `beta_dpo` is diffusers' (z = beta * margin) unless a
+// flag that only the DiffusionDPO repository has is there, too: then it is the paper's (z = beta / 2 * margin).
 Translation translate_foreign_keys(const std::vector<ForeignKey>& keys);
 
 }  // namespace palate

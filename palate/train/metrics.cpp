@@ -22,7 +22,8 @@ std::vector<Json> kept_lines(const fs::path& file, int64_t step) {
   if (!fs::exists(file)) return kept;
   try {
     read_jsonl(file, [&](const Json& line, int64_t) {
-      if (line.is_object() && line.contains("step") && line["step"].is_number() && line["step"].get<int64_t>() <= step) kept.push_back(line);
+      if (line.is_object() && line.contains("step") && line["step"].is_number() && line["step"].get<int64_t>() <= step)
+        kept.push_back(line);
     });
   } catch (const Error& error) {
     warn(error.what(), "; the lines before it are kept");

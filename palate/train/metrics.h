@@ -21,7 +21,7 @@ class MetricLog {
   MetricLog(const std::filesystem::path& run, int64_t step);
   ~MetricLog();
 
-  void write(int64_t step, const std::map<std::string, double>& values);  // values that are not finite are left out
+  void write(int64_t step, const std::map<std::string, double>& values);    // values that are not finite are left out
   void image(const std::string& tag, const Tensor& picture, int64_t step);  // uint8 [3, H, W]; events only
 
  private:

@@ -15,14 +15,16 @@ struct Line {
   double bytes_per_value;
 };
 constexpr Line table[] = {
-    {"adamw", make_adamw, 8}, {"adamw8bit", make_adamw_8bit, 2.04}, {"adafactor", make_adafactor, 0.05}, {"lion", make_lion, 4}, {"prodigy", make_prodigy, 16},
+    {"adamw", make_adamw, 8}, {"adamw8bit", make_adamw_8bit, 2.04}, {"adafactor", make_adafactor, 0.05},
+    {"lion", make_lion, 4},   {"prodigy", make_prodigy, 16},
 };
 
 const Line& find(const std::string& name) {
   for (const auto& line : table) {
     if (name == line.name) return line;
   }
-  fail<UsageError>("optimizer.name: there is no '", name, "'", did_you_mean(name, optimizer_names()), "; it is one of ", one_of(optimizer_names()));
+  fail<UsageError>("optimizer.name: there is no '", name, "'", did_you_mean(name, optimizer_names()), "; it is one of ",
+                   one_of(optimizer_names()));
 }
 
 std::vector<Tensor> defined(const std::vector<Tensor>& tensors) {
@@ -36,9 +38,10 @@ std::vector<Tensor> defined(const std::vector<Tensor>& tensors) {
 
 void restore(const std::map<std::string, Tensor>& state, const std::string& name, Tensor& into) {
   const auto found = state.find(name);
-  check<FormatError>(found != state.end(), "optimizer state: expected '", name, "', found no such tensor: the checkpoint is of another run or another optimizer");
-  check<FormatError>(found->second.sizes() == into.sizes(), "optimizer state: '", name, "' should be ", show_shape(into.sizes()), ", found ",
-                     show_shape(found->second.sizes()), ": the checkpoint is of another run");
+  check<FormatError>(found != state.end(), "optimizer state: expected '", name,
+                     "', found no such tensor: the checkpoint is of another run or another optimizer");
+  check<FormatError>(found->second.sizes() == into.sizes(), "optimizer state: '", name, "' should be ", show_shape(into.sizes()),
+                     ", found ", show_shape(found->second.sizes()), ": the checkpoint is of another run");
   into.copy_(found->second);
 }
 

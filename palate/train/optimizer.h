@@ -29,7 +29,7 @@ class Optimizer {
 
  protected:
   virtual void update(const std::vector<Tensor>& gradients, double lr) = 0;  // without gradients; steps_ counts this one already
-  std::vector<Tensor>& add_state(const std::string& kind);                     // zeros like the values
+  std::vector<Tensor>& add_state(const std::string& kind);                   // zeros like the values
 
   OptimizerConfig config_;
   std::vector<std::string> names_;

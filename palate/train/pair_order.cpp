@@ -21,8 +21,9 @@ int64_t up(int64_t number, int64_t divisor) { return (number + divisor - 1) / di
 PairOrder::PairOrder(const std::vector<int64_t>& rows, uint64_t seed) : PairOrder(plain_items(rows), 1, seed) {}
 
 PairOrder::PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed) : batch_(batch), seed_(seed) {
-  check<DataError>(!items.empty(), "data.pairs: no pair is left to train on after ties, unreadable rows and held-out prompts were taken away; "
-                                   "give more data, or a smaller data.held_out");
+  check<DataError>(!items.empty(),
+                   "data.pairs: no pair is left to train on after ties, unreadable rows and held-out prompts were taken away; "
+                   "give more data, or a smaller data.held_out");
   std::map<int64_t, Sequence> buckets;
   for (const Item& item : items) {
     Sequence& bucket = buckets[item.bucket];
@@ -43,7 +44,11 @@ void PairOrder::Sequence::take(int64_t first, int64_t count, uint64_t seed, Part
   for (int64_t place = first; place < first + count; ++place) {
     if (place / total != epoch) {
       epoch = place / total;
-      order = Generator({.seed = seed, .sample = sample == 0 ? static_cast<uint64_t>(epoch) : mix(sample, static_cast<uint64_t>(epoch)), .draw = 0, .purpose = Purpose::shuffle}).permutation(total);
+      order = Generator({.seed = seed,
+                         .sample = sample == 0 ? static_cast<uint64_t>(epoch) : mix(sample, static_cast<uint64_t>(epoch)),
+                         .draw = 0,
+                         .purpose = Purpose::shuffle})
+                  .permutation(total);
     }
     const auto entry = static_cast<size_t>(order[static_cast<size_t>(place % total)]);
     part.rows.push_back(entries[entry].row);
@@ -69,7 +74,8 @@ void PairOrder::open_epoch(int64_t batch) {
     const auto size = static_cast<int64_t>(buckets_[i].entries.size());
     for (int64_t number = up(epoch * size, batch_); number < up((epoch + 1) * size, batch_); ++number) found.emplace_back(i, number);
   }
-  const auto order = Generator({.seed = seed_, .sample = static_cast<uint64_t>(epoch), .draw = 1, .purpose = Purpose::shuffle}).permutation(static_cast<int64_t>(found.size()));
+  const auto order = Generator({.seed = seed_, .sample = static_cast<uint64_t>(epoch), .draw = 1, .purpose = Purpose::shuffle})
+                         .permutation(static_cast<int64_t>(found.size()));
   batches_.clear();
   for (const int64_t place : order) batches_.push_back(found[static_cast<size_t>(place)]);
 }
@@ -80,7 +86,8 @@ PairOrder::Part PairOrder::take(int64_t first, int64_t count) {
     buckets_[0].take(first, count, seed_, part);
     return part;
   }
-  check(count == batch_ && first % batch_ == 0, "[pair order] expected a batch of ", batch_, " from a multiple of it, got ", count, " from ", first);
+  check(count == batch_ && first % batch_ == 0, "[pair order] expected a batch of ", batch_, " from a multiple of it, got ", count,
+        " from ", first);
   const int64_t batch = first / batch_;
   open_epoch(batch);
   const auto& [bucket, number] = batches_[static_cast<size_t>(batch - batches_before(epoch_))];

@@ -20,7 +20,7 @@ class PairOrder {
     int64_t repeats = 1;  // how often it comes in an epoch
     int64_t bucket = 0;
   };
-  PairOrder(const std::vector<int64_t>& rows, uint64_t seed);                      // DataError without rows
+  PairOrder(const std::vector<int64_t>& rows, uint64_t seed);  // DataError without rows
   PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed);
 
   struct Part {
@@ -37,9 +37,9 @@ class PairOrder {
   struct Sequence {
     std::vector<Item> entries;
     std::vector<uint64_t> copy;
-    uint64_t sample = 0;         // of its permutations' keys; 0: the only bucket
+    uint64_t sample = 0;  // of its permutations' keys; 0: the only bucket
     std::vector<int64_t> order;
-    int64_t epoch = -1;          // that `order` belongs to
+    int64_t epoch = -1;  // that `order` belongs to
     void take(int64_t first, int64_t count, uint64_t seed, Part& part);
   };
   int64_t batches_before(int64_t epoch) const;

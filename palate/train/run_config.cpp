@@ -6,7 +6,9 @@
 namespace palate {
 
 void OptimizerConfig::visit(Fields& f) {
-  f("name", name, "how weights move: adamw; adamw8bit (moments in 8 bits), adafactor (next to none kept), lion (set beta2 = 0.99), prodigy (finds the rate: set lr = 1)",
+  f("name", name,
+    "how weights move: adamw; adamw8bit (moments in 8 bits), adafactor (next to none kept), lion (set beta2 = 0.99), prodigy (finds the "
+    "rate: set lr = 1)",
     {.choices = optimizer_names(), .aliases = {"optimizer", "optim"}});
   f("lr", lr, "peak learning rate", {.min = 0, .aliases = {"learning_rate"}});
   f("beta1", beta1, "decay of the gradient's running mean", {.min = 0, .max = 0.999999, .aliases = {"adam_beta1"}});
@@ -21,12 +23,14 @@ void OptimizerConfig::visit(Fields& f) {
   f("clip_norm", clip_norm, "largest norm of the whole gradient; 0: no clipping", {.min = 0, .aliases = {"max_grad_norm"}});
   f("scale_parameter", scale_parameter, "adafactor: the rate is a share of each tensor's size", {});
   f("clip_threshold", clip_threshold, "adafactor: largest root mean square of one update, in units of the rate", {.min = 1e-6});
-  f("prodigy_beta3", prodigy_beta3, "prodigy: decay of the running sums that find the rate; 0: the root of beta2", {.min = 0, .max = 0.9999999});
+  f("prodigy_beta3", prodigy_beta3, "prodigy: decay of the running sums that find the rate; 0: the root of beta2",
+    {.min = 0, .max = 0.9999999});
   f("prodigy_d_coef", prodigy_d_coef, "prodigy: factor of the rate that is found", {.min = 1e-6});
   f("prodigy_decouple", prodigy_decouple, "prodigy: weight decay as AdamW's, not added to the gradient");
   f("prodigy_use_bias_correction", prodigy_use_bias_correction, "prodigy: Adam's correction of the first steps");
   f("prodigy_safeguard_warmup", prodigy_safeguard_warmup, "prodigy: a warm-up does not enter the rate's estimate");
-  f.require(name != "prodigy" || lr >= 0.01, "optimizer.lr: prodigy finds the rate itself and takes lr as a factor of it: set optimizer.lr = 1");
+  f.require(name != "prodigy" || lr >= 0.01,
+            "optimizer.lr: prodigy finds the rate itself and takes lr as a factor of it: set optimizer.lr = 1");
   f.require(lr_schedule != "polynomial" || lr > 1e-7, "optimizer.lr: polynomial decays to 1e-7, so the rate must be above that");
 }
 
@@ -34,10 +38,13 @@ void TextConfig::visit(Fields& f) {
   f("lora", lora, "train a LoRA of lora.rank on the text encoders, too", {.aliases = {"train_text_encoder"}});
   f("lr", lr, "their learning rate; 0: optimizer.lr", {.min = 0, .aliases = {"text_encoder_lr"}});
   f("targets", targets, "layers of the text encoders to adapt");
-  f("word", word, "a new word that prompts use, learned in every text encoder (textual inversion), for example <my-dog>; empty: none", {.aliases = {"placeholder_token"}});
-  f("initializer", initializer, "what the word begins as, and what the reference reads in its place, for example dog", {.aliases = {"initializer_token"}});
+  f("word", word, "a new word that prompts use, learned in every text encoder (textual inversion), for example <my-dog>; empty: none",
+    {.aliases = {"placeholder_token"}});
+  f("initializer", initializer, "what the word begins as, and what the reference reads in its place, for example dog",
+    {.aliases = {"initializer_token"}});
   f("vectors", vectors, "vectors that the word stands for", {.min = 1, .max = 64, .aliases = {"num_vectors"}});
-  f.require(word.empty() || !initializer.empty(), "text.initializer: text.word needs a word that the model knows to begin from, for example \"dog\"");
+  f.require(word.empty() || !initializer.empty(),
+            "text.initializer: text.word needs a word that the model knows to begin from, for example \"dog\"");
   f.require(!lora || !targets.empty(), "text.targets is empty: name at least one layer, for example [\"q_proj\", \"v_proj\"]");
 }
 
@@ -66,7 +73,8 @@ void TrainConfig::visit(Fields& f) {
 
 void SampleConfig::visit(Fields& f) {
   f("prompts", prompts, "fixed prompts of the grids that are drawn while training; empty: no grids", {.aliases = {"validation_prompt"}});
-  f("every", every, "steps between grids; 0: only one before the first step and one at the end (none without prompts)", {.min = 0, .max = 1e12});
+  f("every", every, "steps between grids; 0: only one before the first step and one at the end (none without prompts)",
+    {.min = 0, .max = 1e12});
   f("steps", steps, "sampling steps of a picture", {.min = 1, .max = 1e6});
   f("guidance_scale", guidance_scale, "classifier-free guidance; 1 or less: off");
   f("sampler", sampler, "a name of palate sample --scheduler; empty: the model folder's own");
@@ -94,8 +102,11 @@ void RunConfig::visit(Fields& f) {
             "objective.reference: with full = true there are no adapters to switch off; use \"frozen_copy\" (a second copy of the weights) "
             "or \"cached\" (errors on disk)");
   f.require(data.images.empty() || !objective.loss_member || !objective.loss_member->needs_loser(),
-            "objective.loss: '" + objective.loss + "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set objective.loss = \"sft\"");
-  f.require(!full || !text.any(), "full: training the whole U-Net goes without training the text encoders: set text.lora = false and text.word = \"\"");
+            "objective.loss: '" + objective.loss +
+                "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set "
+                "objective.loss = \"sft\"");
+  f.require(!full || !text.any(),
+            "full: training the whole U-Net goes without training the text encoders: set text.lora = false and text.word = \"\"");
   f.require(!train.keep_best || data.held_out > 0,
             "train.keep_best: needs held-out pairs: set data.held_out above 0, or train.keep_best = false");
   f.require(sample.every == 0 || !sample.prompts.empty(),

@@ -18,10 +18,10 @@ struct OptimizerConfig {
   std::string lr_schedule = "constant_with_warmup";  // diffusers' names
   int64_t warmup_steps = 0, num_cycles = 1;
   double power = 1;
-  double clip_norm = 1;       // 0: no clipping
-  bool scale_parameter = false;  // adafactor
-  double clip_threshold = 1;     // adafactor
-  double prodigy_beta3 = 0, prodigy_d_coef = 1;  // beta3 0: the root of beta2
+  double clip_norm = 1;                                                                               // 0: no clipping
+  bool scale_parameter = false;                                                                       // adafactor
+  double clip_threshold = 1;                                                                          // adafactor
+  double prodigy_beta3 = 0, prodigy_d_coef = 1;                                                       // beta3 0: the root of beta2
   bool prodigy_decouple = true, prodigy_use_bias_correction = true, prodigy_safeguard_warmup = true;  // as diffusers' scripts set them
   void visit(Fields& f);
 };
@@ -29,9 +29,9 @@ struct OptimizerConfig {
 // Training of the text encoders, and of a new word (textual inversion).
 struct TextConfig {
   bool lora = false;
-  double lr = 0;                        // 0: optimizer.lr
+  double lr = 0;  // 0: optimizer.lr
   std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "out_proj"};
-  std::string word, initializer;        // "<my-dog>" begins as "dog"; "": no word
+  std::string word, initializer;  // "<my-dog>" begins as "dog"; "": no word
   int64_t vectors = 1;
   bool any() const { return lora || !word.empty(); }
   void visit(Fields& f);
@@ -39,19 +39,19 @@ struct TextConfig {
 
 struct TrainConfig {
   int64_t steps = 1000, batch = 1, accumulation = 1;
-  std::string dtype = "float32";        // compute: float32 | bf16
+  std::string dtype = "float32";  // compute: float32 | bf16
   bool gradient_checkpointing = false;
-  double ema = 0;                       // decay; 0: off
+  double ema = 0;  // decay; 0: off
   int64_t checkpoint_every = 500, keep_checkpoints = 3;
   int64_t validate_every = 100, validation_pairs = 64, validation_draws = 4;
-  bool keep_best = false;               // the result is the checkpoint with the best held-out preference accuracy
+  bool keep_best = false;  // the result is the checkpoint with the best held-out preference accuracy
   int64_t log_every = 10;
   void visit(Fields& f);
 };
 
 struct SampleConfig {
-  std::vector<std::string> prompts;     // fixed prompts for grids while training; empty: none are drawn
-  int64_t every = 0;                    // steps between grids; 0: only before the first step and at the end
+  std::vector<std::string> prompts;  // fixed prompts for grids while training; empty: none are drawn
+  int64_t every = 0;                 // steps between grids; 0: only before the first step and at the end
   int64_t steps = 25;
   double guidance_scale = 7.5;
   std::string sampler;
@@ -59,13 +59,13 @@ struct SampleConfig {
 };
 
 struct RunConfig {
-  std::string model;                    // model folder
-  std::string variant;                  // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
-  std::string output;                   // run folder; must not exist, unless `resume` says so
-  std::string resume;                   // "" | latest | a checkpoint folder
+  std::string model;    // model folder
+  std::string variant;  // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
+  std::string output;   // run folder; must not exist, unless `resume` says so
+  std::string resume;   // "" | latest | a checkpoint folder
   std::string device = "cpu";
   int64_t seed = 0, threads = 0;
-  bool full = false;                    // train the whole U-Net instead of a LoRA
+  bool full = false;  // train the whole U-Net instead of a LoRA
   DataConfig data;
   ObjectiveConfig objective;
   LoraConfig lora;

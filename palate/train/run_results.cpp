@@ -8,8 +8,8 @@
 #include "palate/config/config.h"
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
-#include "palate/hub/model_path.h"
 #include "palate/core/log.h"
+#include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
 #include "palate/train/run.h"
@@ -26,7 +26,8 @@ void copy_components(const fs::path& from, const fs::path& to) {
   for (const auto& entry : fs::directory_iterator(from)) {
     const fs::path name = entry.path().filename();
     if (name == "unet") continue;
-    const bool component = entry.is_directory() && (fs::exists(entry.path() / "config.json") || name == "scheduler" || name.string().rfind("tokenizer", 0) == 0);
+    const bool component = entry.is_directory() &&
+                           (fs::exists(entry.path() / "config.json") || name == "scheduler" || name.string().rfind("tokenizer", 0) == 0);
     if (!component && name != "model_index.json") continue;
     std::error_code error;
     fs::copy(entry.path(), to / name, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
@@ -88,7 +89,8 @@ void Run::save_best() {
 void Run::prune_best() const {
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(folder_->path())) {
-    if (entry.path().filename().string().rfind("best-", 0) == 0 && entry.path() != best_path(folder_->path(), state_.best_step)) old.push_back(entry.path());
+    if (entry.path().filename().string().rfind("best-", 0) == 0 && entry.path() != best_path(folder_->path(), state_.best_step))
+      old.push_back(entry.path());
   }
   for (const auto& path : old) remove_folder(path);
 }
@@ -117,7 +119,8 @@ void Run::write_results() {
   save_result(folder_->path());
   if (config_.full) copy_components(pipeline_->folder(), folder_->path());
   if (!config_.sample.prompts.empty()) sample(state_.step);
-  const fs::path result = folder_->path() / (config_.full ? "unet/diffusion_pytorch_model.safetensors" : "pytorch_lora_weights.safetensors");
+  const fs::path result =
+      folder_->path() / (config_.full ? "unet/diffusion_pytorch_model.safetensors" : "pytorch_lora_weights.safetensors");
   Json json = {{"model", config_.model},
                {"result", fs::relative(result, folder_->path()).string()},
                {"result_sha256", sha256_file(result)},

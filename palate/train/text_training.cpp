@@ -8,7 +8,8 @@
 
 namespace palate {
 
-TextTraining::TextTraining(PromptEncoder& prompts, const TextConfig& config, const LoraConfig& lora, uint64_t seed) : prompts_(prompts), word_(config.word) {
+TextTraining::TextTraining(PromptEncoder& prompts, const TextConfig& config, const LoraConfig& lora, uint64_t seed)
+    : prompts_(prompts), word_(config.word) {
   for (const size_t which : prompts.present()) {
     torch::nn::Module& model = prompts.encoder(which).module();
     for (auto& weight : model.parameters()) weight.set_requires_grad(false);
@@ -30,7 +31,8 @@ void TextTraining::add_word(const TextConfig& config) {
   for (const size_t which : prompts_.present()) {
     const std::string component = PromptEncoder::component(which);
     const auto ids = prompts_.tokenizer(which).tokens(config.initializer);
-    check<UsageError>(!ids.empty(), "text.initializer is '", config.initializer, "', which has no tokens: name a word that the model knows, for example \"dog\"");
+    check<UsageError>(!ids.empty(), "text.initializer is '", config.initializer,
+                      "', which has no tokens: name a word that the model knows, for example \"dog\"");
     const Tensor known = prompts_.encoder(which).embeddings(ids).to(torch::kFloat).mean(0, true).expand({config.vectors, -1});
     Tensor& vectors = vectors_[component] = known.clone().set_requires_grad(true);
     norms_[component] = vectors.detach().norm(2, 1, true);

@@ -1,5 +1,5 @@
-// Training beside the denoiser: a LoRA on the text encoders, and a new word (textual inversion) in each of them. Text states are then computed at
-// every step, with gradients; those of the cache are the reference's.
+// Training beside the denoiser: a LoRA on the text encoders, and a new word (textual inversion) in each of them. Text states are then
+// computed at every step, with gradients; those of the cache are the reference's.
 #pragma once
 
 #include <filesystem>

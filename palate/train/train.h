@@ -11,11 +11,11 @@
 namespace palate {
 
 struct TrainResult {
-  std::filesystem::path folder;         // the run folder; pytorch_lora_weights.safetensors or unet/ is in it
+  std::filesystem::path folder;  // the run folder; pytorch_lora_weights.safetensors or unet/ is in it
   int64_t steps = 0, best_step = 0;
-  double seconds = 0;                   // of training, caches excluded
+  double seconds = 0;                     // of training, caches excluded
   std::map<std::string, double> metrics;  // the last ones logged
-  bool interrupted = false;             // SIGINT or SIGTERM: a checkpoint was written
+  bool interrupted = false;               // SIGINT or SIGTERM: a checkpoint was written
 };
 
 TrainResult train(const RunConfig& config);
@@ -25,7 +25,7 @@ TrainResult train(const RunConfig& config);
 struct Forecast {
   int64_t weights_bytes = 0, activation_bytes = 0, optimizer_bytes = 0, cache_bytes = 0, peak_bytes = 0;
   double seconds_per_step = 0, seconds = 0;
-  std::string advice;                   // "" when it fits
+  std::string advice;  // "" when it fits
 };
 Forecast forecast(const RunConfig& config);
 

@@ -1,7 +1,7 @@
 #include "palate/train/trainable.h"
 
-#include <torch/types.h>
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <nlohmann/json.hpp>
 
@@ -49,8 +49,10 @@ void Trainable::collect() {
   for (size_t i = 0; i < held_.size(); ++i) {
     Tensor& gradient = held_[i].mutable_grad();
     if (!gradient.defined()) continue;
-    if (gradients_[i].defined()) gradients_[i].add_(gradient);
-    else gradients_[i] = gradient.to(torch::kFloat).contiguous();
+    if (gradients_[i].defined())
+      gradients_[i].add_(gradient);
+    else
+      gradients_[i] = gradient.to(torch::kFloat).contiguous();
     gradient.reset();
   }
 }

@@ -30,7 +30,7 @@ class Trainable {
   void collect();                         // after each backward: takes the gradients that the model holds into float32
   std::vector<Tensor> gradients() const;  // float32, one a value
   void clear_gradients();
-  void publish();                         // after the values changed: the model computes with them
+  void publish();  // after the values changed: the model computes with them
 
   void set_training(bool on);
   // Keys of the adapters' dropout masks: one mixed key a row that the denoiser will see.

@@ -20,7 +20,9 @@ class Walk {
   Walk(int64_t tokens, int64_t context) : tokens_(tokens), context_(context) {}
   UnetCost cost;
 
-  void conv(int64_t in, int64_t out, int64_t places, int64_t kernel = 9) { cost.flops += 2.0 * static_cast<double>(places) * static_cast<double>(kernel * in * out); }
+  void conv(int64_t in, int64_t out, int64_t places, int64_t kernel = 9) {
+    cost.flops += 2.0 * static_cast<double>(places) * static_cast<double>(kernel * in * out);
+  }
 
   void residual(int64_t in, int64_t out, int64_t places) {
     conv(in, out, places);
@@ -33,11 +35,11 @@ class Walk {
 
   void transformer(int64_t c, int64_t depth, int64_t places) {
     const auto hw = static_cast<double>(places), width = static_cast<double>(c), text = static_cast<double>(tokens_);
-    cost.flops += 4 * hw * width * width;                                            // in and out projections
+    cost.flops += 4 * hw * width * width;  // in and out projections
     for (int64_t i = 0; i < depth; ++i) {
-      cost.flops += 8 * hw * width * width + 4 * hw * hw * width;                    // self-attention
+      cost.flops += 8 * hw * width * width + 4 * hw * hw * width;                                                       // self-attention
       cost.flops += 4 * hw * width * width + 4 * text * static_cast<double>(context_) * width + 4 * hw * text * width;  // cross-attention
-      cost.flops += 24 * hw * width * width;                                         // feed-forward with a gate
+      cost.flops += 24 * hw * width * width;  // feed-forward with a gate
     }
     // A block keeps: three norms' inputs, two normed states (the adapters' inputs), q k v and both attention outputs, the
     // second q, hidden and gate of the feed-forward (8); trained weights add the third normed state and the feed-forward's product (4).
@@ -89,7 +91,8 @@ UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens) {
   walk.residual(width, width, places);
   for (size_t i = 0; i < levels; ++i) {
     const size_t mirror = levels - 1 - i;
-    const int64_t layers = entry(config, "layers_per_block", mirror, 2) + 1, depth = entry(config, "transformer_layers_per_block", mirror, 1);
+    const int64_t layers = entry(config, "layers_per_block", mirror, 2) + 1,
+                  depth = entry(config, "transformer_layers_per_block", mirror, 1);
     for (int64_t k = 0; k < layers; ++k) {
       walk.residual(width + skips.back(), widths[mirror], places);
       skips.pop_back();

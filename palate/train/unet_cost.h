@@ -8,12 +8,12 @@
 namespace palate {
 
 struct UnetCost {
-  double flops = 0;             // of one sample's forward pass, 2 a multiply-add
-  int64_t saved_frozen = 0;     // numbers kept for the backward pass of one sample: weights frozen, adapters on attention
-  int64_t conv_inputs = 0;      // what adapters on the residual blocks' convolutions add to it
-  int64_t saved_trained = 0;    // the same when every weight is trained
-  int64_t boundaries = 0;       // what gradient checkpointing keeps: the inputs of residual and transformer blocks
-  int64_t largest_block = 0;    // saved_trained of the one block that is recomputed at a time
+  double flops = 0;           // of one sample's forward pass, 2 a multiply-add
+  int64_t saved_frozen = 0;   // numbers kept for the backward pass of one sample: weights frozen, adapters on attention
+  int64_t conv_inputs = 0;    // what adapters on the residual blocks' convolutions add to it
+  int64_t saved_trained = 0;  // the same when every weight is trained
+  int64_t boundaries = 0;     // what gradient checkpointing keeps: the inputs of residual and transformer blocks
+  int64_t largest_block = 0;  // saved_trained of the one block that is recomputed at a time
   int64_t blocks = 0;
 };
 

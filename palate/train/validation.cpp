@@ -52,7 +52,8 @@ std::map<std::string, double> Validation::measure(Objective& objective, Denoiser
 std::vector<int64_t> Validation::choose(const std::vector<int64_t>& rows, int64_t count, uint64_t seed) {
   const auto total = static_cast<int64_t>(rows.size());
   if (count <= 0 || count >= total) return rows;
-  const auto order = Generator({.seed = seed, .sample = stable_hash("held-out pairs"), .draw = 0, .purpose = Purpose::split}).permutation(total);
+  const auto order =
+      Generator({.seed = seed, .sample = stable_hash("held-out pairs"), .draw = 0, .purpose = Purpose::split}).permutation(total);
   std::vector<int64_t> chosen;
   for (int64_t i = 0; i < count; ++i) chosen.push_back(rows[static_cast<size_t>(order[static_cast<size_t>(i)])]);
   std::sort(chosen.begin(), chosen.end());

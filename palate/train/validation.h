@@ -20,7 +20,7 @@ class Validation {
     const PairCache* cache = nullptr;
     const ObjectiveConfig* objective = nullptr;  // for effective_draw
     std::vector<int64_t> rows;
-    PairCache::Options options;                  // of the batches; its seed keys t and noise too
+    PairCache::Options options;  // of the batches; its seed keys t and noise too
     int64_t draws = 4, batch = 1;
     std::function<void(PairBatch&, Draw*)> prepare;
   };

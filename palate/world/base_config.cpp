@@ -72,22 +72,22 @@ Json UnetConfig::model(const AutoencoderConfig& autoencoder, int64_t latent_chan
     up.insert(up.begin(), with != 0 ? "CrossAttnUpBlock2D" : "UpBlock2D");
   }
   Json config = {{"_class_name", "UNet2DConditionModel"},
-          {"act_fn", "silu"},
-          {"attention_head_dim", heads},
-          {"block_out_channels", block_out_channels},
-          {"cross_attention_dim", text_width},
-          {"down_block_types", down},
-          {"flip_sin_to_cos", true},
-          {"freq_shift", 0},
-          {"in_channels", latent_channels},
-          {"layers_per_block", layers_per_block},
-          {"mid_block_type", "UNetMidBlock2DCrossAttn"},
-          {"norm_eps", 1e-5},
-          {"norm_num_groups", norm_num_groups},
-          {"out_channels", latent_channels},
-          {"resnet_time_scale_shift", time_shift},
-          {"sample_size", side / autoencoder.factor()},
-          {"up_block_types", up}};
+                 {"act_fn", "silu"},
+                 {"attention_head_dim", heads},
+                 {"block_out_channels", block_out_channels},
+                 {"cross_attention_dim", text_width},
+                 {"down_block_types", down},
+                 {"flip_sin_to_cos", true},
+                 {"freq_shift", 0},
+                 {"in_channels", latent_channels},
+                 {"layers_per_block", layers_per_block},
+                 {"mid_block_type", "UNetMidBlock2DCrossAttn"},
+                 {"norm_eps", 1e-5},
+                 {"norm_num_groups", norm_num_groups},
+                 {"out_channels", latent_channels},
+                 {"resnet_time_scale_shift", time_shift},
+                 {"sample_size", side / autoencoder.factor()},
+                 {"up_block_types", up}};
   if (pooled_text) config.update({{"addition_embed_type", "text"}, {"addition_embed_type_num_heads", heads}});
   return config;
 }

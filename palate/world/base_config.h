@@ -14,10 +14,10 @@ namespace palate::world {
 // One fit: AdamW, a warm-up and then half a cosine, clipping, a running mean of the weights (which is what is kept).
 struct FitConfig {
   int64_t steps = 1000;
-  double minutes = 0;             // above 0: the fit ends by the clock instead, and the rate follows it; such a run is not repeatable
+  double minutes = 0;  // above 0: the fit ends by the clock instead, and the rate follows it; such a run is not repeatable
   int64_t batch = 8;
   double lr = 1e-3;
-  double final_lr = 0.01;         // share of lr at the end
+  double final_lr = 0.01;  // share of lr at the end
   int64_t warmup_steps = 100;
   double beta1 = 0.9, beta2 = 0.99;
   double weight_decay = 0;
@@ -36,16 +36,16 @@ struct AutoencoderConfig {
   FitConfig fit;
 
   void visit(Fields& f);
-  Json model() const;            // config.json of AutoencoderKL, scaling_factor 1
-  int64_t factor() const;        // pixels per latent along one side
+  Json model() const;      // config.json of AutoencoderKL, scaling_factor 1
+  int64_t factor() const;  // pixels per latent along one side
 };
 
 struct UnetConfig {
   std::vector<int64_t> block_out_channels = {64, 128};
   std::vector<int64_t> attention = {1, 1};  // for each block: 1 with cross-attention
   int64_t layers_per_block = 1, heads = 4, norm_num_groups = 8;
-  bool pooled_text = true;                  // addition_embed_type "text": the pooled text states join the time embedding
-  std::string time_shift = "scale_shift";   // resnet_time_scale_shift: default | scale_shift
+  bool pooled_text = true;                 // addition_embed_type "text": the pooled text states join the time embedding
+  std::string time_shift = "scale_shift";  // resnet_time_scale_shift: default | scale_shift
 
   void visit(Fields& f);
   Json model(const AutoencoderConfig& autoencoder, int64_t latent_channels, int64_t text_width) const;  // config.json

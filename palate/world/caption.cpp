@@ -95,9 +95,15 @@ Scene misremember(const Scene& scene, Generator& generator) {
   Scene wrong = scene;
   Object& object = wrong.objects[static_cast<size_t>(generator.below(static_cast<int64_t>(wrong.objects.size())))];
   switch (generator.below(4)) {
-    case 0: object.shape = static_cast<int>(generator.below(static_cast<int64_t>(shapes.size()))); break;
-    case 1: object.colour = static_cast<int>(generator.below(static_cast<int64_t>(colours.size()))); break;
-    case 2: object.size = 1 - object.size; break;
+    case 0:
+      object.shape = static_cast<int>(generator.below(static_cast<int64_t>(shapes.size())));
+      break;
+    case 1:
+      object.colour = static_cast<int>(generator.below(static_cast<int64_t>(colours.size())));
+      break;
+    case 2:
+      object.size = 1 - object.size;
+      break;
     default:
       if (wrong.relation >= 0) wrong.relation = static_cast<int>(generator.below(4));
   }

@@ -30,7 +30,8 @@ Json write_scenes(const fs::path& folder, int64_t count, uint64_t seed) {
     std::array<char, 32> name{};
     std::snprintf(name.data(), name.size(), "%06lld.png", static_cast<long long>(i));
     write_png(folder / "scenes" / name.data(), picture);
-    lines.line(Json{{"file_name", name.data()}, {"text", example.caption}, {"reward", v.reward}, {"acc", v.acc}, {"appeal", v.appeal}}.dump());
+    lines.line(
+        Json{{"file_name", name.data()}, {"text", example.caption}, {"reward", v.reward}, {"acc", v.acc}, {"appeal", v.appeal}}.dump());
     if (i < most_in_sheet) shown.push_back(picture);
     acc += v.acc;
     reward += v.reward;

@@ -1,8 +1,8 @@
 #include "palate/world/fit.h"
 
 #include <ATen/Parallel.h>
-#include <torch/types.h>
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <cmath>
@@ -42,7 +42,9 @@ double rate(const FitConfig& config, int64_t step, double progress) {
 class Loop {
  public:
   explicit Loop(const FitTask& task)
-      : task_(task), config_(task.config), optimizer_(make_optimizer(optimizer_config(config_), task.weights.names, task.weights.values)),
+      : task_(task),
+        config_(task.config),
+        optimizer_(make_optimizer(optimizer_config(config_), task.weights.names, task.weights.values)),
         ema_(config_.ema, task.weights.names, task.weights.values) {
     resume();
     log_.emplace(task.folder, state_.step);
@@ -72,9 +74,12 @@ class Loop {
 
  private:
   double progress() const {
-    return config_.minutes > 0 ? state_.seconds / (60 * config_.minutes) : static_cast<double>(state_.step) / static_cast<double>(config_.steps);
+    return config_.minutes > 0 ? state_.seconds / (60 * config_.minutes)
+                               : static_cast<double>(state_.step) / static_cast<double>(config_.steps);
   }
-  int64_t ticks() const { return config_.minutes > 0 ? std::min(clock_ticks, static_cast<int64_t>(progress() * clock_ticks)) : state_.step; }
+  int64_t ticks() const {
+    return config_.minutes > 0 ? std::min(clock_ticks, static_cast<int64_t>(progress() * clock_ticks)) : state_.step;
+  }
 
   void resume() {
     const auto found = latest_checkpoint(task_.folder);
@@ -98,8 +103,8 @@ class Loop {
     const double learning_rate = rate(config_, state_.step, progress());
     const Tensor loss = task_.loss(state_.step, progress());
     const double value = loss.item<double>();
-    check(std::isfinite(value), task_.title, ": the loss of step ", state_.step, " is not a number; the last checkpoint in ", task_.folder.string(),
-          " is good: try a lower learning rate");
+    check(std::isfinite(value), task_.title, ": the loss of step ", state_.step, " is not a number; the last checkpoint in ",
+          task_.folder.string(), " is good: try a lower learning rate");
     loss.backward();
     std::vector<Tensor> gradients;
     for (const auto& weight : task_.weights.values) gradients.push_back(weight.grad());
@@ -120,8 +125,11 @@ class Loop {
     shown_ = ticks();
     if (state_.step % config_.log_every != 0) return;
     const auto n = static_cast<double>(state_.summed);
-    log_->write(state_.step, {{"loss", state_.sums["loss"] / n}, {"grad_norm", state_.sums["grad_norm"] / n}, {"lr", learning_rate},
-                              {"minutes", state_.seconds / 60}, {"step_ms", 1000 * (state_.seconds - logged_at_) / n}});
+    log_->write(state_.step, {{"loss", state_.sums["loss"] / n},
+                              {"grad_norm", state_.sums["grad_norm"] / n},
+                              {"lr", learning_rate},
+                              {"minutes", state_.seconds / 60},
+                              {"step_ms", 1000 * (state_.seconds - logged_at_) / n}});
     logged_at_ = state_.seconds;
     state_.sums.clear();
     state_.summed = 0;
@@ -130,7 +138,8 @@ class Loop {
   // Not counted as training time.
   std::map<std::string, double> checkpoint(bool final) {
     std::map<std::string, Tensor> tensors;
-    for (size_t i = 0; i < task_.weights.names.size(); ++i) tensors["value." + task_.weights.names[i]] = task_.weights.values[i].detach().clone();
+    for (size_t i = 0; i < task_.weights.names.size(); ++i)
+      tensors["value." + task_.weights.names[i]] = task_.weights.values[i].detach().clone();
     optimizer_->save(tensors);
     ema_.save(tensors);
     for (auto& [name, tensor] : tensors) {

@@ -33,7 +33,7 @@ struct FitTask {
   // With the running means in place: write the model into a checkpoint's folder; measure the model in such a folder.
   std::function<void(const std::filesystem::path& folder)> save;
   std::function<std::map<std::string, double>(const std::filesystem::path& folder)> evaluate;
-  double evaluate_minutes = 0;   // at least so many minutes of training between evaluations; the last checkpoint always has one
+  double evaluate_minutes = 0;  // at least so many minutes of training between evaluations; the last checkpoint always has one
 };
 
 struct FitResult {

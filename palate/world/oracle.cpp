@@ -160,10 +160,14 @@ int border_background(const std::array<uint8_t, pixels>& nearest) {
 bool relation_holds(int relation, const Patch& a, const Patch& b) {
   const double dx = b.x - a.x, dy = b.y - a.y;
   switch (relation) {
-    case 0: return dx > 3 && std::fabs(dx) > std::fabs(dy);
-    case 1: return dx < -3 && std::fabs(dx) > std::fabs(dy);
-    case 2: return dy > 3 && std::fabs(dy) > std::fabs(dx);
-    default: return dy < -3 && std::fabs(dy) > std::fabs(dx);
+    case 0:
+      return dx > 3 && std::fabs(dx) > std::fabs(dy);
+    case 1:
+      return dx < -3 && std::fabs(dx) > std::fabs(dy);
+    case 2:
+      return dy > 3 && std::fabs(dy) > std::fabs(dx);
+    default:
+      return dy < -3 && std::fabs(dy) > std::fabs(dx);
   }
 }
 
@@ -207,7 +211,8 @@ Match best_match(const Scene& scene, const std::vector<Patch>& patches) {
 }  // namespace
 
 Seen look(const Tensor& picture) {
-  check(picture.scalar_type() == torch::kFloat && picture.dim() == 3 && picture.size(0) == 3 && picture.size(1) == side && picture.size(2) == side,
+  check(picture.scalar_type() == torch::kFloat && picture.dim() == 3 && picture.size(0) == 3 && picture.size(1) == side &&
+            picture.size(2) == side,
         "[oracle] expected a float32 picture of shape [3, 32, 32], got ", show_shape(picture.sizes()));
   const Tensor contiguous = picture.contiguous();
   std::array<uint8_t, pixels> nearest{};

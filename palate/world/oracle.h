@@ -13,16 +13,16 @@ namespace palate::world {
 
 // A connected patch of one palette colour.
 struct Patch {
-  Object object;          // the shape whose template fits best; size by extent (12 pixels and more are big)
-  double x = 0, y = 0;    // centre of mass
-  double iou = 0;         // with the best template, of the 12 x 12 normalised mask
-  int64_t area = 0;       // pixels; patches below 14 are not looked at
+  Object object;        // the shape whose template fits best; size by extent (12 pixels and more are big)
+  double x = 0, y = 0;  // centre of mass
+  double iou = 0;       // with the best template, of the 12 x 12 normalised mask
+  int64_t area = 0;     // pixels; patches below 14 are not looked at
 };
 
 struct Seen {
-  int background = 0;         // the commonest background colour along the border
-  std::vector<Patch> patches; // by colour, then in reading order
-  double appeal = 0;          // exp(-mean distance to the nearest palette colour / 0.06)
+  int background = 0;          // the commonest background colour along the border
+  std::vector<Patch> patches;  // by colour, then in reading order
+  double appeal = 0;           // exp(-mean distance to the nearest palette colour / 0.06)
 };
 
 // picture: float32 [3, 32, 32] in [0, 1].

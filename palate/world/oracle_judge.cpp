@@ -9,13 +9,14 @@
 namespace palate::world {
 
 std::vector<std::pair<std::string, double>> parts(const Verdict& v) {
-  return {{"acc", v.acc},     {"strict", v.strict}, {"appeal", v.appeal},     {"iou", v.iou},           {"background", v.background}, {"colour", v.colour},
-          {"shape", v.shape}, {"size", v.size},     {"relation", v.relation}, {"count", v.count}};
+  return {{"acc", v.acc},       {"strict", v.strict}, {"appeal", v.appeal}, {"iou", v.iou},           {"background", v.background},
+          {"colour", v.colour}, {"shape", v.shape},   {"size", v.size},     {"relation", v.relation}, {"count", v.count}};
 }
 
 Scores OracleJudge::score(const Tensor& images, const std::vector<std::string>& prompts) {
   const auto count = static_cast<int64_t>(prompts.size());
-  check(images.dim() == 4 && images.size(0) == count, "[oracle] expected ", count, " pictures, one a prompt, got ", show_shape(images.sizes()));
+  check(images.dim() == 4 && images.size(0) == count, "[oracle] expected ", count, " pictures, one a prompt, got ",
+        show_shape(images.sizes()));
   const Tensor pictures = to_unit(images);
   Scores scores;
   scores.total = torch::empty({count}, torch::kDouble);

@@ -21,25 +21,39 @@ namespace {
 using Kind = ParquetWriter::Kind;
 
 const std::vector<ParquetWriter::Column>& columns() {
-  static const std::vector<ParquetWriter::Column> all = {
-      {"are_different", Kind::boolean}, {"best_image_uid", Kind::text}, {"caption", Kind::text},      {"created_at", Kind::text},
-      {"has_label", Kind::boolean},     {"image_0_uid", Kind::text},    {"image_0_url", Kind::text},  {"image_1_uid", Kind::text},
-      {"image_1_url", Kind::text},      {"jpg_0", Kind::binary},        {"jpg_1", Kind::binary},      {"label_0", Kind::number},
-      {"label_1", Kind::number},        {"model_0", Kind::text},        {"model_1", Kind::text},      {"ranking_id", Kind::integer},
-      {"user_id", Kind::integer},       {"num_example_per_prompt", Kind::integer}, {"__index_level_0__", Kind::integer}};
+  static const std::vector<ParquetWriter::Column> all = {{"are_different", Kind::boolean},
+                                                         {"best_image_uid", Kind::text},
+                                                         {"caption", Kind::text},
+                                                         {"created_at", Kind::text},
+                                                         {"has_label", Kind::boolean},
+                                                         {"image_0_uid", Kind::text},
+                                                         {"image_0_url", Kind::text},
+                                                         {"image_1_uid", Kind::text},
+                                                         {"image_1_url", Kind::text},
+                                                         {"jpg_0", Kind::binary},
+                                                         {"jpg_1", Kind::binary},
+                                                         {"label_0", Kind::number},
+                                                         {"label_1", Kind::number},
+                                                         {"model_0", Kind::text},
+                                                         {"model_1", Kind::text},
+                                                         {"ranking_id", Kind::integer},
+                                                         {"user_id", Kind::integer},
+                                                         {"num_example_per_prompt", Kind::integer},
+                                                         {"__index_level_0__", Kind::integer}};
   return all;
 }
 
 std::string uid(uint64_t a, uint64_t b) {
   std::array<char, 37> text{};
-  std::snprintf(text.data(), text.size(), "%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(a >> 32), static_cast<unsigned>(a >> 16 & 0xFFFF),
-                static_cast<unsigned>(a & 0xFFF), static_cast<unsigned>(b >> 48 & 0xFFF), static_cast<unsigned long long>(b & 0xFFFFFFFFFFFFull));
+  std::snprintf(text.data(), text.size(), "%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(a >> 32),
+                static_cast<unsigned>(a >> 16 & 0xFFFF), static_cast<unsigned>(a & 0xFFF), static_cast<unsigned>(b >> 48 & 0xFFF),
+                static_cast<unsigned long long>(b & 0xFFFFFFFFFFFFull));
   return text.data();
 }
 
 struct Choice {
   std::string prompt, model;
-  Tensor win, lose;      // uint8 [3, 32, 32]
+  Tensor win, lose;  // uint8 [3, 32, 32]
   int64_t row = 0;
   uint64_t key = 0;
   bool winner_first = true;
@@ -117,7 +131,8 @@ Tally write_pairs(const Tensor& images, const Tensor& rewards, const std::vector
     const double gap = reward[first + best] - reward[first + worst];
     tally.gap += gap;
     tally.agree += gap > 0;
-    write_row(out, {prompts[p], model, images[first + best], images[first + worst], tally.pairs++, mix(options.seed, id), generator.below(2) == 0});
+    write_row(out, {prompts[p], model, images[first + best], images[first + worst], tally.pairs++, mix(options.seed, id),
+                    generator.below(2) == 0});
   }
   return tally;
 }

@@ -9,14 +9,14 @@
 namespace palate::world {
 
 struct PairOptions {
-  int64_t prompts = 900;        // distinct training prompts; each gives at most one pair
-  int64_t pictures = 4;         // of each prompt; the best and the worst of them make the pair
-  int64_t steps = 20;           // sampling steps
+  int64_t prompts = 900;  // distinct training prompts; each gives at most one pair
+  int64_t pictures = 4;   // of each prompt; the best and the worst of them make the pair
+  int64_t steps = 20;     // sampling steps
   double guidance_scale = 3;
-  double noise = 0.3;           // scale of the Gumbel noise that the person adds to every reward; with two pictures this is a
-                                // Bradley-Terry choice at that temperature
-  double min_gap = 0.3;         // the person skips a prompt whose best and worst seem nearer than this
-  int64_t batch = 100;          // pictures at once; changes no picture but for rounding
+  double noise = 0.3;    // scale of the Gumbel noise that the person adds to every reward; with two pictures this is a
+                         // Bradley-Terry choice at that temperature
+  double min_gap = 0.3;  // the person skips a prompt whose best and worst seem nearer than this
+  int64_t batch = 100;   // pictures at once; changes no picture but for rounding
   uint64_t seed = 0;
 };
 

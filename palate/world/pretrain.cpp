@@ -22,8 +22,8 @@ std::string readme(const PretrainConfig& config, const FitResult& trained) {
       << "Trained for " << trained.steps << " steps of " << config.fit.batch << " pictures (" << std::setprecision(0) << trained.minutes
       << " minutes), seed " << config.seed << ".\n\n"
       << std::setprecision(3) << "The oracle on " << config.evaluation.single << " prompts with one object and " << config.evaluation.two
-      << " with two, none of them seen in training, " << config.evaluation.pictures << " pictures of each, " << config.evaluation.steps << " DDIM steps, guidance " << std::setprecision(1)
-      << config.evaluation.guidance_scale << ":\n\n| measure | value |\n| --- | --- |\n"
+      << " with two, none of them seen in training, " << config.evaluation.pictures << " pictures of each, " << config.evaluation.steps
+      << " DDIM steps, guidance " << std::setprecision(1) << config.evaluation.guidance_scale << ":\n\n| measure | value |\n| --- | --- |\n"
       << std::setprecision(3);
   for (const auto& [name, value] : trained.evaluation) out << "| " << name << " | " << value << " |\n";
   PretrainConfig shown = config;

@@ -40,9 +40,12 @@ void append(std::vector<std::string>& out, const std::vector<std::string>& all, 
 
 Split split_of(std::string_view caption) {
   switch (leading_md5(caption) % 5) {
-    case 0: return Split::development;
-    case 1: return Split::test;
-    default: return Split::train;
+    case 0:
+      return Split::development;
+    case 1:
+      return Split::test;
+    default:
+      return Split::train;
   }
 }
 
@@ -50,7 +53,8 @@ std::vector<std::string> prompts(Split split, Kind kind, int64_t count, uint64_t
   const auto one = kind == Kind::two ? std::vector<std::string>{} : captions_of(single_scenes(), split);
   const auto two = kind == Kind::single ? std::vector<std::string>{} : captions_of(double_scenes(), split);
   const int64_t available = static_cast<int64_t>(one.size() + two.size());
-  check<UsageError>(count <= available, "there are ", available, " distinct ", split_name(split), " prompts of this kind, ", count, " were asked for");
+  check<UsageError>(count <= available, "there are ", available, " distinct ", split_name(split), " prompts of this kind, ", count,
+                    " were asked for");
   int64_t singles = std::min(kind == Kind::mixed ? count * 2 / 5 : count, static_cast<int64_t>(one.size()));
   singles = std::max(kind == Kind::two ? 0 : singles, count - static_cast<int64_t>(two.size()));
   std::vector<std::string> chosen, shuffled;

@@ -15,9 +15,7 @@ namespace {
 
 constexpr double last = static_cast<double>(side - 1), middle = last / 2;
 
-double sample_radius(const Object& object, Generator& generator) {
-  return (object.size == 0 ? 4.8 : 7.2) + generator.uniform(-0.3, 0.3);
-}
+double sample_radius(const Object& object, Generator& generator) { return (object.size == 0 ? 4.8 : 7.2) + generator.uniform(-0.3, 0.3); }
 
 // A gamma variate of shape 2: the sum of two exponentials.
 double gamma2(Generator& generator) { return -std::log1p(-generator.uniform()) - std::log1p(-generator.uniform()); }
@@ -51,11 +49,16 @@ WebPicture draw_web_picture(const Odds& odds, Generator& generator) {
 float signed_distance(int shape, float x, float y, float r) {
   const float ax = std::fabs(x), ay = std::fabs(y);
   switch (shape) {
-    case 0: return std::hypot(x, y) - r;
-    case 1: return std::max(ax, ay) - r * 0.88f;
-    case 2: return std::max(y - 0.8f * r, (ax * 1.8f - (y + r) * 0.95f) / std::hypot(1.8f, 0.95f));  // apex up
-    case 3: return std::min(std::max(ax - r, ay - 0.32f * r), std::max(ax - 0.32f * r, ay - r));
-    default: return std::fabs(std::hypot(x, y) - 0.72f * r) - 0.28f * r;
+    case 0:
+      return std::hypot(x, y) - r;
+    case 1:
+      return std::max(ax, ay) - r * 0.88f;
+    case 2:
+      return std::max(y - 0.8f * r, (ax * 1.8f - (y + r) * 0.95f) / std::hypot(1.8f, 0.95f));  // apex up
+    case 3:
+      return std::min(std::max(ax - r, ay - 0.32f * r), std::max(ax - 0.32f * r, ay - r));
+    default:
+      return std::fabs(std::hypot(x, y) - 0.72f * r) - 0.28f * r;
   }
 }
 
@@ -124,7 +127,8 @@ Tensor grainy(const Tensor& picture, double sigma, Generator& generator) {
 }
 
 Tensor striped(const Tensor& picture, double height, double period, double phase, bool across) {
-  const Tensor wave = ((torch::arange(side, torch::kDouble) / period + phase) * (2 * std::numbers::pi)).sin().mul_(height).to(torch::kFloat);
+  const Tensor wave =
+      ((torch::arange(side, torch::kDouble) / period + phase) * (2 * std::numbers::pi)).sin().mul_(height).to(torch::kFloat);
   return (picture + (across ? wave.view({1, side, 1}) : wave.view({1, 1, side}))).clamp_(0, 1);
 }
 

@@ -24,11 +24,12 @@ std::vector<Placement> place(const Scene& scene, Generator& generator);
 Tensor render(const Scene& scene, const std::vector<Placement>& places);
 
 // Flaws of pictures found on the web.
-Tensor blurred(const Tensor& picture, double sigma);                      // Gaussian, 7 taps, edges repeated
-Tensor grainy(const Tensor& picture, double sigma, Generator& generator); // white noise, clipped to [0, 1]
+Tensor blurred(const Tensor& picture, double sigma);                       // Gaussian, 7 taps, edges repeated
+Tensor grainy(const Tensor& picture, double sigma, Generator& generator);  // white noise, clipped to [0, 1]
 // Brighter and darker bands, a sine of the given height and period in pixels, across or along the picture, clipped to [0, 1].
 Tensor striped(const Tensor& picture, double height, double period, double phase, bool across);
-Tensor flawed(const Tensor& picture, double share, Generator& generator);  // one of them, of random strength; `share`: how often the stripes
+Tensor flawed(const Tensor& picture, double share,
+              Generator& generator);  // one of them, of random strength; `share`: how often the stripes
 
 // One training example: a picture as the web would have it.
 struct WebPicture {

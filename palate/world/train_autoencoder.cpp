@@ -1,5 +1,5 @@
-#include <torch/types.h>
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

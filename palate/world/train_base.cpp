@@ -1,5 +1,5 @@
-#include <torch/types.h>
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -34,8 +34,9 @@ void copy_weights(torch::nn::Module& to, torch::nn::Module& from, const fs::path
   const auto values = from.named_parameters();
   for (const auto& entry : to.named_parameters()) {
     const Tensor* value = values.find(entry.key());
-    check<DataError>(value != nullptr && value->sizes() == entry.value().sizes(), where.string(), ": expected '", entry.key(), "' of shape ",
-                     show_shape(entry.value().sizes()), " as this config has it, found ", value == nullptr ? "none" : show_shape(value->sizes()));
+    check<DataError>(value != nullptr && value->sizes() == entry.value().sizes(), where.string(), ": expected '", entry.key(),
+                     "' of shape ", show_shape(entry.value().sizes()), " as this config has it, found ",
+                     value == nullptr ? "none" : show_shape(value->sizes()));
     entry.value().copy_(*value);
   }
 }
@@ -65,7 +66,8 @@ class Codec {
 
   int64_t latent_channels() const { return autoencoder_->latent_channels(); }
   ExampleCodec functions() const {
-    return {[this](const Tensor& pictures) { return latents(pictures); }, [this](const std::vector<std::string>& captions) { return ids(captions); }};
+    return {[this](const Tensor& pictures) { return latents(pictures); },
+            [this](const std::vector<std::string>& captions) { return ids(captions); }};
   }
 
  private:
@@ -117,7 +119,8 @@ FitResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
   task.loss = [&](int64_t step, double) {
     const int64_t batch = task.config.batch;
     const Examples examples = stream.get(step * batch, batch);
-    const Draws draws = draw(mix(seed, 8), step * batch, batch, examples.pictures[0].sizes().vec(), schedule.steps(), config.caption_dropout);
+    const Draws draws =
+        draw(mix(seed, 8), step * batch, batch, examples.pictures[0].sizes().vec(), schedule.steps(), config.caption_dropout);
     const Tensor ids = torch::where(draws.dropped, empty, examples.ids);
     const Condition condition{text->encode(ids).last_hidden_state, {}, {}};
     const Tensor predicted = denoiser->predict(schedule.add_noise(examples.pictures, draws.noise, draws.t), draws.t, condition);

@@ -32,7 +32,9 @@ ServerAnswer refusal(int status, const char* code) { return {.status = status, .
 
 }  // namespace
 
-std::string git_sha1(const std::string& bytes) { return digest(EVP_sha1(), "blob " + std::to_string(bytes.size()) + std::string(1, '\0') + bytes); }
+std::string git_sha1(const std::string& bytes) {
+  return digest(EVP_sha1(), "blob " + std::to_string(bytes.size()) + std::string(1, '\0') + bytes);
+}
 
 FakeHub::FakeHub(std::string name)
     : repo(std::move(name)),
@@ -66,16 +68,19 @@ ServerAnswer FakeHub::answer_api(const ServerRequest& request, const std::string
   if (rest == "/revision/main" || rest == "/revision/" + commit) return {.body = "{\"id\":\"" + repo + "\",\"sha\":\"" + commit + "\"}"};
   const std::string tree = "/tree/" + commit + "?recursive=true";
   if (!rest.starts_with(tree)) return refusal(404, "RevisionNotFound");
-  const size_t cursor = rest.find("&cursor="), first = cursor == std::string::npos ? 0 : std::strtoul(rest.c_str() + cursor + 8, nullptr, 10);
+  const size_t cursor = rest.find("&cursor="),
+               first = cursor == std::string::npos ? 0 : std::strtoul(rest.c_str() + cursor + 8, nullptr, 10);
   ServerAnswer answer{.body = listing(first, first + page)};
   if (first + page < files.size())
-    answer.headers.push_back({"Link", "<" + hub_.url() + "/" + request.target.substr(1, request.target.find("&cursor=") - 1) + "&cursor=" + std::to_string(first + page) + ">; rel=\"next\""});
+    answer.headers.push_back({"Link", "<" + hub_.url() + "/" + request.target.substr(1, request.target.find("&cursor=") - 1) +
+                                          "&cursor=" + std::to_string(first + page) + ">; rel=\"next\""});
   return answer;
 }
 
 ServerAnswer FakeHub::answer_hub(const ServerRequest& request) {
   if (!token.empty() && request.header("authorization") != "Bearer " + token) return refusal(401, "RepoNotFound");
-  const std::string api = "/api/" + kind + "/" + repo, resolve = (kind == "models" ? "/" : "/" + kind + "/") + repo + "/resolve/" + commit + "/";
+  const std::string api = "/api/" + kind + "/" + repo,
+                    resolve = (kind == "models" ? "/" : "/" + kind + "/") + repo + "/resolve/" + commit + "/";
   if (request.target.starts_with(api + "/")) return answer_api(request, request.target.substr(api.size()));
   if (!request.target.starts_with(resolve)) return refusal(404, "RepoNotFound");
   if (gated) return refusal(403, "GatedRepo");
@@ -99,7 +104,8 @@ ServerAnswer FakeHub::contents(const ServerRequest& request, const std::string& 
   ServerAnswer answer{.body = bytes.substr(from), .with_length = lengths};
   if (from > 0) {
     answer.status = 206;
-    answer.headers.push_back({"Content-Range", "bytes " + std::to_string(from) + "-" + std::to_string(bytes.size() - 1) + "/" + std::to_string(bytes.size())});
+    answer.headers.push_back(
+        {"Content-Range", "bytes " + std::to_string(from) + "-" + std::to_string(bytes.size() - 1) + "/" + std::to_string(bytes.size())});
   }
   answer.headers.push_back({"ETag", large(path) ? "\"of-the-storage\"" : "W/\"" + blob_name(path) + "\""});
   auto& stops = breaks[path];

@@ -22,10 +22,10 @@ class FakeHub {
   std::string commit = std::string(40, 'c');
   std::map<std::string, std::string> files;  // contents by path; *.safetensors and *.parquet are large files
 
-  std::string token;                          // asked for everywhere at the endpoint, when it is not empty
+  std::string token;  // asked for everywhere at the endpoint, when it is not empty
   bool gated = false, ranges = true, oids = true, lengths = true;
-  size_t page = 1000;                         // files of the listing on a page
-  std::string entries;                        // JSON put at the head of the first page's list: "{...},"
+  size_t page = 1000;                                    // files of the listing on a page
+  std::string entries;                                   // JSON put at the head of the first page's list: "{...},"
   std::map<std::string, std::vector<int64_t>> breaks;    // by path: each answer stops after so many bytes, then none
   std::map<std::string, std::string> sent_instead;       // by path: other bytes of the same length
   std::map<std::string, int> busy;                       // by path: so many answers of 503 first

@@ -20,15 +20,15 @@ struct ServerAnswer {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string body = {};
-  int64_t stop_after = -1;        // bytes of the body, then the connection is cut; -1: all of it
+  int64_t stop_after = -1;             // bytes of the body, then the connection is cut; -1: all of it
   std::function<void()> at_stop = {};  // called when the bytes before `stop_after` are sent
-  bool with_length = true;        // Content-Length; without, the end of the connection is the end of the body
+  bool with_length = true;             // Content-Length; without, the end of the connection is the end of the body
 };
 
 class HttpServer {
  public:
   using Handler = std::function<ServerAnswer(const ServerRequest&)>;  // called from several threads
-  explicit HttpServer(Handler handler);                              // listens on 127.0.0.1, at a free port
+  explicit HttpServer(Handler handler);                               // listens on 127.0.0.1, at a free port
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
 

@@ -22,8 +22,16 @@ struct ClipOptions {
 ClipOptions read_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
   const int64_t width = r.whole("hidden_size", 512);
-  return {r.whole("vocab_size", 49408), r.whole("max_position_embeddings", 77), width, r.whole("intermediate_size", 2048), r.whole("num_hidden_layers", 12), r.whole("num_attention_heads", 8),
-          r.whole("projection_dim", 512), r.whole("eos_token_id", 49407), r.activation("hidden_act", "quick_gelu", transformers_activations()), r.number("layer_norm_eps", 1e-5)};
+  return {r.whole("vocab_size", 49408),
+          r.whole("max_position_embeddings", 77),
+          width,
+          r.whole("intermediate_size", 2048),
+          r.whole("num_hidden_layers", 12),
+          r.whole("num_attention_heads", 8),
+          r.whole("projection_dim", 512),
+          r.whole("eos_token_id", 49407),
+          r.activation("hidden_act", "quick_gelu", transformers_activations()),
+          r.number("layer_norm_eps", 1e-5)};
 }
 
 class SelfAttention : public torch::nn::Module {
@@ -36,7 +44,8 @@ class SelfAttention : public torch::nn::Module {
   }
   Tensor forward(const Tensor& x, const std::optional<Tensor>& allowed) {
     const auto split = [this](const Tensor& y) { return y.view({y.size(0), y.size(1), heads_, -1}).transpose(1, 2); };
-    const Tensor y = at::scaled_dot_product_attention(split(q_proj_->forward(x)), split(k_proj_->forward(x)), split(v_proj_->forward(x)), allowed, 0.0, /*is_causal=*/!allowed);
+    const Tensor y = at::scaled_dot_product_attention(split(q_proj_->forward(x)), split(k_proj_->forward(x)), split(v_proj_->forward(x)),
+                                                      allowed, 0.0, /*is_causal=*/!allowed);
     return out_proj_->forward(y.transpose(1, 2).reshape(x.sizes()));
   }
 
@@ -51,9 +60,7 @@ class Mlp : public torch::nn::Module {
     fc1_ = register_module("fc1", std::make_shared<Linear>(o.width, o.inner));
     fc2_ = register_module("fc2", std::make_shared<Linear>(o.inner, o.width));
   }
-  Tensor forward(const Tensor& x) {
-    return fc2_->forward(activate(fc1_->forward(x), activation_));
-  }
+  Tensor forward(const Tensor& x) { return fc2_->forward(activate(fc1_->forward(x), activation_)); }
 
  private:
   Activation activation_;
@@ -89,7 +96,8 @@ struct ClipTextModule : torch::nn::Module {
     layers = encoder->register_module("layers", std::make_shared<List<EncoderLayer>>());
     for (int64_t i = 0; i < o.layers; ++i) layers->add(std::make_shared<EncoderLayer>(o));
     final_layer_norm = text->register_module("final_layer_norm", std::make_shared<LayerNorm>(o.width, o.eps));
-    if (with_projection) text_projection = register_module("text_projection", std::make_shared<Linear>(o.width, o.projection, Bias::without));
+    if (with_projection)
+      text_projection = register_module("text_projection", std::make_shared<Linear>(o.width, o.projection, Bias::without));
   }
   std::shared_ptr<Embedding> token_embedding, position_embedding;
   std::shared_ptr<List<EncoderLayer>> layers;
@@ -101,14 +109,16 @@ class ClipText : public TextEncoder {
  public:
   ClipText(const Json& config, bool with_projection, const std::string& origin)
       : config_(config), options_(read_options(config, origin)), model_(std::make_shared<ClipTextModule>(options_, with_projection)) {
-    check<FormatError>(options_.heads > 0 && options_.width % options_.heads == 0, origin, ": hidden_size ", options_.width, " cannot be divided into ", options_.heads, " heads");
+    check<FormatError>(options_.heads > 0 && options_.width % options_.heads == 0, origin, ": hidden_size ", options_.width,
+                       " cannot be divided into ", options_.heads, " heads");
   }
 
   TextStates encode(const Tensor& ids, const Tensor& attention_mask) override {
-    check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ", options_.positions, "], got ", show_shape(ids.sizes()));
+    check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ",
+                      options_.positions, "], got ", show_shape(ids.sizes()));
     const Tensor range = ids.numel() ? torch::stack({ids.min(), ids.max()}) : torch::zeros({2}, torch::kInt64);
-    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known(), "[clip text] expected ids from 0 to ", known() - 1, ", found ", range[0].item<int64_t>(), " to ",
-                      range[1].item<int64_t>());
+    check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known(), "[clip text] expected ids from 0 to ",
+                      known() - 1, ", found ", range[0].item<int64_t>(), " to ", range[1].item<int64_t>());
     const std::optional<Tensor> allowed = allowed_pairs(ids, attention_mask);
     TextStates states;
     Tensor x = embedded(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
@@ -123,8 +133,8 @@ class ClipText : public TextEncoder {
     return states;
   }
   int64_t add_embeddings(const Tensor& vectors) override {
-    check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.width, "[clip text] expected embeddings of [n, ", options_.width, "], found ", show_shape(vectors.sizes()),
-                      ": they are of another model");
+    check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.width, "[clip text] expected embeddings of [n, ", options_.width,
+                      "], found ", show_shape(vectors.sizes()), ": they are of another model");
     const int64_t first = known();
     added_.push_back(vectors);
     return first;
@@ -142,7 +152,8 @@ class ClipText : public TextEncoder {
   // [B, 1, L, L], true where a token (row) sees another: itself and those before it, unless they are masked. Without a mask none is needed.
   static std::optional<Tensor> allowed_pairs(const Tensor& ids, const Tensor& mask) {
     if (!mask.defined()) return std::nullopt;
-    check<UsageError>(mask.sizes() == ids.sizes(), "[clip text] expected an attention_mask like input_ids, ", show_shape(ids.sizes()), ", got ", show_shape(mask.sizes()));
+    check<UsageError>(mask.sizes() == ids.sizes(), "[clip text] expected an attention_mask like input_ids, ", show_shape(ids.sizes()),
+                      ", got ", show_shape(mask.sizes()));
     const Tensor causal = torch::ones({ids.size(1), ids.size(1)}, ids.options().dtype(torch::kBool)).tril();
     return causal.logical_and(mask.ne(0).unsqueeze(1).unsqueeze(1));
   }
@@ -155,7 +166,8 @@ class ClipText : public TextEncoder {
   // [B, L, D]: of the table, and of the blocks that were added.
   Tensor embedded(const Tensor& ids) {
     if (added_.empty()) return model_->token_embedding->forward(ids);
-    const Tensor own = model_->token_embedding->forward(ids.clamp_max(options_.vocabulary - 1)), rows = (ids - options_.vocabulary).clamp_min(0);
+    const Tensor own = model_->token_embedding->forward(ids.clamp_max(options_.vocabulary - 1)),
+                 rows = (ids - options_.vocabulary).clamp_min(0);
     const Tensor extra = torch::cat(added_).to(own.options()).index_select(0, rows.flatten()).view_as(own);
     return torch::where((ids >= options_.vocabulary).unsqueeze(-1), extra, own);
   }

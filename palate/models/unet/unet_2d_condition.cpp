@@ -16,9 +16,21 @@ namespace {
 BlockOptions block_options(const UnetOptions& o, const UnetLevel& level, int64_t in) {
   BlockOptions block;
   block.layers = level.layers;
-  block.transformer = {.channels = level.width, .context = o.context, .heads = level.heads, .layers = 0, .groups = o.groups, .linear_projection = o.linear_projection,
+  block.transformer = {.channels = level.width,
+                       .context = o.context,
+                       .heads = level.heads,
+                       .layers = 0,
+                       .groups = o.groups,
+                       .linear_projection = o.linear_projection,
                        .only_cross_attention = level.only_cross_attention};
-  block.resnet = {.in = in, .out = level.width, .time = o.time_width(), .groups = o.groups, .eps = o.eps, .output_scale = 1, .time_shift = o.time_shift, .activation = o.activation};
+  block.resnet = {.in = in,
+                  .out = level.width,
+                  .time = o.time_width(),
+                  .groups = o.groups,
+                  .eps = o.eps,
+                  .output_scale = 1,
+                  .time_shift = o.time_shift,
+                  .activation = o.activation};
   block.padding = o.downsample_padding;
   return block;
 }
@@ -44,7 +56,8 @@ class UNet2DConditionModel : public torch::nn::Module {
 UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
   const size_t n = o.levels.size();
   const int64_t first = o.levels.front().width;
-  conv_in_ = register_module("conv_in", std::make_shared<Conv2d>(o.in_channels, first, ConvGeometry{o.conv_in_kernel, 1, (o.conv_in_kernel - 1) / 2}));
+  conv_in_ = register_module("conv_in",
+                             std::make_shared<Conv2d>(o.in_channels, first, ConvGeometry{o.conv_in_kernel, 1, (o.conv_in_kernel - 1) / 2}));
   embeddings_.emplace(*this, o);
   down_blocks_ = register_module("down_blocks", std::make_shared<List<DownBlock>>());
   up_blocks_ = register_module("up_blocks", std::make_shared<List<UpBlock>>());
@@ -70,7 +83,8 @@ UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
     up_blocks_->add(std::make_shared<UpBlock>(block, o.levels[i ? level + 1 : level].width, o.levels[level ? level - 1 : 0].width));
   }
   conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, first, o.eps));
-  conv_out_ = register_module("conv_out", std::make_shared<Conv2d>(first, o.out_channels, ConvGeometry{o.conv_out_kernel, 1, (o.conv_out_kernel - 1) / 2}));
+  conv_out_ = register_module(
+      "conv_out", std::make_shared<Conv2d>(first, o.out_channels, ConvGeometry{o.conv_out_kernel, 1, (o.conv_out_kernel - 1) / 2}));
 }
 
 // diffusers' reading of a mask (1 keep, 0 discard): -10000 on the scores of what is discarded.
@@ -110,11 +124,14 @@ Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const
 
 class UnetDenoiser : public Denoiser {
  public:
-  UnetDenoiser(const Json& config, const std::string& origin) : config_(config), options_(config, origin), model_(std::make_shared<UNet2DConditionModel>(options_)) {}
+  UnetDenoiser(const Json& config, const std::string& origin)
+      : config_(config), options_(config, origin), model_(std::make_shared<UNet2DConditionModel>(options_)) {}
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
-    check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels, ", H, W], got ", show_shape(x_t.sizes()));
+    check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels,
+                      ", H, W], got ", show_shape(x_t.sizes()));
     const Tensor& text = condition.text;
-    check<UsageError>(!options_.uses_text || (text.defined() && text.dim() == 3 && text.size(2) == options_.text_width), "[unet] expected text states of [B, L, ", options_.text_width, "], got ",
+    check<UsageError>(!options_.uses_text || (text.defined() && text.dim() == 3 && text.size(2) == options_.text_width),
+                      "[unet] expected text states of [B, L, ", options_.text_width, "], got ",
                       text.defined() ? show_shape(text.sizes()) : "none");
     // Weights that are held in half precision say what the model computes in, whatever the caller's sample is.
     const auto held = model_->compute_dtype();
@@ -135,7 +152,9 @@ class UnetDenoiser : public Denoiser {
 
 }  // namespace
 
-std::unique_ptr<Denoiser> make_unet_2d_condition(const Json& config, const std::string& origin) { return std::make_unique<UnetDenoiser>(config, origin); }
+std::unique_ptr<Denoiser> make_unet_2d_condition(const Json& config, const std::string& origin) {
+  return std::make_unique<UnetDenoiser>(config, origin);
+}
 
 Condition concat_conditions(const Condition& a, const Condition& b) {
   const auto join = [](const Tensor& x, const Tensor& y) { return x.defined() ? torch::cat({x, y}, 0) : x; };

@@ -19,10 +19,10 @@ struct BlockOptions {
 
 // What every block is given besides its input.
 struct BlockContext {
-  const Tensor& time;     // [B, 4 * first width]
-  const Tensor& text;     // [B, L, D]
+  const Tensor& time;  // [B, 4 * first width]
+  const Tensor& text;  // [B, L, D]
   const AttentionBias& bias;
-  bool checkpointing;     // rerun blocks in the backward pass instead of keeping their activations
+  bool checkpointing;  // rerun blocks in the backward pass instead of keeping their activations
 };
 
 class DownBlock : public torch::nn::Module {

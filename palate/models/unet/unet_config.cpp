@@ -29,7 +29,8 @@ void refuse_unsupported(const ConfigReader& r) {
 // diffusers strips the prefix of its first releases.
 bool with_attention(std::string type, const std::string& plain, const std::string& cross, const char* key, const std::string& origin) {
   if (type.starts_with("UNetRes")) type = type.substr(7);
-  check<UsageError>(type == plain || type == cross, origin, ": '", key, "': block type '", type, "' is not supported, expected ", plain, " or ", cross);
+  check<UsageError>(type == plain || type == cross, origin, ": '", key, "': block type '", type, "' is not supported, expected ", plain,
+                    " or ", cross);
   return type == cross;
 }
 
@@ -38,8 +39,9 @@ std::vector<UnetLevel> read_levels(const ConfigReader& r, const std::string& ori
   const auto down = r.texts("down_block_types", {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
   const auto up = r.texts("up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
   const size_t n = widths.size();
-  check<FormatError>(n > 0 && down.size() == n && up.size() == n, origin, ": block_out_channels, down_block_types and up_block_types must have the same length, found ", n, ", ", down.size(), " and ",
-                     up.size());
+  check<FormatError>(n > 0 && down.size() == n && up.size() == n, origin,
+                     ": block_out_channels, down_block_types and up_block_types must have the same length, found ", n, ", ", down.size(),
+                     " and ", up.size());
   const auto layers = r.per_block("layers_per_block", 2, n);
   const auto heads = r.per_block("attention_head_dim", 8, n);  // diffusers' historic name: it is the number of heads
   const auto contexts = r.per_block("cross_attention_dim", 1280, n);
@@ -67,7 +69,8 @@ std::vector<int64_t> transformer_layers(const Json& entry, int64_t layers, const
     fits = entry[i].is_number_integer();
     if (fits) list.push_back(entry[i].get<int64_t>());
   }
-  check<FormatError>(fits, origin, ": '", key, "' must have for each block a whole number or a list with one for each of its ", layers, " layers, found ", entry.dump());
+  check<FormatError>(fits, origin, ": '", key, "' must have for each block a whole number or a list with one for each of its ", layers,
+                     " layers, found ", entry.dump());
   return list;
 }
 
@@ -78,7 +81,8 @@ void read_transformers(UnetOptions& o, const Json& config, const ConfigReader& r
   const auto entries = [&](const char* name) {
     const Json value = r.absent(name) ? Json(1) : config[name];
     const Json list = value.is_number_integer() ? Json(std::vector<Json>(n, value)) : value;
-    check<FormatError>(list.is_array() && list.size() == n, origin, ": '", name, "' must have one entry for each of ", n, " blocks, found ", value.dump());
+    check<FormatError>(list.is_array() && list.size() == n, origin, ": '", name, "' must have one entry for each of ", n, " blocks, found ",
+                       value.dump());
     return list;
   };
   const Json down = entries(key), up = r.absent(up_key) ? Json() : entries(up_key);
@@ -86,8 +90,10 @@ void read_transformers(UnetOptions& o, const Json& config, const ConfigReader& r
     UnetLevel& level = o.levels[i];
     if (level.down_attention) level.down_transformers = transformer_layers(down[i], level.layers, key, origin);
     if (!level.up_attention) continue;
-    check<FormatError>(!up.is_null() || !down[i].is_array(), origin, ": '", key, "' lists the layers of a block, ", down[i].dump(), ", so '", up_key, "' must be given too");
-    level.up_transformers = up.is_null() ? transformer_layers(down[i], level.layers + 1, key, origin) : transformer_layers(up[n - 1 - i], level.layers + 1, up_key, origin);
+    check<FormatError>(!up.is_null() || !down[i].is_array(), origin, ": '", key, "' lists the layers of a block, ", down[i].dump(),
+                       ", so '", up_key, "' must be given too");
+    level.up_transformers = up.is_null() ? transformer_layers(down[i], level.layers + 1, key, origin)
+                                         : transformer_layers(up[n - 1 - i], level.layers + 1, up_key, origin);
   }
   if (o.mid_attention) o.mid_transformers = transformer_layers(down[n - 1], 1, key, origin).front();
 }
@@ -100,11 +106,13 @@ void read_text(UnetOptions& o, const Json& config, const ConfigReader& r, const 
   }
   if (o.mid_attention) widths.push_back(o.levels.back().context);
   for (const int64_t width : widths) {
-    check<UsageError>(width == widths.front(), origin, ": 'cross_attention_dim' = ", config["cross_attention_dim"].dump(), " is not supported, expected one width for all blocks with cross-attention");
+    check<UsageError>(width == widths.front(), origin, ": 'cross_attention_dim' = ", config["cross_attention_dim"].dump(),
+                      " is not supported, expected one width for all blocks with cross-attention");
   }
   o.context = widths.empty() ? o.levels.front().context : widths.front();
   const int64_t projected_from = r.whole("encoder_hid_dim", 0);
-  check<FormatError>(projected_from > 0 || r.absent("encoder_hid_dim_type"), origin, ": 'encoder_hid_dim_type' needs 'encoder_hid_dim', the width of the text states");
+  check<FormatError>(projected_from > 0 || r.absent("encoder_hid_dim_type"), origin,
+                     ": 'encoder_hid_dim_type' needs 'encoder_hid_dim', the width of the text states");
   o.text_projection = projected_from > 0;
   o.uses_text = !widths.empty() || o.text_addition || o.text_projection;
   o.text_width = !o.uses_text ? 0 : o.text_projection ? projected_from : o.context;
@@ -125,7 +133,8 @@ void read_time(UnetOptions& o, const ConfigReader& r, const std::string& origin)
   o.sinusoids = {first, r.flag("flip_sin_to_cos", true), r.number("freq_shift", 0)};
   o.time.width = r.whole("time_embedding_dim", 0);
   if (o.time.width == 0) o.time.width = o.fourier ? 2 * first : 4 * first;
-  check<FormatError>(!o.fourier || o.time.width % 2 == 0, origin, ": 'time_embedding_dim' must be even with fourier time embeddings, found ", o.time.width);
+  check<FormatError>(!o.fourier || o.time.width % 2 == 0, origin,
+                     ": 'time_embedding_dim' must be even with fourier time embeddings, found ", o.time.width);
   o.time.in = o.fourier ? o.time.width : first;
   o.time.condition = r.whole("time_cond_proj_dim", 0);
   o.time.activation = o.activation;
@@ -134,14 +143,16 @@ void read_time(UnetOptions& o, const ConfigReader& r, const std::string& origin)
   o.classes = class_embedding(r);
   o.class_count = r.whole("num_class_embeds", 0);
   o.projection_input = r.whole("projection_class_embeddings_input_dim", 0);
-  check<FormatError>(o.projection_input > 0 || (o.classes != ClassEmbedding::projection && o.classes != ClassEmbedding::simple_projection), origin, ": class_embed_type ", r.text("class_embed_type", ""),
-                     " needs projection_class_embeddings_input_dim");
+  check<FormatError>(o.projection_input > 0 || (o.classes != ClassEmbedding::projection && o.classes != ClassEmbedding::simple_projection),
+                     origin, ": class_embed_type ", r.text("class_embed_type", ""), " needs projection_class_embeddings_input_dim");
   o.concatenate_classes = r.flag("class_embeddings_concat", false);
-  check<FormatError>(!o.concatenate_classes || o.classes != ClassEmbedding::none, origin, ": 'class_embeddings_concat' needs a class_embed_type or num_class_embeds");
+  check<FormatError>(!o.concatenate_classes || o.classes != ClassEmbedding::none, origin,
+                     ": 'class_embeddings_concat' needs a class_embed_type or num_class_embeds");
   const std::string addition = r.text("addition_embed_type", "");
   o.text_time = addition == "text_time";
   o.text_addition = addition == "text";
-  check<FormatError>(addition.empty() || !o.concatenate_classes, origin, ": 'class_embeddings_concat' and addition_embed_type ", addition, " exclude each other");
+  check<FormatError>(addition.empty() || !o.concatenate_classes, origin, ": 'class_embeddings_concat' and addition_embed_type ", addition,
+                     " exclude each other");
   o.addition_heads = r.whole("addition_embed_type_num_heads", 64);
   o.addition_time_size = r.whole("addition_time_embed_dim", 0);
   check<FormatError>(!o.text_time || (o.addition_time_size > 0 && o.projection_input > 0), origin,
@@ -154,7 +165,8 @@ int64_t unet_sample_size(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
   const auto size = config.find("sample_size");
   if (size == config.end() || !size->is_array()) return r.whole("sample_size", 64);
-  check<FormatError>(!size->empty() && size->at(0).is_number_integer(), origin, ": sample_size should be a whole number or a list of two, found ", size->dump());
+  check<FormatError>(!size->empty() && size->at(0).is_number_integer(), origin,
+                     ": sample_size should be a whole number or a list of two, found ", size->dump());
   return size->at(0).get<int64_t>();
 }
 

@@ -12,25 +12,39 @@ UnetEmbeddings::UnetEmbeddings(torch::nn::Module& model, const UnetOptions& o) :
   time_embedding_ = model.register_module("time_embedding", std::make_shared<TimestepEmbedding>(o.time));
   if (o.text_projection) encoder_hid_proj_ = model.register_module("encoder_hid_proj", std::make_shared<Linear>(o.text_width, o.context));
   const auto embedding = [&](const char* name, int64_t in, Activation activation) {
-    return model.register_module(name, std::make_shared<TimestepEmbedding>(TimestepEmbeddingOptions{.in = in, .width = width, .condition = 0, .activation = activation}));
+    return model.register_module(name, std::make_shared<TimestepEmbedding>(
+                                           TimestepEmbeddingOptions{.in = in, .width = width, .condition = 0, .activation = activation}));
   };
   switch (o.classes) {
-    case ClassEmbedding::none: break;
-    case ClassEmbedding::identity: break;
-    case ClassEmbedding::table: class_table_ = model.register_module("class_embedding", std::make_shared<Embedding>(o.class_count, width)); break;
-    case ClassEmbedding::timestep: class_embedding_ = embedding("class_embedding", o.time.in, o.activation); break;
-    case ClassEmbedding::projection: class_embedding_ = embedding("class_embedding", o.projection_input, Activation::silu); break;
-    case ClassEmbedding::simple_projection: class_projection_ = model.register_module("class_embedding", std::make_shared<Linear>(o.projection_input, width)); break;
+    case ClassEmbedding::none:
+      break;
+    case ClassEmbedding::identity:
+      break;
+    case ClassEmbedding::table:
+      class_table_ = model.register_module("class_embedding", std::make_shared<Embedding>(o.class_count, width));
+      break;
+    case ClassEmbedding::timestep:
+      class_embedding_ = embedding("class_embedding", o.time.in, o.activation);
+      break;
+    case ClassEmbedding::projection:
+      class_embedding_ = embedding("class_embedding", o.projection_input, Activation::silu);
+      break;
+    case ClassEmbedding::simple_projection:
+      class_projection_ = model.register_module("class_embedding", std::make_shared<Linear>(o.projection_input, width));
+      break;
   }
   if (o.text_time) add_embedding_ = embedding("add_embedding", o.projection_input, Activation::silu);
-  if (o.text_addition) add_text_embedding_ = model.register_module("add_embedding", std::make_shared<TextTimeEmbedding>(o.text_width, width, o.addition_heads));
+  if (o.text_addition)
+    add_text_embedding_ =
+        model.register_module("add_embedding", std::make_shared<TextTimeEmbedding>(o.text_width, width, o.addition_heads));
 }
 
 Tensor UnetEmbeddings::steps(const Tensor& t) const { return time_proj_ ? time_proj_->forward(t) : timestep_sinusoids(t, o_.sinusoids); }
 
 Tensor UnetEmbeddings::time(const Tensor& t, const Tensor& sample, const Condition& condition) const {
   const auto dtype = sample.scalar_type();
-  check<UsageError>(o_.time.condition > 0 || !condition.timestep_cond.defined(), "[unet] timestep_cond was given, but this model has none (its time_cond_proj_dim is not set)");
+  check<UsageError>(o_.time.condition > 0 || !condition.timestep_cond.defined(),
+                    "[unet] timestep_cond was given, but this model has none (its time_cond_proj_dim is not set)");
   const Tensor all = (t.dim() == 0 ? t.unsqueeze(0) : t).expand({sample.size(0)});
   const Tensor guidance = condition.timestep_cond.defined() ? condition.timestep_cond.to(dtype) : Tensor();
   Tensor embedding = time_embedding_->forward(steps(all).to(dtype), guidance);
@@ -45,12 +59,12 @@ Tensor UnetEmbeddings::time(const Tensor& t, const Tensor& sample, const Conditi
 Tensor UnetEmbeddings::classes(const Condition& condition, c10::ScalarType dtype) const {
   const Tensor& labels = condition.class_labels;
   const bool numbers = o_.classes == ClassEmbedding::table || o_.classes == ClassEmbedding::timestep;
-  check<UsageError>(labels.defined() && labels.dim() == (numbers ? 1 : 2), "[unet] this model needs class_labels of ", numbers ? "[B]" : "[B, P]", ", and ",
-                    labels.defined() ? "got " + show_shape(labels.sizes()) : "they were not given");
+  check<UsageError>(labels.defined() && labels.dim() == (numbers ? 1 : 2), "[unet] this model needs class_labels of ",
+                    numbers ? "[B]" : "[B, P]", ", and ", labels.defined() ? "got " + show_shape(labels.sizes()) : "they were not given");
   if (class_table_) {
     const Tensor ids = labels.to(torch::kInt64);
-    check<UsageError>(ids.ge(0).logical_and(ids.lt(o_.class_count)).all().item<bool>(), "[unet] expected class_labels from 0 to ", o_.class_count - 1, ", found ", ids.min().item<int64_t>(), " to ",
-                      ids.max().item<int64_t>());
+    check<UsageError>(ids.ge(0).logical_and(ids.lt(o_.class_count)).all().item<bool>(), "[unet] expected class_labels from 0 to ",
+                      o_.class_count - 1, ", found ", ids.min().item<int64_t>(), " to ", ids.max().item<int64_t>());
     return class_table_->forward(ids).to(dtype);
   }
   if (class_projection_) return class_projection_->forward(labels.to(dtype));
@@ -60,7 +74,8 @@ Tensor UnetEmbeddings::classes(const Condition& condition, c10::ScalarType dtype
 
 Tensor UnetEmbeddings::addition(const Condition& condition, c10::ScalarType dtype) const {
   if (add_text_embedding_) return add_text_embedding_->forward(condition.text.to(dtype));
-  check<UsageError>(condition.text_embeds.defined() && condition.time_ids.defined(), "[unet] this model needs text_embeds and time_ids (SDXL), and they were not given");
+  check<UsageError>(condition.text_embeds.defined() && condition.time_ids.defined(),
+                    "[unet] this model needs text_embeds and time_ids (SDXL), and they were not given");
   SinusoidOptions ids = o_.sinusoids;
   ids.size = o_.addition_time_size;
   const Tensor flat = timestep_sinusoids(condition.time_ids.flatten(), ids).reshape({condition.text_embeds.size(0), -1});  // [B, 6 * 256]

@@ -27,12 +27,14 @@ struct VaeOptions {
 };
 
 // Which blocks have attention. `key` lists `plain` and `attention` block types.
-std::vector<bool> block_attention(const ConfigReader& r, const char* key, const std::string& plain, const std::string& attention, size_t count, const std::string& origin) {
+std::vector<bool> block_attention(const ConfigReader& r, const char* key, const std::string& plain, const std::string& attention,
+                                  size_t count, const std::string& origin) {
   const auto types = r.texts(key, {plain});
   check<FormatError>(types.size() == count, origin, ": ", key, " must have ", count, " entries, found ", types.size());
   std::vector<bool> flags;
   for (const auto& type : types) {
-    check<UsageError>(type == plain || type == attention, origin, ": '", key, "' = '", type, "' is not supported, expected ", plain, " or ", attention);
+    check<UsageError>(type == plain || type == attention, origin, ": '", key, "' = '", type, "' is not supported, expected ", plain, " or ",
+                      attention);
     flags.push_back(type == attention);
   }
   return flags;
@@ -66,7 +68,16 @@ VaeOptions read_options(const Json& config, const std::string& origin) {
           shifting_key(config)};
 }
 
-ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) { return {.in = in, .out = out, .time = 0, .groups = o.groups, .eps = eps, .output_scale = 1, .time_shift = TimeShift::add, .activation = o.activation}; }
+ResnetOptions resnet_options(const VaeOptions& o, int64_t in, int64_t out) {
+  return {.in = in,
+          .out = out,
+          .time = 0,
+          .groups = o.groups,
+          .eps = eps,
+          .output_scale = 1,
+          .time_shift = TimeShift::add,
+          .activation = o.activation};
+}
 
 // One head over all channels, with a group norm before it and a residual around it.
 class VaeAttention : public torch::nn::Module {
@@ -116,7 +127,8 @@ class VaeMidBlock : public torch::nn::Module {
 template <class Resampler>
 class VaeBlock : public torch::nn::Module {
  public:
-  VaeBlock(const VaeOptions& o, int64_t in, int64_t out, int64_t layers, bool attention, const char* list, std::shared_ptr<Resampler> resampler) {
+  VaeBlock(const VaeOptions& o, int64_t in, int64_t out, int64_t layers, bool attention, const char* list,
+           std::shared_ptr<Resampler> resampler) {
     if (attention) attentions_ = register_module("attentions", std::make_shared<List<VaeAttention>>());
     for (int64_t i = 0; attention && i < layers; ++i) attentions_->add(std::make_shared<VaeAttention>(out, o.groups));
     resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock2D>>());
@@ -146,7 +158,8 @@ class Encoder : public torch::nn::Module {
     down_blocks_ = register_module("down_blocks", std::make_shared<List<VaeBlock<Downsample2D>>>());
     for (size_t i = 0; i < o.widths.size(); ++i) {
       auto down = i + 1 < o.widths.size() ? std::make_shared<Downsample2D>(o.widths[i], 0) : nullptr;
-      down_blocks_->add(std::make_shared<VaeBlock<Downsample2D>>(o, o.widths[i ? i - 1 : 0], o.widths[i], o.layers, o.down_attention[i], "downsamplers", down));
+      down_blocks_->add(std::make_shared<VaeBlock<Downsample2D>>(o, o.widths[i ? i - 1 : 0], o.widths[i], o.layers, o.down_attention[i],
+                                                                 "downsamplers", down));
     }
     mid_block_ = register_module("mid_block", std::make_shared<VaeMidBlock>(o, o.widths.back()));
     conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, o.widths.back(), eps));
@@ -175,7 +188,8 @@ class Decoder : public torch::nn::Module {
     for (size_t i = 0; i < n; ++i) {
       const size_t level = n - 1 - i;
       auto up = level > 0 ? std::make_shared<Upsample2D>(o.widths[level]) : nullptr;
-      up_blocks_->add(std::make_shared<VaeBlock<Upsample2D>>(o, o.widths[i ? level + 1 : level], o.widths[level], o.layers + 1, o.up_attention[i], "upsamplers", up));
+      up_blocks_->add(std::make_shared<VaeBlock<Upsample2D>>(o, o.widths[i ? level + 1 : level], o.widths[level], o.layers + 1,
+                                                             o.up_attention[i], "upsamplers", up));
     }
     conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, o.widths[0], eps));
     conv_out_ = register_module("conv_out", std::make_shared<Conv2d>(o.widths[0], o.out_channels));
@@ -198,8 +212,10 @@ struct AutoencoderKLModule : torch::nn::Module {
     const ConvGeometry point{.kernel = 1, .stride = 1, .padding = 0};
     encoder = register_module("encoder", std::make_shared<Encoder>(o));
     decoder = register_module("decoder", std::make_shared<Decoder>(o));
-    if (o.quant_conv) quant_conv = register_module("quant_conv", std::make_shared<Conv2d>(2 * o.latent_channels, 2 * o.latent_channels, point));
-    if (o.post_quant_conv) post_quant_conv = register_module("post_quant_conv", std::make_shared<Conv2d>(o.latent_channels, o.latent_channels, point));
+    if (o.quant_conv)
+      quant_conv = register_module("quant_conv", std::make_shared<Conv2d>(2 * o.latent_channels, 2 * o.latent_channels, point));
+    if (o.post_quant_conv)
+      post_quant_conv = register_module("post_quant_conv", std::make_shared<Conv2d>(o.latent_channels, o.latent_channels, point));
   }
   std::shared_ptr<Encoder> encoder;
   std::shared_ptr<Decoder> decoder;
@@ -208,11 +224,14 @@ struct AutoencoderKLModule : torch::nn::Module {
 
 class AutoencoderKL : public Autoencoder {
  public:
-  AutoencoderKL(const Json& config, const std::string& origin) : config_(config), options_(read_options(config, origin)), model_(std::make_shared<AutoencoderKLModule>(options_)) {}
+  AutoencoderKL(const Json& config, const std::string& origin)
+      : config_(config), options_(read_options(config, origin)), model_(std::make_shared<AutoencoderKLModule>(options_)) {}
 
   Posterior encode(const Tensor& pixels) override {
-    check<UsageError>(pixels.dim() == 4 && pixels.size(1) == options_.in_channels, "[vae] expected pixels of [B, ", options_.in_channels, ", H, W], got ", show_shape(pixels.sizes()));
-    check<UsageError>(pixels.size(2) >= factor() && pixels.size(3) >= factor(), "[vae] height and width must be at least ", factor(), ", got ", show_shape(pixels.sizes()));
+    check<UsageError>(pixels.dim() == 4 && pixels.size(1) == options_.in_channels, "[vae] expected pixels of [B, ", options_.in_channels,
+                      ", H, W], got ", show_shape(pixels.sizes()));
+    check<UsageError>(pixels.size(2) >= factor() && pixels.size(3) >= factor(), "[vae] height and width must be at least ", factor(),
+                      ", got ", show_shape(pixels.sizes()));
     Tensor moments = model_->encoder->forward(arranged(pixels));
     if (model_->quant_conv) moments = model_->quant_conv->forward(moments);
     moments = moments.contiguous();
@@ -220,12 +239,14 @@ class AutoencoderKL : public Autoencoder {
     return {halves[0], halves[1].clamp(-30.0, 20.0)};
   }
   Tensor decode(const Tensor& latents) override {
-    check<UsageError>(latents.dim() == 4 && latents.size(1) == options_.latent_channels, "[vae] expected latents of [B, ", options_.latent_channels, ", h, w], got ", show_shape(latents.sizes()));
+    check<UsageError>(latents.dim() == 4 && latents.size(1) == options_.latent_channels, "[vae] expected latents of [B, ",
+                      options_.latent_channels, ", h, w], got ", show_shape(latents.sizes()));
     const Tensor x = arranged(latents);
     return model_->decoder->forward(model_->post_quant_conv ? model_->post_quant_conv->forward(x) : x).contiguous();
   }
   double scaling_factor() const override {
-    check<UsageError>(options_.shifted.empty(), "[vae] '", options_.shifted, "' = ", config_.value(options_.shifted, Json()).dump(), " is not supported, expected none: latents are scaled by scaling_factor only");
+    check<UsageError>(options_.shifted.empty(), "[vae] '", options_.shifted, "' = ", config_.value(options_.shifted, Json()).dump(),
+                      " is not supported, expected none: latents are scaled by scaling_factor only");
     return options_.scaling_factor;
   }
   int64_t factor() const override { return int64_t{1} << (options_.widths.size() - 1); }
@@ -252,13 +273,17 @@ class AutoencoderKL : public Autoencoder {
 
 }  // namespace
 
-std::unique_ptr<Autoencoder> make_autoencoder_kl(const Json& config, const std::string& origin) { return std::make_unique<AutoencoderKL>(config, origin); }
+std::unique_ptr<Autoencoder> make_autoencoder_kl(const Json& config, const std::string& origin) {
+  return std::make_unique<AutoencoderKL>(config, origin);
+}
 
 std::string current_vae_name(const std::string& name) {
-  static const std::pair<const char*, const char*> old[] = {{".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}};
+  static const std::pair<const char*, const char*> old[] = {
+      {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}};
   for (const auto& [before, after] : old) {
     const size_t at = name.find(before);
-    if (at != std::string::npos && name.find("attentions") < at) return name.substr(0, at) + after + name.substr(at + std::string(before).size());
+    if (at != std::string::npos && name.find("attentions") < at)
+      return name.substr(0, at) + after + name.substr(at + std::string(before).size());
   }
   return name;
 }

@@ -30,9 +30,11 @@ class Dpo : public Loss {
 
   void visit(Fields& f) override {
     f("beta", beta_, "strength of the tie to the reference; 2000 to 5000 is usual for U-Nets", {.min = 0});
-    f("beta_convention", beta_convention_, "palate: z = beta/2 * margin, as the paper; diffusers: z = beta * margin; per-T: z = 1000 beta/2 * margin",
+    f("beta_convention", beta_convention_,
+      "palate: z = beta/2 * margin, as the paper; diffusers: z = beta * margin; per-T: z = 1000 beta/2 * margin",
       {.choices = {"palate", "diffusers", "per-T"}});
-    f("loss_type", loss_type_, "sigmoid (DPO), hinge, or ipo (a square around the margin 1/beta)", {.choices = {"sigmoid", "hinge", "ipo"}});
+    f("loss_type", loss_type_, "sigmoid (DPO), hinge, or ipo (a square around the margin 1/beta)",
+      {.choices = {"sigmoid", "hinge", "ipo"}});
     f("label_smoothing", label_smoothing_, "share of labels taken to be wrong; 0 trusts them all", {.min = 0, .max = 0.5});
     f.require(beta_ > 0, "objective.beta is 0: the loss would not depend on the model; 2000 to 5000 is usual");
   }

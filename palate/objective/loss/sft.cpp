@@ -6,7 +6,9 @@ namespace {
 
 class Sft : public Loss {
  public:
-  LossOutput operator()(const PairErrors& errors, const Draw&) const override { return {.loss = errors.policy_win, .logits = {}, .reward_win = {}, .reward_lose = {}}; }
+  LossOutput operator()(const PairErrors& errors, const Draw&) const override {
+    return {.loss = errors.policy_win, .logits = {}, .reward_win = {}, .reward_lose = {}};
+  }
   bool needs_reference() const override { return false; }
   bool needs_loser() const override { return false; }
   void visit(Fields&) override {}

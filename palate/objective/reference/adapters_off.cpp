@@ -21,7 +21,8 @@ class AdaptersOffReference : public Reference {
 }  // namespace
 
 std::unique_ptr<Reference> make_adapters_off(const ObjectiveConfig&, const ReferenceSetup& setup) {
-  check<UsageError>(setup.policy != nullptr, "objective.reference is adapters_off, but the whole network is trained and has no adapters: "
+  check<UsageError>(setup.policy != nullptr,
+                    "objective.reference is adapters_off, but the whole network is trained and has no adapters: "
                     "choose frozen_copy or cached");
   return std::make_unique<AdaptersOffReference>();
 }

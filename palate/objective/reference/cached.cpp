@@ -86,7 +86,8 @@ class Filler {
   }
 
  private:
-  std::pair<Tensor, Tensor> batch_errors(Denoiser& network, const ReferenceRows& part, const std::vector<int64_t>& rows, int64_t draw) const {
+  std::pair<Tensor, Tensor> batch_errors(Denoiser& network, const ReferenceRows& part, const std::vector<int64_t>& rows,
+                                         int64_t draw) const {
     const std::vector<uint64_t> draws(rows.size(), static_cast<uint64_t>(draw));
     PairBatch batch = part.batch(rows, draws);
     const Draw noising = draw_noise(batch, draws, part.seed, config_, *setup_.schedule);
@@ -101,7 +102,8 @@ class Filler {
 }  // namespace
 
 std::unique_ptr<Reference> make_cached(const ObjectiveConfig& config, const ReferenceSetup& setup) {
-  check<UsageError>(!setup.parts.empty(), "objective.reference is cached, but there are no pairs to compute errors for: it works in training only");
+  check<UsageError>(!setup.parts.empty(),
+                    "objective.reference is cached, but there are no pairs to compute errors for: it works in training only");
   check(setup.schedule != nullptr && !setup.weights_hash.empty(), "cached reference: schedule and weights_hash must be given");
   Filler filler(config, setup);
   std::vector<Cached::Part> parts;
@@ -109,7 +111,8 @@ std::unique_ptr<Reference> make_cached(const ObjectiveConfig& config, const Refe
     const auto folder = setup.folder / ("reference-" + cache_key(config, setup, part).substr(0, 16));
     const auto fill = [&](int64_t first, int64_t count, int64_t draw) { return filler(part, first, count, draw); };
     Cached::Part made;
-    made.errors = open_error_file(folder, static_cast<int64_t>(part.rows.size()), config.reference_draws, std::max<int64_t>(1, setup.batch), fill);
+    made.errors =
+        open_error_file(folder, static_cast<int64_t>(part.rows.size()), config.reference_draws, std::max<int64_t>(1, setup.batch), fill);
     for (size_t i = 0; i < part.rows.size(); ++i) made.place[part.rows[i]] = static_cast<int64_t>(i);
     parts.push_back(std::move(made));
   }

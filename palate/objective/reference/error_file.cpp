@@ -90,7 +90,8 @@ Tensor open_error_file(const fs::path& folder, int64_t rows, int64_t draws, int6
     fs::remove(partial);
   }
   const Tensor errors = SafetensorsFile(whole).tensor("errors");
-  check<FormatError>(errors.dim() == 3 && errors.size(0) == rows && errors.size(1) == draws && errors.size(2) == 2 && errors.scalar_type() == torch::kFloat32,
+  check<FormatError>(errors.dim() == 3 && errors.size(0) == rows && errors.size(1) == draws && errors.size(2) == 2 &&
+                         errors.scalar_type() == torch::kFloat32,
                      whole.string(), ": expected float32 errors of shape [", rows, ", ", draws, ", 2], found ", show_shape(errors.sizes()),
                      ": delete the folder to have them computed again");
   return errors;

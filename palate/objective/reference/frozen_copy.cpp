@@ -1,6 +1,6 @@
 // The reference is a second network, loaded once and never trained.
-#include <torch/types.h>
 #include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include "palate/core/error.h"
 #include "palate/objective/members.h"

@@ -12,11 +12,14 @@ class Turbo : public TimestepPolicy {
     return {.t = timesteps_.at(static_cast<size_t>(generator.below(static_cast<int64_t>(timesteps_.size())))), .weight = 1};
   }
   void check_steps(const NoiseSchedule& schedule) const override {
-    for (const int64_t t : timesteps_) check<UsageError>(t < schedule.steps(), "objective.turbo_timesteps: ", t, " is not within the ", schedule.steps(), " steps of this model's noise schedule");
+    for (const int64_t t : timesteps_)
+      check<UsageError>(t < schedule.steps(), "objective.turbo_timesteps: ", t, " is not within the ", schedule.steps(),
+                        " steps of this model's noise schedule");
   }
   void visit(Fields& f) override {
     f("turbo_timesteps", timesteps_, "the timesteps that are drawn", {.min = 0});
-    f.require(!timesteps_.empty(), "objective.turbo_timesteps is empty: name the model's timesteps, or set objective.timesteps = \"uniform\"");
+    f.require(!timesteps_.empty(),
+              "objective.turbo_timesteps is empty: name the model's timesteps, or set objective.timesteps = \"uniform\"");
   }
 
  private:

@@ -16,7 +16,10 @@ Tensor root_mean_square(const Tensor& x) { return x.norm() / std::sqrt(static_ca
 class Adafactor : public Optimizer {
  public:
   Adafactor(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)), rows_(state_["exp_avg_sq_row"]), columns_(state_["exp_avg_sq_col"]), squares_(state_["exp_avg_sq"]) {
+      : Optimizer(config, std::move(names), std::move(values)),
+        rows_(state_["exp_avg_sq_row"]),
+        columns_(state_["exp_avg_sq_col"]),
+        squares_(state_["exp_avg_sq"]) {
     for (const auto& value : values_) {
       const bool matrix = value.dim() >= 2;
       rows_.push_back(matrix ? torch::zeros_like(value.select(-1, 0)).contiguous() : Tensor());

@@ -53,13 +53,16 @@ struct Codebook {
 
 class AdamW8bit : public Optimizer {
  public:
-  AdamW8bit(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) : Optimizer(config, std::move(names), std::move(values)) {
+  AdamW8bit(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(config, std::move(names), std::move(values)) {
     for (const char* kind : {"state1", "state2", "absmax1", "absmax2"}) state_[kind].resize(values_.size());
     for (size_t i = 0; i < values_.size(); ++i) {
       const bool coded = values_[i].numel() >= smallest_coded;
-      for (const char* kind : {"state1", "state2"}) state_[kind][i] = coded ? torch::zeros_like(values_[i], torch::kUInt8) : torch::zeros_like(values_[i]);
+      for (const char* kind : {"state1", "state2"})
+        state_[kind][i] = coded ? torch::zeros_like(values_[i], torch::kUInt8) : torch::zeros_like(values_[i]);
       if (!coded) continue;
-      for (const char* kind : {"absmax1", "absmax2"}) state_[kind][i] = torch::zeros({(values_[i].numel() + block - 1) / block}, values_[i].options());
+      for (const char* kind : {"absmax1", "absmax2"})
+        state_[kind][i] = torch::zeros({(values_[i].numel() + block - 1) / block}, values_[i].options());
     }
   }
 

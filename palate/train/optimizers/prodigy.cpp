@@ -16,7 +16,11 @@ constexpr double first_distance = 1e-6;
 class Prodigy : public Optimizer {
  public:
   Prodigy(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)), mean_(add_state("exp_avg")), square_(add_state("exp_avg_sq")), sum_(add_state("s")), start_(state_["p0"]),
+      : Optimizer(config, std::move(names), std::move(values)),
+        mean_(add_state("exp_avg")),
+        square_(add_state("exp_avg_sq")),
+        sum_(add_state("s")),
+        start_(state_["p0"]),
         found_(state_["distance"]) {
     for (const auto& value : values_) start_.push_back(value.detach().clone());
     found_.resize(values_.size());

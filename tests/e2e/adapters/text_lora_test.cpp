@@ -17,7 +17,8 @@ namespace {
 void shake(const Lora& lora) {
   const torch::NoGradGuard no_grad;
   double phase = 0;
-  for (const auto& [name, value] : lora.parameters()) value.add_((torch::arange(value.numel()).to(torch::kFloat32) * 0.7 + (phase += 1)).cos().view(value.sizes()));
+  for (const auto& [name, value] : lora.parameters())
+    value.add_((torch::arange(value.numel()).to(torch::kFloat32) * 0.7 + (phase += 1)).cos().view(value.sizes()));
 }
 
 // FOLDER's file for MODEL's text encoder, and for its U-Net where `unet` says so.
@@ -41,7 +42,8 @@ TEST_CASE("eval --lora: a text encoder's part takes effect, as much as its weigh
   const fs::path work = fresh_folder("eval_text_lora"), base = repository() / "assets/base";
   const std::string file = make_lora(work / "lora", base, false);
   const auto strip = [&](const std::string& out, const std::string& lora) {
-    const auto result = run_program({"eval", "--model", base.string(), "--lora", lora, "--count", "2", "--steps", "2", "--out", (work / out).string()});
+    const auto result =
+        run_program({"eval", "--model", base.string(), "--lora", lora, "--count", "2", "--steps", "2", "--out", (work / out).string()});
     INFO(result.err);
     REQUIRE(result.status == 0);
     return std::pair{read_text(work / out / "base.png"), read_text(work / out / "ours.png")};
@@ -63,8 +65,9 @@ TEST_CASE("commands that hold a U-Net alone refuse a LoRA that adapts a text enc
   save_safetensors(work / "in.safetensors", {{"sample", torch::zeros({1, 4, 8, 8})}, {"timestep", torch::ones({1})}});
   const std::string in = (work / "in.safetensors").string(), out = (work / "out.safetensors").string();
   for (const std::string& lora : {file, (work / "lora/pytorch_lora_weights.kohya.safetensors").string()}) {
-    for (const std::vector<std::string>& words : {std::vector<std::string>{"step", "--model", model.string(), "--objective", "dpo", "--lora", lora, "--in", in, "--out", out},
-                                                  {"forward", "--model", model.string(), "--component", "unet", "--lora", lora, "--in", in, "--out", out}}) {
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"step", "--model", model.string(), "--objective", "dpo", "--lora", lora, "--in", in, "--out", out},
+          {"forward", "--model", model.string(), "--component", "unet", "--lora", lora, "--in", in, "--out", out}}) {
       const auto result = run_program(words);
       INFO(result.err);
       CHECK(result.status == 2);
@@ -72,7 +75,8 @@ TEST_CASE("commands that hold a U-Net alone refuse a LoRA that adapts a text enc
       CHECK(result.err.find("palate lora convert --only unet") != std::string::npos);
     }
   }
-  const auto zipped = run_program({"lora", "zip", file, file, "--model", model.string(), "--content-prompt", "a", "--style-prompt", "b", "--out", out});
+  const auto zipped =
+      run_program({"lora", "zip", file, file, "--model", model.string(), "--content-prompt", "a", "--style-prompt", "b", "--out", out});
   INFO(zipped.err);
   CHECK(zipped.status == 2);
   CHECK(zipped.err.find("palate lora convert --only unet") != std::string::npos);

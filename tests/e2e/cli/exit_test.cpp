@@ -29,7 +29,8 @@ TEST_CASE("exit: wrong use is 2, with the reason on stderr") {
   expect_wrong_use({"train", "/no/such/file.toml"}, "/no/such/file.toml");
   expect_wrong_use({"report", "/no/such/folder"}, "/no/such/folder");
   expect_wrong_use({"forward", "--component", "unet"}, "--model");
-  expect_wrong_use({"sample", "--model", "/no/such/model", "--prompt", "a", "--out", (test::fresh_folder("wrong_use") / "x").string()}, "/no/such/model");
+  expect_wrong_use({"sample", "--model", "/no/such/model", "--prompt", "a", "--out", (test::fresh_folder("wrong_use") / "x").string()},
+                   "/no/such/model");
 }
 
 TEST_CASE("flags: those that every command has may stand before it") {
@@ -63,7 +64,8 @@ TEST_CASE("exit: a file of prompts may come from Windows, but must be UTF-8") {
 }
 
 TEST_CASE("exit: a result that cannot be printed is a failed run") {
-  const std::string command = std::string(std::getenv("PALATE_BINARY") ? std::getenv("PALATE_BINARY") : "build/palate") + " list losses > /dev/full 2> /dev/null";
+  const std::string command =
+      std::string(std::getenv("PALATE_BINARY") ? std::getenv("PALATE_BINARY") : "build/palate") + " list losses > /dev/full 2> /dev/null";
   CHECK(WEXITSTATUS(std::system(command.c_str())) == 1);
 }
 

@@ -26,16 +26,20 @@ TEST_CASE("train: diffusers' flags print the equal TOML, and that file means the
   const auto folder = test::fresh_folder("flags");
   const std::string model = test::golden("tiny_pipeline").string(), pairs = (folder / "p.jsonl").string();
   std::ofstream(folder / "p.jsonl") << "{\"prompt\": \"a cat\", \"chosen\": \"a.png\", \"rejected\": \"b.png\"}\n";
-  const std::string flags = config_of({"--pretrained_model_name_or_path", model, "--train_data_dir=" + pairs, "--beta_dpo", "2500", "--rank", "4", "--max_train_steps", "3", "--output_dir",
-                                       (folder / "run").string(), "--gradient_checkpointing", "train.batch=2"});
+  const std::string flags =
+      config_of({"--pretrained_model_name_or_path", model, "--train_data_dir=" + pairs, "--beta_dpo", "2500", "--rank", "4",
+                 "--max_train_steps", "3", "--output_dir", (folder / "run").string(), "--gradient_checkpointing", "train.batch=2"});
   std::ofstream(folder / "flags.toml") << flags;
   CHECK(config_of({(folder / "flags.toml").string()}) == flags);
-  for (const char* line : {"beta = 2500.0\n", "beta_convention = \"diffusers\"\n", "rank = 4\n", "steps = 3\n", "batch = 2\n", "gradient_checkpointing = true\n"}) {
+  for (const char* line : {"beta = 2500.0\n", "beta_convention = \"diffusers\"\n", "rank = 4\n", "steps = 3\n", "batch = 2\n",
+                           "gradient_checkpointing = true\n"}) {
     CAPTURE(line);
     CHECK(flags.find(line) != std::string::npos);
   }
-  std::ofstream(folder / "trl.toml") << "model_name_or_path = \"" << model << "\"\noutput_dir = \"" << (folder / "run").string() << "\"\nper_device_train_batch_size = 2\nbeta = 2500\nlora_rank = 4\nmax_steps = 3\n"
-                                     << "gradient_checkpointing = true\ntrain_data_dir = \"" << pairs << "\"\n[objective]\nbeta_convention = \"diffusers\"\n";
+  std::ofstream(folder / "trl.toml") << "model_name_or_path = \"" << model << "\"\noutput_dir = \"" << (folder / "run").string()
+                                     << "\"\nper_device_train_batch_size = 2\nbeta = 2500\nlora_rank = 4\nmax_steps = 3\n"
+                                     << "gradient_checkpointing = true\ntrain_data_dir = \"" << pairs
+                                     << "\"\n[objective]\nbeta_convention = \"diffusers\"\n";
   CHECK(config_of({(folder / "trl.toml").string()}) == flags);
 }
 

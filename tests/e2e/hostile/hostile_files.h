@@ -8,7 +8,7 @@
 namespace palate::test {
 
 struct HostileFile {
-  std::string name;   // "zip-bomb.pt"; the ending counts
+  std::string name;  // "zip-bomb.pt"; the ending counts
   std::string bytes;
 };
 

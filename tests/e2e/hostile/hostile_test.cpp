@@ -70,12 +70,14 @@ TEST_CASE("hostile: pairs in Parquet, and configs, to palate train") {
   const std::string model = golden("tiny_pipeline").string(), run = (folder / "run").string();
   for (const auto& file : hostile_parquets()) {
     write_text(folder / file.name, file.bytes);
-    write_text(folder / "run.toml", "model = \"" + model + "\"\noutput = \"" + run + "\"\ndata.pairs = [\"" + (folder / file.name).string() + "\"]\n");
+    write_text(folder / "run.toml",
+               "model = \"" + model + "\"\noutput = \"" + run + "\"\ndata.pairs = [\"" + (folder / file.name).string() + "\"]\n");
     expect_refused({"train", (folder / "run.toml").string(), "-q"}, file.name, file.bytes.size());
   }
   for (const auto& file : hostile_configs()) {
     write_text(folder / file.name, file.bytes);
-    expect_refused({"train", (folder / file.name).string(), "model=" + model, "data.pairs=[\"none.parquet\"]", "output=" + run}, file.name, file.bytes.size());
+    expect_refused({"train", (folder / file.name).string(), "model=" + model, "data.pairs=[\"none.parquet\"]", "output=" + run}, file.name,
+                   file.bytes.size());
   }
   CHECK_FALSE(fs::exists(folder / "run"));
 }
@@ -88,6 +90,7 @@ TEST_CASE("hostile: lists of shards in a model folder") {
     fs::remove(folder / "unet/diffusion_pytorch_model.safetensors");
     write_text(folder / "unet/diffusion_pytorch_model.safetensors.index.json", file.bytes);
     expect_refused({"inspect", folder.string()}, file.name, file.bytes.size());
-    expect_refused({"sample", "-q", "--model", folder.string(), "--prompt", "a fox", "--out", (folder / "out").string()}, file.name, file.bytes.size());
+    expect_refused({"sample", "-q", "--model", folder.string(), "--prompt", "a fox", "--out", (folder / "out").string()}, file.name,
+                   file.bytes.size());
   }
 }

@@ -26,7 +26,8 @@ TEST_CASE("hub faults: a connection that breaks in the middle is made again, and
   test.hub.breaks["model.safetensors"] = {100000, 50000, 0};
   test.pull();
   test.expect_whole({"model.safetensors"});
-  CHECK(test.hub.fetched() == Lines{"GET model.safetensors 0", "GET model.safetensors 100000", "GET model.safetensors 150000", "GET model.safetensors 150000"});
+  CHECK(test.hub.fetched() ==
+        Lines{"GET model.safetensors 0", "GET model.safetensors 100000", "GET model.safetensors 150000", "GET model.safetensors 150000"});
 }
 
 TEST_CASE("hub faults: the same when no answer says how long it is") {
@@ -57,7 +58,8 @@ TEST_CASE("hub faults: a connection that breaks each time is given up after six 
   INFO(error);
   CHECK(has(error, "6 times in a row"));
   CHECK(fs::file_size(test.incomplete("model.safetensors")) == 100000);
-  CHECK(test.entries() == Lines{"models--tiny--model/blobs/" + test.incomplete("model.safetensors").filename().string()});  // no snapshot, no ref
+  CHECK(test.entries() ==
+        Lines{"models--tiny--model/blobs/" + test.incomplete("model.safetensors").filename().string()});  // no snapshot, no ref
   test.hub.breaks.clear();
   CHECK(test.pull().fetched == 200000);
   test.expect_whole({"model.safetensors"});
@@ -135,15 +137,22 @@ TEST_CASE("hub faults: an endpoint that cannot be reached, or that is no hub, is
   CHECK_THROWS_WITH_AS(pull(test.cache, {address, "", 1}, test.options), doctest::Contains(address.c_str()), IoError);
   HubCase fetched("hub_no_server_any_more");
   fetched.pull();
-  CHECK_THROWS_WITH_AS(pull(fetched.cache, {address, "", 1}, fetched.options), doctest::Contains("with HF_HUB_OFFLINE=1 so does pull"), IoError);
+  CHECK_THROWS_WITH_AS(pull(fetched.cache, {address, "", 1}, fetched.options), doctest::Contains("with HF_HUB_OFFLINE=1 so does pull"),
+                       IoError);
   const HttpServer page([](const ServerRequest&) { return ServerAnswer{.body = "<html>"}; });
   CHECK_THROWS_WITH_AS(pull(test.cache, {page.url(), "", 1}, test.options), doctest::Contains("is not JSON"), FormatError);
   const HttpServer other([](const ServerRequest&) { return ServerAnswer{.body = "{\"sha\": \"../../x\"}"}; });
-  CHECK_THROWS_WITH_AS(pull(test.cache, {other.url(), "", 1}, test.options), doctest::Contains("expected the commit as 'sha'"), FormatError);
-  const HttpServer loop([](const ServerRequest& request) { return ServerAnswer{.status = 302, .headers = {{"Location", request.target}}, .body = ""}; });
+  CHECK_THROWS_WITH_AS(pull(test.cache, {other.url(), "", 1}, test.options), doctest::Contains("expected the commit as 'sha'"),
+                       FormatError);
+  const HttpServer loop([](const ServerRequest& request) {
+    return ServerAnswer{.status = 302, .headers = {{"Location", request.target}}, .body = ""};
+  });
   CHECK_THROWS_WITH_AS(pull(test.cache, {loop.url(), "", 1}, test.options), doctest::Contains("redirected more than 10 times"), IoError);
-  const HttpServer file([](const ServerRequest&) { return ServerAnswer{.status = 302, .headers = {{"Location", "file:///etc/passwd"}}, .body = ""}; });
-  CHECK_THROWS_WITH_AS(pull(test.cache, {file.url(), "", 1}, test.options), doctest::Contains("redirects to 'file:///etc/passwd'"), IoError);
+  const HttpServer file([](const ServerRequest&) {
+    return ServerAnswer{.status = 302, .headers = {{"Location", "file:///etc/passwd"}}, .body = ""};
+  });
+  CHECK_THROWS_WITH_AS(pull(test.cache, {file.url(), "", 1}, test.options), doctest::Contains("redirects to 'file:///etc/passwd'"),
+                       IoError);
   CHECK(test.entries().empty());
 }
 
@@ -161,7 +170,8 @@ TEST_CASE("hub faults: a listing with names that lead out is refused whole, and 
 
 TEST_CASE("hub faults: too little room is said before the first byte is fetched, with how much is missing") {
   HubCase test("hub_room");
-  test.hub.entries = "{\"type\":\"file\",\"path\":\"huge.safetensors\",\"size\":0,\"oid\":\"" + std::string(40, 'a') + "\",\"lfs\":{\"oid\":\"" + std::string(64, 'b') + "\",\"size\":4000000000000000000}},";
+  test.hub.entries = "{\"type\":\"file\",\"path\":\"huge.safetensors\",\"size\":0,\"oid\":\"" + std::string(40, 'a') +
+                     "\",\"lfs\":{\"oid\":\"" + std::string(64, 'b') + "\",\"size\":4000000000000000000}},";
   const std::string error = test.refused();
   INFO(error);
   CHECK(has(error, "needs 4 EB"));

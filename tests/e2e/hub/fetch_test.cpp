@@ -84,7 +84,8 @@ TEST_CASE("hub pull: another port of the same machine is another server, and a p
   const HttpServer first([&](const ServerRequest& request) {
     if (request.target.find("/revision/") != std::string::npos) return ServerAnswer{.body = "{\"sha\":\"" + std::string(40, 'a') + "\"}"};
     if (request.target.find("/resolve/") != std::string::npos) return ServerAnswer{.body = "abc"};
-    return ServerAnswer{.headers = {{"Link", "<" + other.url() + "/more>; rel=\"next\""}}, .body = "[{\"type\":\"file\",\"path\":\"x.json\",\"size\":3,\"oid\":\"" + git_sha1("abc") + "\"}]"};
+    return ServerAnswer{.headers = {{"Link", "<" + other.url() + "/more>; rel=\"next\""}},
+                        .body = "[{\"type\":\"file\",\"path\":\"x.json\",\"size\":3,\"oid\":\"" + git_sha1("abc") + "\"}]"};
   });
   pull(test.cache, {first.url(), "hf_secret", 1}, test.options);
   REQUIRE(other.received().size() == 1);
@@ -96,7 +97,9 @@ TEST_CASE("hub pull: another port of the same machine is another server, and a p
 TEST_CASE("hub pull: a data set lies in its own folder, and globs say what is fetched") {
   HubCase test("hub_data_set");
   test.hub.kind = "datasets";
-  test.hub.files = {{"data/train-0.parquet", random_bytes(100, 3)}, {"data/train-1.parquet", random_bytes(100, 4)}, {"data/test-0.parquet", random_bytes(100, 5)}};
+  test.hub.files = {{"data/train-0.parquet", random_bytes(100, 3)},
+                    {"data/train-1.parquet", random_bytes(100, 4)},
+                    {"data/test-0.parquet", random_bytes(100, 5)}};
   test.options.at.repo.type = RepoType::dataset;
   test.options.choose.include = {"data/test-*"};
   const Pulled done = test.pull();
@@ -109,8 +112,13 @@ TEST_CASE("hub pull: a data set lies in its own folder, and globs say what is fe
 TEST_CASE("hub pull: of a pipeline, what model_index.json names") {
   HubCase test("hub_pipeline");
   const std::string index = "{\"_class_name\": \"X\", \"unet\": [\"diffusers\", \"U\"], \"safety_checker\": [null, null]}";
-  test.hub.files = {{"model_index.json", index}, {"unet/config.json", "{}"}, {"unet/diffusion_pytorch_model.safetensors", "abc"}, {"unet/diffusion_pytorch_model.fp16.safetensors", "half"},
-                    {"other.safetensors", "xyz"}, {"vae/config.json", "{1}"}, {"README.md", "#"}};
+  test.hub.files = {{"model_index.json", index},
+                    {"unet/config.json", "{}"},
+                    {"unet/diffusion_pytorch_model.safetensors", "abc"},
+                    {"unet/diffusion_pytorch_model.fp16.safetensors", "half"},
+                    {"other.safetensors", "xyz"},
+                    {"vae/config.json", "{1}"},
+                    {"README.md", "#"}};
   const Pulled done = test.pull();
   CHECK(done.files == 3);
   CHECK(done.fetched == static_cast<double>(index.size() + 2 + 3));

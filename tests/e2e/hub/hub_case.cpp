@@ -13,7 +13,10 @@ namespace palate::test {
 namespace fs = std::filesystem;
 
 HubCase::HubCase(const std::string& name, const std::string& repo) : hub(repo), cache(fresh_folder(name) / "cache") {
-  hub.files = {{"config.json", "{\"a\": 1}\n"}, {"model.safetensors", random_bytes(300000, 1)}, {"notes/a b.txt", "text"}, {"notes/copy.json", "{\"a\": 1}\n"}};
+  hub.files = {{"config.json", "{\"a\": 1}\n"},
+               {"model.safetensors", random_bytes(300000, 1)},
+               {"notes/a b.txt", "text"},
+               {"notes/copy.json", "{\"a\": 1}\n"}};
   options.at = parse_repo(repo);
   setenv("no_proxy", "127.0.0.1,localhost", 1);  // whatever the machine has set
 }
@@ -30,8 +33,14 @@ std::string HubCase::refused(const std::string& token) {
 }
 
 std::vector<std::string> HubCase::environment(const std::string& token) const {
-  return {"HF_ENDPOINT=" + hub.hub().url(), "HF_HUB_CACHE=" + cache.string(), "HF_HOME=" + (cache.parent_path() / "home").string(), "HF_TOKEN=" + token, "HF_HUB_OFFLINE=",
-          "no_proxy=127.0.0.1,localhost", "http_proxy=", "all_proxy="};
+  return {"HF_ENDPOINT=" + hub.hub().url(),
+          "HF_HUB_CACHE=" + cache.string(),
+          "HF_HOME=" + (cache.parent_path() / "home").string(),
+          "HF_TOKEN=" + token,
+          "HF_HUB_OFFLINE=",
+          "no_proxy=127.0.0.1,localhost",
+          "http_proxy=",
+          "all_proxy="};
 }
 
 void HubCase::expect_whole(const std::vector<std::string>& paths) const {

@@ -17,8 +17,8 @@ struct HubCase {
   std::filesystem::path cache;  // empty at first
 
   PullOptions options;
-  Pulled pull(const std::string& token = "");                  // in this process
-  std::string refused(const std::string& token = "");          // the error of a pull that must fail; "" when it did not
+  Pulled pull(const std::string& token = "");                                 // in this process
+  std::string refused(const std::string& token = "");                         // the error of a pull that must fail; "" when it did not
   std::vector<std::string> environment(const std::string& token = "") const;  // for the program
 
   std::filesystem::path folder() const { return cache / ("models--" + std::string(hub.repo).replace(hub.repo.find('/'), 1, "--")); }

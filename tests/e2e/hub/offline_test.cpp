@@ -27,7 +27,12 @@ bool forbid_sockets() {
   const auto killed_if = [](uint32_t call) { return sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1); };
   const sock_filter kill = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
   sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                          killed_if(SYS_socket), kill, killed_if(SYS_socketpair), kill, killed_if(SYS_connect), kill,
+                          killed_if(SYS_socket),
+                          kill,
+                          killed_if(SYS_socketpair),
+                          kill,
+                          killed_if(SYS_connect),
+                          kill,
                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
@@ -47,7 +52,12 @@ ProcessResult run_without_sockets(const std::vector<std::string>& arguments, con
 }
 
 std::vector<std::string> reference_cache(const char* offline = "HF_HUB_OFFLINE=1") {
-  return {"HF_HUB_CACHE=" + golden("hub_cache").string(), "HF_HOME=/nowhere", "HF_TOKEN=hf_secret", "HF_ENDPOINT=http://127.0.0.1:9", "no_proxy=127.0.0.1", offline};
+  return {"HF_HUB_CACHE=" + golden("hub_cache").string(),
+          "HF_HOME=/nowhere",
+          "HF_TOKEN=hf_secret",
+          "HF_ENDPOINT=http://127.0.0.1:9",
+          "no_proxy=127.0.0.1",
+          offline};
 }
 
 fs::path snapshot(const std::string& revision = "main") {
@@ -117,11 +127,13 @@ TEST_CASE("hub offline: ORG/NAME stands for a model folder everywhere, and no co
   CHECK(wrong.err.find("palate pull tiny/nothing") != std::string::npos);
 }
 
-TEST_CASE("hub offline: a model of the cache is trained on, and the run says which commit; merged and converted it is whole, without links") {
+TEST_CASE(
+    "hub offline: a model of the cache is trained on, and the run says which commit; merged and converted it is whole, without links") {
   const fs::path out = fresh_folder("offline_written");
-  write_text(out / "run.toml", "model = \"tiny/pipeline\"\noutput = \"" + (out / "run").string() + "\"\ndata.pairs = [\"" + golden("data_pickapic.parquet").string() +
-                                   "\"]\ndata.cache = \"" + (out / "cache").string() +
-                                   "\"\ndata.resolution = 16\ndata.skip_bad = true\nthreads = 1\n[train]\nsteps = 1\nbatch = 1\nvalidate_every = 0\n");
+  write_text(out / "run.toml",
+             "model = \"tiny/pipeline\"\noutput = \"" + (out / "run").string() + "\"\ndata.pairs = [\"" +
+                 golden("data_pickapic.parquet").string() + "\"]\ndata.cache = \"" + (out / "cache").string() +
+                 "\"\ndata.resolution = 16\ndata.skip_bad = true\nthreads = 1\n[train]\nsteps = 1\nbatch = 1\nvalidate_every = 0\n");
   const auto succeeds = [](const std::vector<std::string>& words) {
     const auto result = run_without_sockets(words, reference_cache());
     INFO(result.err);
@@ -132,7 +144,8 @@ TEST_CASE("hub offline: a model of the cache is trained on, and the run says whi
   const Json run = read_json(out / "run/run.json");
   CHECK(run["model"] == "tiny/pipeline");
   CHECK(run["model_commit"] == snapshot().filename().string());
-  succeeds({"lora", "merge", (out / "run/pytorch_lora_weights.safetensors").string(), "--model", "tiny/pipeline", "--out", (out / "merged").string()});
+  succeeds({"lora", "merge", (out / "run/pytorch_lora_weights.safetensors").string(), "--model", "tiny/pipeline", "--out",
+            (out / "merged").string()});
   succeeds({"convert", "tiny/pipeline", (out / "one.safetensors").string(), "--to", "single"});
   size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(out / "merged")) {

@@ -32,7 +32,8 @@ bool wait_for_size(const fs::path& path, uintmax_t size) {
 
 int64_t listings(const HubCase& test) {
   const auto seen = test.hub.hub().received();
-  return std::count_if(seen.begin(), seen.end(), [](const ServerRequest& request) { return request.target.find("/tree/") != std::string::npos; });
+  return std::count_if(seen.begin(), seen.end(),
+                       [](const ServerRequest& request) { return request.target.find("/tree/") != std::string::npos; });
 }
 
 }  // namespace
@@ -44,7 +45,8 @@ TEST_CASE("palate pull: prints the snapshot's folder, and nothing else") {
   CHECK(result.status == 0);
   CHECK(result.out == (test.folder() / "snapshots" / test.hub.commit).string() + "\n");
   test.expect_whole({"config.json", "model.safetensors", "notes/a b.txt", "notes/copy.json"});
-  const auto json = run_program({"pull", "tiny/model@" + test.hub.commit, "--json", "--include", "*.json", "--jobs", "1"}, test.environment());
+  const auto json =
+      run_program({"pull", "tiny/model@" + test.hub.commit, "--json", "--include", "*.json", "--jobs", "1"}, test.environment());
   const Json line = parse_json(json.out, "stdout");
   CHECK(line["commit"] == test.hub.commit);
   CHECK(line["files"] == 2);
@@ -65,8 +67,14 @@ TEST_CASE("palate pull: the token comes from HF_TOKEN or the file of a login") {
 
 TEST_CASE("palate pull: wrong use is exit status 2") {
   HubCase test("program_usage");
-  for (const std::vector<std::string>& words : {std::vector<std::string>{"pull"}, {"pull", "../x"}, {"pull", "a/b/c"}, {"pull", "a/b@"}, {"pull", "a/b@x", "--revision", "y"},
-                                                {"pull", "a/b", "--repo-type", "space"}, {"pull", "a/b", "--jobs", "0"}, {"pull", "a/b", "--includes", "x"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"pull"},
+                                                {"pull", "../x"},
+                                                {"pull", "a/b/c"},
+                                                {"pull", "a/b@"},
+                                                {"pull", "a/b@x", "--revision", "y"},
+                                                {"pull", "a/b", "--repo-type", "space"},
+                                                {"pull", "a/b", "--jobs", "0"},
+                                                {"pull", "a/b", "--includes", "x"}}) {
     const auto result = run_program(words, test.environment());
     INFO(result.err);
     CHECK(result.status == 2);
@@ -78,7 +86,7 @@ TEST_CASE("palate pull: wrong use is exit status 2") {
 TEST_CASE("palate pull: Ctrl-C and kill -9 leave a partial file that the next pull goes on with") {
   for (const int number : {SIGINT, SIGKILL}) {
     HubCase test("program_stopped");
-      std::atomic<Running*> program{nullptr};
+    std::atomic<Running*> program{nullptr};
     std::atomic<bool> reached{false};
     test.hub.at_half["model.safetensors"] = [&] {
       reached = wait_for_size(test.incomplete("model.safetensors"), 150000);

@@ -39,7 +39,14 @@ TensorMap forward(const std::string& component, const Arguments& inputs, const A
   TensorMap in;
   for (const auto& name : inputs) in[name] = golden().at(name);
   save_safetensors(folder / "in.safetensors", in);
-  Arguments arguments = {"forward", "--model", model(), "--component", component, "--in", (folder / "in.safetensors").string(), "--out",
+  Arguments arguments = {"forward",
+                         "--model",
+                         model(),
+                         "--component",
+                         component,
+                         "--in",
+                         (folder / "in.safetensors").string(),
+                         "--out",
                          (folder / "out.safetensors").string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   run(arguments);
@@ -70,7 +77,15 @@ TEST_CASE("forward: bf16 is near float32, and far from it nowhere") {
 TEST_CASE("forward: the autoencoder takes pixels and latents as diffusers does") {
   const fs::path folder = test::fresh_folder("vae");
   const auto files = [&](const std::string& component) {
-    return Arguments{"forward", "--model", model(), "--component", component, "--in", (folder / "in.safetensors").string(), "--out", (folder / "out.safetensors").string()};
+    return Arguments{"forward",
+                     "--model",
+                     model(),
+                     "--component",
+                     component,
+                     "--in",
+                     (folder / "in.safetensors").string(),
+                     "--out",
+                     (folder / "out.safetensors").string()};
   };
   save_safetensors(folder / "in.safetensors", {{"pixels", golden().at("pixels").to(torch::kFloat32) / 127.5 - 1}});
   run(files("vae-encode"));
@@ -91,7 +106,15 @@ TEST_CASE("forward: tokenize prints the padded ids as JSON") {
 TEST_CASE("forward: what is missing in the input is named") {
   const fs::path folder = test::fresh_folder("missing");
   save_safetensors(folder / "in.safetensors", {{"sample", golden().at("sample")}});
-  const Arguments arguments = {"forward", "--model", model(), "--component", "unet", "--in", (folder / "in.safetensors").string(), "--out", (folder / "out.safetensors").string()};
+  const Arguments arguments = {"forward",
+                               "--model",
+                               model(),
+                               "--component",
+                               "unet",
+                               "--in",
+                               (folder / "in.safetensors").string(),
+                               "--out",
+                               (folder / "out.safetensors").string()};
   CHECK(run(arguments, 2).err.find("'timestep'") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out.safetensors"));
   CHECK(run({"forward", "--model", model(), "--component", "unet"}, 2).err.find("--in") != std::string::npos);
@@ -102,9 +125,9 @@ TEST_CASE("sample: from given latents the pictures equal diffusers', and the man
   const Json arguments = Json::parse(test::read_text(test::golden("pipeline.json")));
   const auto prompt = [&](size_t i) { return arguments["prompts"][i].get<std::string>(); };
   save_safetensors(folder / "start.safetensors", {{"latents", golden().at("start")}});
-  run({"sample", "--model", model(), "--prompt", prompt(0), "--prompt", prompt(1), "--negative", arguments["negative"].get<std::string>(), "--steps", "5",
-       "--guidance-scale", "5", "--latents", (folder / "start.safetensors").string(), "--save-latents", (folder / "end.safetensors").string(), "--out",
-       (folder / "pictures").string()});
+  run({"sample", "--model", model(), "--prompt", prompt(0), "--prompt", prompt(1), "--negative", arguments["negative"].get<std::string>(),
+       "--steps", "5", "--guidance-scale", "5", "--latents", (folder / "start.safetensors").string(), "--save-latents",
+       (folder / "end.safetensors").string(), "--out", (folder / "pictures").string()});
   test::expect_close("latents", SafetensorsFile(folder / "end.safetensors").tensor("latents"), golden().at("pndm.latents"), 1e-4);
   const Tensor picture = read_image(folder / "pictures/00001.png").to(torch::kFloat32) / 255;
   CHECK((picture - golden().at("pndm.images")[1]).abs().max().item<float>() <= 0.5f / 255 + 1e-3f);
@@ -121,7 +144,9 @@ TEST_CASE("sample: from given latents the pictures equal diffusers', and the man
 TEST_CASE("sample: the same seed gives the same bytes, and a used folder is not written to") {
   const fs::path folder = test::fresh_folder("seeds");
   const auto sample = [&](const std::string& out, const std::string& seed, int status) {
-    return run({"sample", "--model", model(), "--prompt", "a cat", "--steps", "2", "--scheduler", "ddpm", "--seed", seed, "--out", (folder / out).string()}, status);
+    return run({"sample", "--model", model(), "--prompt", "a cat", "--steps", "2", "--scheduler", "ddpm", "--seed", seed, "--out",
+                (folder / out).string()},
+               status);
   };
   sample("one", "3", 0);
   sample("two", "3", 0);
@@ -144,7 +169,8 @@ TEST_CASE("inspect: counts a model's parameters, and tells a LoRA from weights")
 
   const fs::path lora = test::fresh_folder("inspect") / "lora.safetensors";
   const std::string layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
-  save_safetensors(lora, {{layer + ".lora_A.weight", torch::zeros({4, 16})}, {layer + ".lora_B.weight", torch::zeros({16, 4})}}, {{"format", "pt"}});
+  save_safetensors(lora, {{layer + ".lora_A.weight", torch::zeros({4, 16})}, {layer + ".lora_B.weight", torch::zeros({16, 4})}},
+                   {{"format", "pt"}});
   const Json file = Json::parse(run({"inspect", "--json", lora.string()}).out);
   CHECK(file["kind"] == "lora");
   CHECK(file["ranks"]["4"] == 1);

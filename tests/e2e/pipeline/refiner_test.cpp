@@ -21,7 +21,9 @@ fs::path changed_copy(const fs::path& folder, const std::string& file, const std
   return folder;
 }
 
-bool says_refiner(const std::string& text) { return text.find("this is SDXL's refiner") != std::string::npos && text.find("use the base model") != std::string::npos; }
+bool says_refiner(const std::string& text) {
+  return text.find("this is SDXL's refiner") != std::string::npos && text.find("use the base model") != std::string::npos;
+}
 
 }  // namespace
 
@@ -29,10 +31,12 @@ TEST_CASE("the refiner: sample and train refuse it in one sentence, and inspect 
   const fs::path work = fresh_folder("refiner");
   const Json unet = read_json(golden("tiny_pipeline_xl") / "unet/config.json");
   const int64_t five = unet.at("projection_class_embeddings_input_dim").get<int64_t>() - unet.at("addition_time_embed_dim").get<int64_t>();
-  for (const fs::path& model : {changed_copy(work / "index", "model_index.json", "requires_aesthetics_score", true), changed_copy(work / "unet", "unet/config.json", "projection_class_embeddings_input_dim", five)}) {
+  for (const fs::path& model : {changed_copy(work / "index", "model_index.json", "requires_aesthetics_score", true),
+                                changed_copy(work / "unet", "unet/config.json", "projection_class_embeddings_input_dim", five)}) {
     const std::string name = model.string(), out = (work / "out").string();
     CAPTURE(name);
-    for (const std::vector<std::string>& words : {std::vector<std::string>{"sample", "--model", name, "--prompt", "a cat", "--out", out}, {"train", "model=" + name, "output=" + out, "data.pairs=[\"/no/such\"]"}}) {
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"sample", "--model", name, "--prompt", "a cat", "--out", out},
+                                                  {"train", "model=" + name, "output=" + out, "data.pairs=[\"/no/such\"]"}}) {
       const auto result = run_program(words);
       INFO(result.err);
       CHECK(result.status == 2);

@@ -18,7 +18,19 @@ namespace {
 using Arguments = std::vector<std::string>;
 
 Arguments command(const fs::path& folder, const std::string& out, const Arguments& more = {}) {
-  Arguments all = {"sample", "--model", test::golden("tiny_pipeline").string(), "--prompts", (folder / "p.txt").string(), "--count", "2", "--steps", "2", "--batch", "2", "--out", (folder / out).string()};
+  Arguments all = {"sample",
+                   "--model",
+                   test::golden("tiny_pipeline").string(),
+                   "--prompts",
+                   (folder / "p.txt").string(),
+                   "--count",
+                   "2",
+                   "--steps",
+                   "2",
+                   "--batch",
+                   "2",
+                   "--out",
+                   (folder / out).string()};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -37,7 +49,8 @@ std::string refused(const Arguments& arguments) {
 
 }  // namespace
 
-// A killed run leaves pictures with their lines, perhaps a picture without its line and half a line. The rest is made as if nothing had happened.
+// A killed run leaves pictures with their lines, perhaps a picture without its line and half a line. The rest is made as if nothing had
+// happened.
 TEST_CASE("sample --resume: the pictures that are missing are made, the same to the byte, and no others") {
   const fs::path folder = test::fresh_folder("resume");
   std::ofstream(folder / "p.txt") << "a red circle\na blue square\na cat\n";
@@ -58,7 +71,9 @@ TEST_CASE("sample --resume: the pictures that are missing are made, the same to 
     CHECK(read_file(folder / "part" / name) == read_file(folder / "whole" / name));
   }
   CHECK(refused(command(folder, "part", {"--resume", "--seed", "3"})).find("seed is 0 there and 3 now") != std::string::npos);
-  CHECK(refused(command(folder, "part", {"--resume", "--save-latents", (folder / "l.safetensors").string()})).find("leave one of them out") != std::string::npos);
+  CHECK(
+      refused(command(folder, "part", {"--resume", "--save-latents", (folder / "l.safetensors").string()})).find("leave one of them out") !=
+      std::string::npos);
 }
 
 TEST_CASE("sample --mask: what is black in the mask keeps its latents") {
@@ -70,7 +85,8 @@ TEST_CASE("sample --mask: what is black in the mask keeps its latents") {
   write_png(folder / "picture.png", picture);
   write_png(folder / "mask.png", mask);
   const auto latents = [&](const std::string& name, const Arguments& more) {
-    Arguments all = {"--init-image", (folder / "picture.png").string(), "--strength", "1", "--save-latents", (folder / (name + ".safetensors")).string()};
+    Arguments all = {"--init-image",   (folder / "picture.png").string(),          "--strength", "1",
+                     "--save-latents", (folder / (name + ".safetensors")).string()};
     all.insert(all.end(), more.begin(), more.end());
     succeed(command(folder, name, all));
     return SafetensorsFile(folder / (name + ".safetensors")).tensor("latents").clone();
@@ -83,7 +99,8 @@ TEST_CASE("sample --mask: what is black in the mask keeps its latents") {
   const Tensor without = latents("without", {});
   CHECK_FALSE(without[0].narrow(2, 0, half).equal(without[1].narrow(2, 0, half)));
   write_png(folder / "mask.png", torch::zeros({3, 16, 16}, torch::kUInt8));
-  CHECK(refused(command(folder, "black", {"--init-image", (folder / "picture.png").string(), "--mask", (folder / "mask.png").string()})).find("black everywhere") != std::string::npos);
+  CHECK(refused(command(folder, "black", {"--init-image", (folder / "picture.png").string(), "--mask", (folder / "mask.png").string()}))
+            .find("black everywhere") != std::string::npos);
   CHECK(refused(command(folder, "none", {"--init-image", (folder / "none.png").string()})).find("no such picture") != std::string::npos);
   CHECK(refused(command(folder, "strength", {"--strength", "0.5"})).find("--init-image") != std::string::npos);
   CHECK(refused(command(folder, "alone", masked)).find("--init-image") != std::string::npos);
@@ -101,10 +118,14 @@ TEST_CASE("sample --embedding: a word of a file changes the picture of the promp
   CHECK(read_file(folder / "named/00000.png") == read_file(folder / "own/00000.png"));
   CHECK(read_file(folder / "other/00000.png") == read_file(folder / "plain/00000.png"));
   save_safetensors(folder / "wide.safetensors", {{"<wide>", torch::ones({2, 24})}});
-  CHECK(refused(command(folder, "wide", {"--embedding", (folder / "wide.safetensors").string()})).find("another kind of model") != std::string::npos);
+  CHECK(refused(command(folder, "wide", {"--embedding", (folder / "wide.safetensors").string()})).find("another kind of model") !=
+        std::string::npos);
   save_safetensors(folder / "xl.safetensors", {{"clip_l", torch::ones({2, 16})}, {"clip_g", torch::ones({2, 24})}});
-  CHECK(refused(command(folder, "xl", {"--embedding", (folder / "xl.safetensors").string()})).find("2 text encoders, but this model has 1") != std::string::npos);
-  CHECK(refused(command(folder, "blank", {"--embedding", (folder / "toy.safetensors").string() + "="})).find("is blank") != std::string::npos);
+  CHECK(
+      refused(command(folder, "xl", {"--embedding", (folder / "xl.safetensors").string()})).find("2 text encoders, but this model has 1") !=
+      std::string::npos);
+  CHECK(refused(command(folder, "blank", {"--embedding", (folder / "toy.safetensors").string() + "="})).find("is blank") !=
+        std::string::npos);
 }
 
 TEST_CASE("sample: a prompt that is cut is said once, and what fails before the first picture leaves no folder") {

@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 TEST_CASE("failure: a loss that is not a number stops the run, names step and pair, and keeps the last good checkpoint") {
   const TinyRun tiny("nan");
-  const auto result = tiny.train("run", {"optimizer.lr=1e30", "optimizer.warmup_steps=2", "train.checkpoint_every=1", "optimizer.clip_norm=0", "train.validate_every=0", "train.keep_best=false"});
+  const auto result = tiny.train("run", {"optimizer.lr=1e30", "optimizer.warmup_steps=2", "train.checkpoint_every=1",
+                                         "optimizer.clip_norm=0", "train.validate_every=0", "train.keep_best=false"});
   INFO(result.err);
   CHECK(result.status == 1);
   CHECK(result.err.find("is not a finite number") != std::string::npos);

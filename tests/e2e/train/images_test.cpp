@@ -28,7 +28,9 @@ Words operator+(Words a, const Words& b) {
 
 // Supervised training on pictures instead of the run's pairs.
 Words on_images(const fs::path& path, const Words& more = {}) {
-  return Words{"data.pairs=[]", "data.images=[\"" + path.string() + "\"]", "objective.loss=sft", "objective.reference=none", "data.held_out=0.3"} + more;
+  return Words{"data.pairs=[]", "data.images=[\"" + path.string() + "\"]", "objective.loss=sft", "objective.reference=none",
+               "data.held_out=0.3"} +
+         more;
 }
 
 const Words buckets = {"data.enable_bucket=true", "data.min_bucket_reso=8", "data.max_bucket_reso=32", "data.bucket_reso_steps=4"};
@@ -37,7 +39,8 @@ const Words buckets = {"data.enable_bucket=true", "data.min_bucket_reso=8", "dat
 fs::path pictures_of_shapes(const fs::path& folder) {
   for (int i = 0; i < 12; ++i) {
     const int64_t height = i % 3 == 0 ? 32 : 20, width = i % 3 == 1 ? 32 : 20;
-    write_text(folder / concat(i, ".png"), encode_png((torch::arange(3 * height * width) * (2 * i + 3) % 251).to(torch::kByte).view({3, height, width})));
+    write_text(folder / concat(i, ".png"),
+               encode_png((torch::arange(3 * height * width) * (2 * i + 3) % 251).to(torch::kByte).view({3, height, width})));
     write_text(folder / concat(i, ".txt"), concat("a picture of thing ", i / 2));
   }
   return folder;
@@ -54,9 +57,7 @@ fs::path unpacked(const fs::path& tar, const fs::path& folder) {
   return folder;
 }
 
-double first_loss(const fs::path& run) {
-  return Json::parse(timeless_metrics(run)[0])["loss"].get<double>();
-}
+double first_loss(const fs::path& run) { return Json::parse(timeless_metrics(run)[0])["loss"].get<double>(); }
 
 }  // namespace
 
@@ -66,7 +67,8 @@ TEST_CASE("images: buckets of several shapes, views, repeats: a run in two parts
     const fs::path folder = pictures_of_shapes(tiny.folder / "pictures");
     fs::create_directories(folder / "3_often");
     fs::rename(folder / "4.png", folder / "3_often/4.png");  // without its caption file: the folder's name is its caption
-    const Words settings = on_images(folder, buckets) + Words{"model=" + (repository() / "tests/golden" / model).string(), "data.crop=random", "data.flip=true", "data.variants=2"};
+    const Words settings = on_images(folder, buckets) + Words{"model=" + (repository() / "tests/golden" / model).string(),
+                                                              "data.crop=random", "data.flip=true", "data.variants=2"};
     const auto whole = tiny.train("whole", settings);
     INFO(whole.err);
     REQUIRE(whole.status == 0);
@@ -87,7 +89,8 @@ TEST_CASE("images: killed while it caches and trains, it ends with the same bits
   const Words settings = on_images(pictures_of_shapes(tiny.folder / "pictures"), buckets) + Words{"train.checkpoint_every=1"};
   REQUIRE(tiny.train("whole", settings + Words{"data.cache=" + (tiny.folder / "other").string()}).status == 0);
   for (int attempt = 0; attempt < 20; ++attempt) {
-    const auto part = run_and_signal(tiny.arguments("parts", settings + Words{"resume=latest"}), attempt < 6 ? 120 + 90 * attempt : 60000, SIGKILL);
+    const auto part =
+        run_and_signal(tiny.arguments("parts", settings + Words{"resume=latest"}), attempt < 6 ? 120 + 90 * attempt : 60000, SIGKILL);
     INFO(part.err);
     REQUIRE((part.status == 0 || part.status == 128 + SIGKILL));
     if (part.status == 0) break;
@@ -99,7 +102,8 @@ TEST_CASE("images: a shard trains as the same files in a folder do, to the bit")
   const TinyRun tiny("shard");
   const fs::path tar = golden("images_ustar.tar");
   const Words more = {"data.caption=a thing"};
-  const auto shard = tiny.train("shard", on_images(tar, more)), folder = tiny.train("folder", on_images(unpacked(tar, tiny.folder / "files"), more));
+  const auto shard = tiny.train("shard", on_images(tar, more)),
+             folder = tiny.train("folder", on_images(unpacked(tar, tiny.folder / "files"), more));
   INFO(shard.err);
   INFO(folder.err);
   REQUIRE(shard.status == 0);
@@ -123,8 +127,10 @@ TEST_CASE("images: a parquet with an Image struct; its row without bytes is name
 TEST_CASE("images: kohya's dataset TOML; what stands in the run's config is asked for there") {
   const TinyRun tiny("kohya");
   const fs::path folder = pictures_of_shapes(tiny.folder / "pictures"), file = tiny.folder / "dataset.toml";
-  write_text(file, "[general]\nenable_bucket = true\nbucket_reso_steps = 4\nmin_bucket_reso = 8\nmax_bucket_reso = 64\n[[datasets]]\nresolution = [20, 16]\nbatch_size = 2\n"
-                   "[[datasets.subsets]]\nimage_dir = 'pictures'\nnum_repeats = 2\nflip_aug = true\nshuffle_caption = true\n");
+  write_text(file,
+             "[general]\nenable_bucket = true\nbucket_reso_steps = 4\nmin_bucket_reso = 8\nmax_bucket_reso = 64\n[[datasets]]\nresolution "
+             "= [20, 16]\nbatch_size = 2\n"
+             "[[datasets.subsets]]\nimage_dir = 'pictures'\nnum_repeats = 2\nflip_aug = true\nshuffle_caption = true\n");
   const auto wrong = tiny.train("wrong", on_images(file, {"data.variants=2"}));
   INFO(wrong.err);
   CHECK(wrong.status == 2);
@@ -155,7 +161,8 @@ TEST_CASE("images: palate inspect tells what a shard, a parquet of pairs and a f
 
 TEST_CASE("images: an objective that needs rejected pictures says so before anything is made") {
   const TinyRun tiny("no_losers");
-  const auto result = tiny.train("run", {"data.pairs=[]", "data.images=[\"" + pictures_of_shapes(tiny.folder / "pictures").string() + "\"]"});
+  const auto result =
+      tiny.train("run", {"data.pairs=[]", "data.images=[\"" + pictures_of_shapes(tiny.folder / "pictures").string() + "\"]"});
   INFO(result.err);
   CHECK(result.status == 2);
   CHECK(result.err.find("objective.loss: 'dpo' compares a preferred picture with a rejected one") != std::string::npos);
@@ -169,10 +176,16 @@ TEST_CASE("pairs of several shapes: DPO in buckets, with the same errors from th
   const TinyRun tiny("pair_shapes");
   const fs::path folder = pictures_of_shapes(tiny.folder / "pictures");
   std::string lines;
-  for (int i = 0; i < 12; ++i) lines += Json{{"prompt", concat("thing ", i / 2)}, {"chosen", concat("pictures/", i, ".png")}, {"rejected", concat("pictures/", (i + 5) % 12, ".png")}}.dump() + "\n";
+  for (int i = 0; i < 12; ++i)
+    lines += Json{{"prompt", concat("thing ", i / 2)},
+                  {"chosen", concat("pictures/", i, ".png")},
+                  {"rejected", concat("pictures/", (i + 5) % 12, ".png")}}
+                 .dump() +
+             "\n";
   write_text(tiny.folder / "shapes.jsonl", lines);
   const Words settings = Words{"data.pairs=[\"" + (tiny.folder / "shapes.jsonl").string() + "\"]", "lora.dropout=0"} + buckets;
-  const auto plain = tiny.train("plain", settings), cached = tiny.train("cached", settings + Words{"objective.reference=cached", "objective.reference_draws=20"});
+  const auto plain = tiny.train("plain", settings),
+             cached = tiny.train("cached", settings + Words{"objective.reference=cached", "objective.reference_draws=20"});
   INFO(plain.err);
   INFO(cached.err);
   REQUIRE(plain.status == 0);

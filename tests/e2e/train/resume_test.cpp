@@ -39,8 +39,9 @@ TEST_CASE("sdxl: a LoRA is trained, resumed to the bit and sampled with, from th
   fs::remove_all(checkpoint_path(tiny.output("parts"), 7));  // as above: on from step 4
   REQUIRE(tiny.train("parts", {"model=" + model, "resume=latest"}).status == 0);
   expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
-  const auto pictures = run_program({"sample", "--model", model, "--lora", (tiny.output("whole") / "pytorch_lora_weights.safetensors").string(), "--prompt", "a thing", "--steps", "2",
-                                     "--out", tiny.output("pictures").string()});
+  const auto pictures =
+      run_program({"sample", "--model", model, "--lora", (tiny.output("whole") / "pytorch_lora_weights.safetensors").string(), "--prompt",
+                   "a thing", "--steps", "2", "--out", tiny.output("pictures").string()});
   INFO(pictures.err);
   CHECK(pictures.status == 0);
   CHECK(fs::exists(tiny.output("pictures") / "00000.png"));
@@ -59,7 +60,8 @@ TEST_CASE("resume: kill -9 at random moments loses nothing but time") {
     REQUIRE((part.status == 0 || part.status == 128 + SIGKILL));
     if (part.status == 0) break;
     ++killed;
-    for (const int64_t step : checkpoint_steps(tiny.output("parts"))) CHECK(checkpoint_fault(checkpoint_path(tiny.output("parts"), step)).empty());
+    for (const int64_t step : checkpoint_steps(tiny.output("parts")))
+      CHECK(checkpoint_fault(checkpoint_path(tiny.output("parts"), step)).empty());
   }
   CHECK(killed > 0);
   expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
@@ -71,7 +73,8 @@ TEST_CASE("resume: SIGTERM and SIGINT write a checkpoint and say how to go on") 
   for (const int number : {SIGTERM, SIGINT}) {
     const std::string name = number == SIGTERM ? "term" : "int";
     const fs::path run = tiny.output(name);
-    Background program(tiny.arguments(name, {"train.steps=100000", "train.checkpoint_every=0", "train.log_every=1"}), tiny.folder / (name + ".log"));
+    Background program(tiny.arguments(name, {"train.steps=100000", "train.checkpoint_every=0", "train.log_every=1"}),
+                       tiny.folder / (name + ".log"));
     REQUIRE(program.wait_for(run / "metrics.jsonl", 3));
     program.signal(number);
     CHECK(program.finish() == 1);
@@ -82,7 +85,8 @@ TEST_CASE("resume: SIGTERM and SIGINT write a checkpoint and say how to go on") 
     REQUIRE(steps.size() == 1);
     CHECK(steps[0] >= 3);
     CHECK(checkpoint_fault(checkpoint_path(run, steps[0])).empty());
-    const auto rest = run_program({"train", (run / "config.resolved.toml").string(), "resume=latest", "train.steps=" + std::to_string(steps[0] + 1)});
+    const auto rest =
+        run_program({"train", (run / "config.resolved.toml").string(), "resume=latest", "train.steps=" + std::to_string(steps[0] + 1)});
     INFO(rest.err);
     CHECK(rest.status == 0);
     CHECK(fs::exists(run / "pytorch_lora_weights.safetensors"));
@@ -107,7 +111,12 @@ TEST_CASE("resume: a damaged checkpoint is passed over with a warning, and the r
 
 TEST_CASE("resume: the whole U-Net in bf16 with a cached reference goes on to the bit too") {
   const TinyRun tiny("whole_unet");
-  const std::vector<std::string> full = {"full=true", "train.dtype=bf16", "objective.reference=cached", "objective.reference_draws=3", "train.gradient_checkpointing=true", "train.keep_best=false"};
+  const std::vector<std::string> full = {"full=true",
+                                         "train.dtype=bf16",
+                                         "objective.reference=cached",
+                                         "objective.reference_draws=3",
+                                         "train.gradient_checkpointing=true",
+                                         "train.keep_best=false"};
   auto part = full, rest = full;
   part.push_back("train.steps=7");
   rest.push_back("resume=latest");
@@ -118,5 +127,6 @@ TEST_CASE("resume: the whole U-Net in bf16 with a cached reference goes on to th
   fs::remove_all(checkpoint_path(tiny.output("parts"), 7));  // so that it goes on from step 4, in the middle of a window of metrics
   REQUIRE(tiny.train("parts", rest).status == 0);
   expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
-  for (const char* name : {"model_index.json", "vae/config.json", "tokenizer/tokenizer_config.json", "unet/config.json"}) CHECK(fs::exists(tiny.output("whole") / name));
+  for (const char* name : {"model_index.json", "vae/config.json", "tokenizer/tokenizer_config.json", "unet/config.json"})
+    CHECK(fs::exists(tiny.output("whole") / name));
 }

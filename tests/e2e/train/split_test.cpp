@@ -24,7 +24,8 @@ std::vector<Json> lines_of(const std::filesystem::path& run) {
 
 TEST_CASE("split: six pairs at once, two times three or six times one make the same steps") {
   const TinyRun tiny("split");
-  const std::vector<std::string> same = {"train.ema=0", "train.keep_best=false", "train.log_every=1", "train.steps=6", "train.validate_every=3"};
+  const std::vector<std::string> same = {"train.ema=0", "train.keep_best=false", "train.log_every=1", "train.steps=6",
+                                         "train.validate_every=3"};
   const auto run = [&](const std::string& name, int batch, int accumulation) {
     auto settings = same;
     settings.push_back("train.batch=" + std::to_string(batch));
@@ -63,8 +64,9 @@ TEST_CASE("split: the same command gives the same bits, another seed does not") 
 
 TEST_CASE("split: training learns: fine-tuning on the winners lowers their error") {
   const TinyRun tiny("learns");
-  const auto result = tiny.train("run", {"objective.loss=sft", "objective.reference=none", "full=true", "train.steps=60", "train.log_every=20", "optimizer.lr=1e-3", "train.ema=0",
-                                         "train.validate_every=60", "train.keep_best=false"});
+  const auto result =
+      tiny.train("run", {"objective.loss=sft", "objective.reference=none", "full=true", "train.steps=60", "train.log_every=20",
+                         "optimizer.lr=1e-3", "train.ema=0", "train.validate_every=60", "train.keep_best=false"});
   INFO(result.err);
   REQUIRE(result.status == 0);
   const auto lines = lines_of(tiny.output("run"));

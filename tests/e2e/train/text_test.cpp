@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 namespace {
 
 ProcessResult sample(const TinyRun& tiny, const std::string& model, const std::string& out, const std::vector<std::string>& more) {
-  std::vector<std::string> all = {"sample", "--model", model, "--prompt", "a photo of <toy>", "--steps", "2", "--out", tiny.output(out).string()};
+  std::vector<std::string> all = {
+      "sample", "--model", model, "--prompt", "a photo of <toy>", "--steps", "2", "--out", tiny.output(out).string()};
   all.insert(all.end(), more.begin(), more.end());
   return run_program(all);
 }
@@ -25,7 +26,8 @@ TEST_CASE("text: LoRA on the text encoders and a new word, resumed to the bit; t
     CAPTURE(family);
     const TinyRun tiny("text_" + family);
     const std::string model = (repository() / "tests/golden" / family).string();
-    const std::vector<std::string> settings = {"model=" + model, "text.lora=true", "text.word=<toy>", "text.initializer=cat", "text.vectors=2", "text.lr=1e-2"};
+    const std::vector<std::string> settings = {"model=" + model,       "text.lora=true", "text.word=<toy>",
+                                               "text.initializer=cat", "text.vectors=2", "text.lr=1e-2"};
     const auto with = [&](std::vector<std::string> more) {
       more.insert(more.begin(), settings.begin(), settings.end());
       return more;
@@ -37,15 +39,18 @@ TEST_CASE("text: LoRA on the text encoders and a new word, resumed to the bit; t
     fs::remove_all(checkpoint_path(tiny.output("parts"), 7));  // on from step 4
     REQUIRE(tiny.train("parts", with({"resume=latest"})).status == 0);
     expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
-    const fs::path result = tiny.output("whole") / "pytorch_lora_weights.safetensors", word = tiny.output("whole") / "learned_embeds.safetensors";
+    const fs::path result = tiny.output("whole") / "pytorch_lora_weights.safetensors",
+                   word = tiny.output("whole") / "learned_embeds.safetensors";
     const SafetensorsFile lora(result), embedding(word);
     int text = 0, text_2 = 0, unet = 0;
-    for (const auto& name : lora.names()) (name.starts_with("text_encoder_2.") ? text_2 : name.starts_with("text_encoder.") ? text : unet) += 1;
+    for (const auto& name : lora.names())
+      (name.starts_with("text_encoder_2.") ? text_2 : name.starts_with("text_encoder.") ? text : unet) += 1;
     CHECK(text == 16);  // two layers of four, A and B
     CHECK(text_2 == (family == "tiny_pipeline" ? 0 : 24));
     CHECK(unet > 0);
     CHECK(embedding.contains(family == "tiny_pipeline" ? "<toy>" : "clip_g"));
-    const auto made = sample(tiny, model, "with", {"--lora", result.string(), "--embedding", word.string() + (family == "tiny_pipeline" ? "" : "=<toy>")});
+    const auto made = sample(tiny, model, "with",
+                             {"--lora", result.string(), "--embedding", word.string() + (family == "tiny_pipeline" ? "" : "=<toy>")});
     INFO(made.err);
     REQUIRE(made.status == 0);
     REQUIRE(sample(tiny, model, "without", {}).status == 0);
@@ -73,7 +78,8 @@ TEST_CASE("text: settings that cannot be are refused before anything is made") {
 TEST_CASE("text: sample grids are drawn with the text encoders as they are trained") {
   const TinyRun tiny("text_grid");
   const auto grids_differ = [&](const std::string& name, const std::string& rate) {
-    const auto run = tiny.train(name, {"text.lora=true", "text.lr=" + rate, "optimizer.lr=0", "train.steps=6", "sample.prompts=[\"a thing\"]", "sample.steps=2"});
+    const auto run = tiny.train(
+        name, {"text.lora=true", "text.lr=" + rate, "optimizer.lr=0", "train.steps=6", "sample.prompts=[\"a thing\"]", "sample.steps=2"});
     INFO(run.err);
     REQUIRE(run.status == 0);
     const fs::path samples = tiny.output(name) / "samples";

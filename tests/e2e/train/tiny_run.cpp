@@ -68,17 +68,21 @@ TinyRun::TinyRun(const std::string& name) : folder(fresh_folder(name)) {
     lines += Json{{"prompt", "a picture of thing " + std::to_string(i / 2)}, {"chosen", win}, {"rejected", lose}}.dump() + "\n";
   }
   write_text(folder / "pairs.jsonl", lines);
-  write_text(folder / "run.toml", "model = \"" + (repository() / "tests/golden/tiny_pipeline").string() + "\"\noutput = \"unnamed\"\n" + settings +
-                                      "[data]\npairs = [\"" + (folder / "pairs.jsonl").string() + "\"]\nheld_out = 0.25\ncaption_dropout = 0.2\nresolution = 16\n");
+  write_text(folder / "run.toml", "model = \"" + (repository() / "tests/golden/tiny_pipeline").string() + "\"\noutput = \"unnamed\"\n" +
+                                      settings + "[data]\npairs = [\"" + (folder / "pairs.jsonl").string() +
+                                      "\"]\nheld_out = 0.25\ncaption_dropout = 0.2\nresolution = 16\n");
 }
 
 std::vector<std::string> TinyRun::arguments(const std::string& name, const std::vector<std::string>& more) const {
-  std::vector<std::string> all = {"train", (folder / "run.toml").string(), "output=" + output(name).string(), "data.cache=" + (folder / "cache").string()};
+  std::vector<std::string> all = {"train", (folder / "run.toml").string(), "output=" + output(name).string(),
+                                  "data.cache=" + (folder / "cache").string()};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
-ProcessResult TinyRun::train(const std::string& name, const std::vector<std::string>& more) const { return run_program(arguments(name, more)); }
+ProcessResult TinyRun::train(const std::string& name, const std::vector<std::string>& more) const {
+  return run_program(arguments(name, more));
+}
 
 Background::Background(const std::vector<std::string>& arguments, const fs::path& log) : log_(log) {
   std::vector<std::string> words = {program().string()};
@@ -145,7 +149,8 @@ void expect_same_run(const fs::path& got, const fs::path& expected, int64_t step
   for (const auto& [name, tensor] : b.tensors) expect_equal(name, a.tensors.at(name), tensor);
   CHECK(a.state.best_step == b.state.best_step);
   CHECK(a.state.best_value == b.state.best_value);
-  for (const char* name : {"pytorch_lora_weights.safetensors", "pytorch_lora_weights.kohya.safetensors", "unet/diffusion_pytorch_model.safetensors"}) {
+  for (const char* name :
+       {"pytorch_lora_weights.safetensors", "pytorch_lora_weights.kohya.safetensors", "unet/diffusion_pytorch_model.safetensors"}) {
     REQUIRE(fs::exists(got / name) == fs::exists(expected / name));
     if (!fs::exists(expected / name)) continue;
     INFO(name);

@@ -29,7 +29,7 @@ class TinyRun {
 class Background {
  public:
   Background(const std::vector<std::string>& arguments, const std::filesystem::path& log);
-  ~Background();  // kills it
+  ~Background();                                                // kills it
   bool wait_for(const std::filesystem::path& file, int lines);  // until the file has so many; false when the program ended before
   void signal(int number) const;
   int finish();  // exit status, 128 + signal when killed

@@ -19,7 +19,11 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string block = "down_blocks.1.attentions.0.", text = "text_model.encoder.layers.0.self_attn.q_proj";
-const ModelLayers model = {{"unet", {{block + "proj_in", {4, 4, 1, 1}}, {block + "transformer_blocks.0.attn1.to_q", {6, 5}}, {"down_blocks.0.resnets.0.conv1", {3, 2, 3, 3}}, {"down_blocks.0.resnets.1.conv1", {3, 3, 3, 3}}}},
+const ModelLayers model = {{"unet",
+                            {{block + "proj_in", {4, 4, 1, 1}},
+                             {block + "transformer_blocks.0.attn1.to_q", {6, 5}},
+                             {"down_blocks.0.resnets.0.conv1", {3, 2, 3, 3}},
+                             {"down_blocks.0.resnets.1.conv1", {3, 3, 3, 3}}}},
                            {"text_encoder", {{text, {4, 4}}}},
                            {"text_encoder_2", {{text, {4, 4}}}}};
 
@@ -35,12 +39,14 @@ struct Scratch {
 // What is accepted is a LoRA of that layer: halves of one rank, an alpha that is a number, an update of the layer's shape.
 void check_module(const LoraModule& module, const std::vector<int64_t>* shape) {
   promise(module.down.is_floating_point() && module.up.is_floating_point(), "a half is not of floating-point numbers");
-  promise(module.down.dim() == module.up.dim() && module.rank() > 0 && module.down.size(0) == module.rank(), "the halves are not of one rank");
+  promise(module.down.dim() == module.up.dim() && module.rank() > 0 && module.down.size(0) == module.rank(),
+          "the halves are not of one rank");
   promise(std::isfinite(module.alpha) && module.alpha > 0, "alpha is none");
   const int64_t out = module.up.size(0), in = module.down.size(1);
   if (module.magnitude.defined()) {
     const auto sides = module.magnitude.sizes();
-    promise(sides.size() == 2 && (sides == at::IntArrayRef{out, 1} || sides == at::IntArrayRef{1, in}), "a magnitude fits neither outputs nor inputs");
+    promise(sides.size() == 2 && (sides == at::IntArrayRef{out, 1} || sides == at::IntArrayRef{1, in}),
+            "a magnitude fits neither outputs nor inputs");
   }
   if (!shape) return;
   LoraModule plain = module;
@@ -64,7 +70,8 @@ void check_lora(const LoraFile& lora, const ModelLayers* layers) {
   const LoraNames names(*layers);
   for (const auto& [key, tensor] : lora_tensors(lora, LoraSpelling::kohya)) {
     const auto home = names.find(key);
-    promise(home && lora.components.contains(home->component) && lora.components.at(home->component).contains(home->module), "a written key has no home");
+    promise(home && lora.components.contains(home->component) && lora.components.at(home->component).contains(home->module),
+            "a written key has no home");
   }
 }
 

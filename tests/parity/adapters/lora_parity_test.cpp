@@ -25,7 +25,7 @@ struct Inputs {
 
 TEST_CASE("lora parity: the model of every file equals what diffusers makes of it") {
   const Inputs inputs;
-  const std::pair<const char*, const char*> cases[] = {{"lora_peft", "peft"}, {"lora_plain", "plain"}, {"lora_native", "plain"},
+  const std::pair<const char*, const char*> cases[] = {{"lora_peft", "peft"},   {"lora_plain", "plain"}, {"lora_native", "plain"},
                                                        {"lora_kohya", "kohya"}, {"lora_old", "old"},     {"lora_oldest", "old"}};
   for (const auto& [file, expected] : cases) {
     const auto unet = load_denoiser(golden("tiny_model/unet"));

@@ -44,12 +44,14 @@ TEST_CASE("lora tools parity: ZipLoRA's losses, step by step, and its merged upd
   const Tensor losses = golden_of.at("zip_losses");
   const auto predict = [&](int64_t step, ZipSide side) {
     const std::string name = side == ZipSide::content ? "a" : "b";
-    return unet->predict(golden_of.at("zip_" + name).narrow(0, step, 1), golden_of.at("zip_t").narrow(0, step, 1), {golden_of.at("zip_text_" + name), {}, {}});
+    return unet->predict(golden_of.at("zip_" + name).narrow(0, step, 1), golden_of.at("zip_t").narrow(0, step, 1),
+                         {golden_of.at("zip_text_" + name), {}, {}});
   };
   Tensor got = torch::zeros_like(losses);
-  const LoraFile zipped = zip_loras(unet->module(), content, style, {.steps = losses.size(0), .learning_rate = 0.02, .penalty = 0.01}, predict, [&](int64_t step, const ZipLoss& loss) {
-    got[step] = torch::tensor({loss.content, loss.style, loss.overlap}, torch::kFloat32);
-  });
+  const LoraFile zipped = zip_loras(unet->module(), content, style, {.steps = losses.size(0), .learning_rate = 0.02, .penalty = 0.01},
+                                    predict, [&](int64_t step, const ZipLoss& loss) {
+                                      got[step] = torch::tensor({loss.content, loss.style, loss.overlap}, torch::kFloat32);
+                                    });
   for (int64_t column = 0; column < 3; ++column) expect_close("loss", got.select(1, column), losses.select(1, column), 1e-4);
   CHECK(got[-1][2].item<double>() < 0.9 * got[0][2].item<double>());  // the coefficients part company
   size_t compared = 0;

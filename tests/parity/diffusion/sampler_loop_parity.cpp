@@ -42,7 +42,8 @@ TEST_CASE("samplers: whole loops equal diffusers', with the sampler's own noise 
     const Tensor told = sampler->timesteps().narrow(0, begin, rows).to(torch::kFloat64);
     test::expect_close("timesteps", told, golden.at("timesteps").narrow(0, row, rows), whole ? 0 : 1e-6);
     CHECK(sampler->init_noise_sigma() == doctest::Approx(each["sigma"].get<double>()).epsilon(1e-7));
-    Tensor x = begin > 0 ? sampler->add_noise(golden.at("clean"), golden.at("noise")[-1], begin) : golden.at("start") * sampler->init_noise_sigma();
+    Tensor x = begin > 0 ? sampler->add_noise(golden.at("clean"), golden.at("noise")[-1], begin)
+                         : golden.at("start") * sampler->init_noise_sigma();
     test::expect_close("beginning", x, golden.at("noised")[static_cast<int64_t>(k)], 1e-6);
     const std::string name = each["name"].get<std::string>().empty() ? each["config"]["_class_name"].get<std::string>() : "by name";
     for (int64_t i = 0; i < rows; ++i, ++row) {

@@ -27,7 +27,8 @@ TEST_CASE("samplers: every step of every case equals diffusers'") {
     CHECK(sampler->init_noise_sigma() == doctest::Approx(each["sigma"].get<double>()).epsilon(1e-7));
     Tensor x = golden.at("start") * sampler->init_noise_sigma();
     for (int64_t i = 0; i < timesteps.size(0); ++i) {
-      if (golden.contains(key + ".scaled")) test::expect_close("scaled input", sampler->scale_model_input(x, i), golden.at(key + ".scaled")[i], 1e-6);
+      if (golden.contains(key + ".scaled"))
+        test::expect_close("scaled input", sampler->scale_model_input(x, i), golden.at(key + ".scaled")[i], 1e-6);
       x = sampler->step(predicted[i], i, x, noise[i]);
       test::expect_close("step " + std::to_string(i), x, steps[i], 1e-6);
     }
@@ -37,8 +38,8 @@ TEST_CASE("samplers: every step of every case equals diffusers'") {
 TEST_CASE("guidance: the loop equals StableDiffusionPipeline's, with and without rescaling") {
   const auto golden = test::load_golden("diffusion.safetensors");
   test::MadeUpDenoiser denoiser(golden.at("guided.wave"));
-  const Json config = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012},
-                       {"clip_sample", false}, {"set_alpha_to_one", false}, {"steps_offset", 1}};
+  const Json config = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false},
+                       {"set_alpha_to_one", false},        {"steps_offset", 1}};
   Condition positive, negative;
   positive.text = golden.at("guided.text");
   negative.text = golden.at("guided.empty");

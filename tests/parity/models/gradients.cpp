@@ -1,7 +1,7 @@
 #include "tests/parity/models/gradients.h"
 
-#include <doctest/doctest.h>
 #include <ATen/Parallel.h>
+#include <doctest/doctest.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -45,7 +45,8 @@ void expect_gradients(torch::nn::Module& model, const Golden& golden, double bou
     ++compared;
   }
   MESSAGE("worst of ", compared, " gradients: ", worst);
-  CHECK(compared == static_cast<size_t>(std::count_if(golden.begin(), golden.end(), [](const auto& e) { return e.first.starts_with("grad."); })));
+  CHECK(compared ==
+        static_cast<size_t>(std::count_if(golden.begin(), golden.end(), [](const auto& e) { return e.first.starts_with("grad."); })));
 }
 
 }  // namespace palate::test

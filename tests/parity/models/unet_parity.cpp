@@ -45,8 +45,10 @@ Tensor after_ten_steps(Denoiser& model, const Golden& golden) {
   return run();
 }
 
-const char* const names[] = {"unet_sd1", "unet_sd2", "unet_xl", "unet_uneven", "unet_no_mid", "unet_shift", "unet_deep", "unet_one_block",
-                             "unet_nested", "unet_classes", "unet_pooled", "unet_fourier", "unet_class_timestep", "unet_class_identity", "unet_class_linear"};
+const char* const names[] = {
+    "unet_sd1",         "unet_sd2",    "unet_xl",      "unet_uneven", "unet_no_mid",  "unet_shift",          "unet_deep",
+    "unet_one_block",   "unet_nested", "unet_classes", "unet_pooled", "unet_fourier", "unet_class_timestep", "unet_class_identity",
+    "unet_class_linear"};
 
 }  // namespace
 

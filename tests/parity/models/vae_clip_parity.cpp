@@ -46,14 +46,16 @@ TEST_CASE("clip: hidden states, pooled output, projection and every gradient equ
       const auto golden = test::load_golden(name + "/expected.safetensors");
       const auto model = load_text_encoder(test::golden(name));
       test::require_gradients(model->module());
-      const TextStates states = model->encode(golden.at("input_ids"), golden.count("attention_mask") ? golden.at("attention_mask") : Tensor());
+      const TextStates states =
+          model->encode(golden.at("input_ids"), golden.count("attention_mask") ? golden.at("attention_mask") : Tensor());
       Tensor loss;
       use("last_hidden_state", states.last_hidden_state, golden, loss);
       CHECK(states.text_embeds.defined() == (golden.count("text_embeds") == 1));
       if (states.text_embeds.defined()) use("text_embeds", states.text_embeds, golden, loss);
       if (golden.count("pooler_output")) use("pooler_output", states.pooler_output, golden, loss);
       CHECK(golden.count("hidden_states." + std::to_string(states.hidden_states.size())) == 0);
-      for (size_t i = 0; i < states.hidden_states.size(); ++i) use("hidden_states." + std::to_string(i), states.hidden_states[i], golden, loss);
+      for (size_t i = 0; i < states.hidden_states.size(); ++i)
+        use("hidden_states." + std::to_string(i), states.hidden_states[i], golden, loss);
       loss.backward();
       test::expect_gradients(model->module(), golden, 1e-5);
     }

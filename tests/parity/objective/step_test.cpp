@@ -39,7 +39,8 @@ TEST_CASE("step: dpo of a LoRA equals the formula on its own errors, and autogra
   const SafetensorsFile file(out);
   const auto expected = load_golden("objective_expected.safetensors");
   auto in = load_golden("objective_batch.safetensors");
-  const Tensor z = -10 * ((file.tensor("policy_win") - file.tensor("policy_lose")) - (file.tensor("reference_win") - file.tensor("reference_lose")));
+  const Tensor z =
+      -10 * ((file.tensor("policy_win") - file.tensor("policy_lose")) - (file.tensor("reference_win") - file.tensor("reference_lose")));
   expect_close("logits", file.tensor("logits"), z, 1e-6);
   const Tensor p = in.at("preference");  // the batch file holds soft labels
   const Tensor losses = -p * at::log_sigmoid(z) - (1 - p) * at::log_sigmoid(-z);
@@ -61,7 +62,8 @@ TEST_CASE("step: gradients carry the names of the saved LoRA and equal autograd'
   REQUIRE_MESSAGE(ran.status == 0, ran.error);
   const SafetensorsFile file(folder / "out.safetensors"), trained(golden("lora_peft.safetensors"));
   const auto expected = load_golden("objective_expected.safetensors");
-  for (const auto& name : trained.names()) expect_close(name, file.tensor("grad." + name), expected.at("epsilon.sigmoid.grad." + name), 1e-5);
+  for (const auto& name : trained.names())
+    expect_close(name, file.tensor("grad." + name), expected.at("epsilon.sigmoid.grad." + name), 1e-5);
 }
 
 TEST_CASE("step: sft of the whole network, latents alone") {
@@ -71,8 +73,8 @@ TEST_CASE("step: sft of the whole network, latents alone") {
   in.erase("latents_win");
   in.erase("latents_lose");
   save_safetensors(folder / "in.safetensors", in);
-  const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") + " --full --objective sft --out" +
-                               quoted(folder / "out.safetensors"));
+  const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") +
+                               " --full --objective sft --out" + quoted(folder / "out.safetensors"));
   REQUIRE_MESSAGE(ran.status == 0, ran.error);
   const SafetensorsFile file(folder / "out.safetensors");
   const auto expected = load_golden("objective_expected.safetensors");
@@ -106,5 +108,6 @@ TEST_CASE("step: mistakes exit with 2 and one sentence") {
   wrong(model() + " --objective dpo", "--lora FILE, or --full");
   wrong(model() + lora() + " --objective dpo reference=cached", "cannot be cached");
   wrong(model() + " --lora" + quoted(golden("objective_batch.safetensors")) + " --objective dpo", "have no home in this model");
-  wrong("--model" + quoted(golden("tiny_model")) + lora() + " --objective dpo --in" + quoted(golden("lora_outputs.safetensors")), "latents_win");
+  wrong("--model" + quoted(golden("tiny_model")) + lora() + " --objective dpo --in" + quoted(golden("lora_outputs.safetensors")),
+        "latents_win");
 }

@@ -53,8 +53,8 @@ TEST_CASE("pipeline: text to latents in five guided steps equals StableDiffusion
     options.guidance_scale = run["guidance_scale"].get<double>();
     options.guidance_rescale = run["guidance_rescale"].get<double>();
     options.noise = [&](int64_t sample, int64_t step) { return golden.at("step_noise")[step].narrow(0, sample, 1); };
-    const Tensor latents = sample_latents(pipeline.denoiser(), *sampler, golden.at("start"), positive,
-                                          pipeline.encode_prompts({negative, negative}), options);
+    const Tensor latents =
+        sample_latents(pipeline.denoiser(), *sampler, golden.at("start"), positive, pipeline.encode_prompts({negative, negative}), options);
     test::expect_close(name, latents, golden.at(name + ".latents"), 1e-4);
     test::expect_close(name, pipeline.decode(latents), golden.at(name + ".images"), 1e-4);
   }

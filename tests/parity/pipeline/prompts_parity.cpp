@@ -81,7 +81,8 @@ TEST_CASE("long prompts: a picture does not depend on the length of its neighbou
   options.steps = 3;
   const GenerateRequest short_one{"a cat", 1}, long_one{words()["weighted"][2], 2};
   REQUIRE(pipeline.prompt_encoder().rows(long_one.prompt) == 3);
-  const Tensor alone = pipeline.generate_latents({short_one}, options), both = pipeline.generate_latents({short_one, long_one, short_one}, options);
+  const Tensor alone = pipeline.generate_latents({short_one}, options),
+               both = pipeline.generate_latents({short_one, long_one, short_one}, options);
   test::expect_close("short", both.narrow(0, 0, 1), alone, 1e-6);
   test::expect_close("short, after", both.narrow(0, 2, 1), alone, 1e-6);
 }
@@ -89,11 +90,15 @@ TEST_CASE("long prompts: a picture does not depend on the length of its neighbou
 TEST_CASE("textual inversion: a prompt with new words gives diffusers' text states") {
   const auto golden = test::load_golden("prompts.safetensors");
   Pipeline pipeline(test::golden("tiny_pipeline"));
-  for (const char* name : {"<my-cat>", "<One>"}) pipeline.prompt_encoder().add_word(name, {{"text_encoder", golden.at(std::string("embedding.") + name)}});
+  for (const char* name : {"<my-cat>", "<One>"})
+    pipeline.prompt_encoder().add_word(name, {{"text_encoder", golden.at(std::string("embedding.") + name)}});
   test::expect_close("states", pipeline.encode_prompts({words()["inverted"].get<std::string>()}).text, golden.at("inverted"), 1e-5);
-  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<one>", {{"text_encoder", torch::zeros({1, 16})}}), doctest::Contains("is a token of this model already"), UsageError);
-  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder", torch::zeros({1, 5})}}), doctest::Contains("another kind of model"), UsageError);
-  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder_2", torch::zeros({1, 16})}}), doctest::Contains("no vectors for text_encoder"), UsageError);
+  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<one>", {{"text_encoder", torch::zeros({1, 16})}}),
+                       doctest::Contains("is a token of this model already"), UsageError);
+  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder", torch::zeros({1, 5})}}),
+                       doctest::Contains("another kind of model"), UsageError);
+  CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder_2", torch::zeros({1, 16})}}),
+                       doctest::Contains("no vectors for text_encoder"), UsageError);
 }
 
 TEST_CASE("inpainting: latents equal diffusers' for every kind of sampler, from noise and from a noised picture") {
@@ -134,7 +139,8 @@ TEST_CASE("inpainting with a model made for it: latents equal diffusers', from n
   GenerateOptions options;
   options.steps = 5;
   options.guidance_scale = 5;
-  CHECK_THROWS_WITH_AS(pipeline.generate_latents({{"a", 1}}, options), doctest::Contains("made for inpainting, and needs a picture and a mask"), UsageError);
+  CHECK_THROWS_WITH_AS(pipeline.generate_latents({{"a", 1}}, options),
+                       doctest::Contains("made for inpainting, and needs a picture and a mask"), UsageError);
   options.init_latents = golden.at("inpaint.clean");
   options.masked_latents = golden.at("told.masked");
   options.mask = golden.at("inpaint.mask");
@@ -144,7 +150,8 @@ TEST_CASE("inpainting with a model made for it: latents equal diffusers', from n
     for (const double strength : {1.0, 0.7}) {
       CAPTURE(strength);
       options.strength = strength;
-      test::expect_close(name, pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options), golden.at(std::string("told.") + name + (strength == 1 ? ".1.0" : ".0.7")), 1e-4);
+      test::expect_close(name, pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options),
+                         golden.at(std::string("told.") + name + (strength == 1 ? ".1.0" : ".0.7")), 1e-4);
     }
   }
 }
@@ -152,9 +159,12 @@ TEST_CASE("inpainting with a model made for it: latents equal diffusers', from n
 // What such a model does not see is grey, which is 0 where the autoencoder reads pixels.
 TEST_CASE("inpainting: the picture that is given with the mask is grey in it") {
   Pipeline pipeline(test::golden("tiny_pipeline"));
-  const Tensor image = test::load_golden("prompts.safetensors").at("tiled.pixels").to(torch::kUInt8).slice(2, 0, 16).slice(3, 0, 16).contiguous(), keep = torch::ones({1, 1, 16, 16});
+  const Tensor
+      image = test::load_golden("prompts.safetensors").at("tiled.pixels").to(torch::kUInt8).slice(2, 0, 16).slice(3, 0, 16).contiguous(),
+      keep = torch::ones({1, 1, 16, 16});
   keep.slice(2, 4, 12).zero_();
-  const Posterior found = pipeline.encode_images(image, keep), wanted = pipeline.autoencoder().encode((image.to(torch::kFloat32) / 127.5 - 1) * keep);
+  const Posterior found = pipeline.encode_images(image, keep),
+                  wanted = pipeline.autoencoder().encode((image.to(torch::kFloat32) / 127.5 - 1) * keep);
   test::expect_close("mean", found.mean, wanted.mean, 1e-5);
 }
 

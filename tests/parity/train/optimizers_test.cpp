@@ -57,7 +57,8 @@ std::vector<Case> cases() {
   eight.beta2 = 0.99;
   eight.eps = 1e-6;
   eight.weight_decay = 0.05;
-  return {{"adafactor", adafactor}, {"adafactor_scaled", scaled}, {"lion", lion}, {"prodigy", prodigy, true}, {"prodigy_coupled", coupled, true}, {"adamw8bit", eight}};
+  return {{"adafactor", adafactor},   {"adafactor_scaled", scaled},       {"lion", lion},
+          {"prodigy", prodigy, true}, {"prodigy_coupled", coupled, true}, {"adamw8bit", eight}};
 }
 
 void step(Optimizer& optimizer, const Case& one, const Golden& golden, int at) {

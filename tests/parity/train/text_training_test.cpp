@@ -1,4 +1,5 @@
-// Gradients of a LoRA on the text encoders and of a new word, through the U-Net's loss, against peft and transformers: golden/make_text_training.py.
+// Gradients of a LoRA on the text encoders and of a new word, through the U-Net's loss, against peft and transformers:
+// golden/make_text_training.py.
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
@@ -33,12 +34,16 @@ TEST_CASE("text training: every gradient equals peft's, with one text encoder an
     TextTraining training(pipeline.prompt_encoder(), with_word(), lora, 7);
     {
       const torch::NoGradGuard no_grad;
-      for (size_t i = 0; i < training.names().size(); ++i) Tensor(training.values()[i]).copy_(golden.at(label + ".value." + training.names()[i]));
+      for (size_t i = 0; i < training.names().size(); ++i)
+        Tensor(training.values()[i]).copy_(golden.at(label + ".value." + training.names()[i]));
     }
     Condition condition = training.condition({"a photo of <toy>", "two <toy> circles"});
     expect_close("text", condition.text, golden.at(label + ".text"), 1e-5);
     if (label == "xl") condition.time_ids = torch::tensor({16.F, 16.F, 0.F, 0.F, 16.F, 16.F}).expand({2, 6});
-    const Tensor loss = (pipeline.denoiser().predict(golden.at(label + ".x"), golden.at(label + ".t"), condition) - golden.at(label + ".target")).square().mean();
+    const Tensor loss =
+        (pipeline.denoiser().predict(golden.at(label + ".x"), golden.at(label + ".t"), condition) - golden.at(label + ".target"))
+            .square()
+            .mean();
     expect_close("loss", loss, golden.at(label + ".loss"), 1e-5);
     loss.backward();
     const auto gradients = training.gradients();

@@ -52,7 +52,8 @@ TEST_CASE("training: ten steps on a U-Net give the losses and the weights that d
     const std::string& name = trainable.names()[i];
     const Tensor expected = golden.at("final." + name), moved = expected - golden.at("initial." + name);
     INFO(name);
-    const double close = ((trainable.values()[i].detach() - expected).abs() <= 1e-4 * expected.abs().max()).to(torch::kFloat).mean().item<double>();
+    const double close =
+        ((trainable.values()[i].detach() - expected).abs() <= 1e-4 * expected.abs().max()).to(torch::kFloat).mean().item<double>();
     CHECK(close > 0.98);
     CHECK((trainable.values()[i].detach() - expected).abs().max().item<double>() <= 10 * 1e-3 + moved.abs().max().item<double>());
   }

@@ -63,7 +63,8 @@ TEST_CASE("lora files: both formats give the same model back") {
     // Saved again, the file is the same: nothing is lost on the way.
     const fs::path again = fresh_folder("lora_again");
     loaded.save(again);
-    const SafetensorsFile first(folder / "pytorch_lora_weights.kohya.safetensors"), second(again / "pytorch_lora_weights.kohya.safetensors");
+    const SafetensorsFile first(folder / "pytorch_lora_weights.kohya.safetensors"),
+        second(again / "pytorch_lora_weights.kohya.safetensors");
     REQUIRE(first.names() == second.names());
     for (const auto& key : first.names()) expect_equal(key, second.tensor(key), first.tensor(key));
   }
@@ -97,8 +98,10 @@ TEST_CASE("lora files: alpha from metadata, with a pattern for one layer; withou
   };
   const Tensor plain = update({});  // alpha = rank = 2: scale 1
   expect_close("alpha 3", update({{"lora_adapter_metadata", R"({"unet.r": 2, "unet.lora_alpha": 3})"}}), 1.5 * plain, 1e-5);
-  expect_close("pattern", update({{"lora_adapter_metadata", R"({"unet.lora_alpha": 3, "unet.alpha_pattern": {"to_q": 8, "to_v": 1}})"}}), 4 * plain, 1e-5);
-  expect_close("rslora", update({{"lora_adapter_metadata", R"({"unet.lora_alpha": 2, "unet.use_rslora": true})"}}), std::sqrt(2.0) * plain, 1e-5);
+  expect_close("pattern", update({{"lora_adapter_metadata", R"({"unet.lora_alpha": 3, "unet.alpha_pattern": {"to_q": 8, "to_v": 1}})"}}),
+               4 * plain, 1e-5);
+  expect_close("rslora", update({{"lora_adapter_metadata", R"({"unet.lora_alpha": 2, "unet.use_rslora": true})"}}), std::sqrt(2.0) * plain,
+               1e-5);
   CHECK_THROWS_AS(update({{"lora_adapter_metadata", "[1, 2"}}), FormatError);
   CHECK_THROWS_AS(update({{"lora_adapter_metadata", "[1, 2]"}}), FormatError);
 }
@@ -109,19 +112,31 @@ TEST_CASE("lora files: keys without a home are named, five at most") {
       for (int i = 0; i < count; ++i) tensors["unet.blocks." + std::to_string(i + 7) + ".to_q.lora_A.weight"] = torch::ones({2, 5});
     };
   };
-  CHECK_THROWS_WITH_AS(load_changed(add(1)), doctest::Contains("1 of 7 keys have no home in this model: unet.blocks.7.to_q.lora_A.weight"), UsageError);
+  CHECK_THROWS_WITH_AS(load_changed(add(1)), doctest::Contains("1 of 7 keys have no home in this model: unet.blocks.7.to_q.lora_A.weight"),
+                       UsageError);
   CHECK_THROWS_WITH_AS(load_changed(add(6)), doctest::Contains(", ..."), UsageError);
 }
 
 TEST_CASE("lora files: a missing half, a wrong shape, a wrong type are named") {
   const std::string key = "unet.blocks.0.to_q.lora_A.weight";
-  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t.erase(key); }), doctest::Contains("the down (A) half for blocks.0.to_q is missing"), UsageError);
-  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t[key] = torch::ones({2, 4}); }), doctest::Contains("has shape [2, 4], but the layer needs [2, 5]"), UsageError);
-  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t[key] = torch::ones({3, 5}); }), doctest::Contains("this LoRA was made for another model"), UsageError);
+  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t.erase(key); }),
+                       doctest::Contains("the down (A) half for blocks.0.to_q is missing"), UsageError);
+  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) {
+                         t[key] = torch::ones({2, 4});
+                       }),
+                       doctest::Contains("has shape [2, 4], but the layer needs [2, 5]"), UsageError);
+  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) {
+                         t[key] = torch::ones({3, 5});
+                       }),
+                       doctest::Contains("this LoRA was made for another model"), UsageError);
   CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t[key] = torch::ones({0, 5}); }), doctest::Contains("rank 0"), UsageError);
   CHECK_THROWS_AS(load_changed([&](TensorMap& t) { t[key] = torch::ones({10}); }), UsageError);
-  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t[key] = torch::ones({2, 5}, torch::kInt64); }), doctest::Contains("floating-point"), FormatError);
-  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t["unet.blocks.0.to_q.lora.down.weight"] = t[key]; }), doctest::Contains("name the same half"), UsageError);
+  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) {
+                         t[key] = torch::ones({2, 5}, torch::kInt64);
+                       }),
+                       doctest::Contains("floating-point"), FormatError);
+  CHECK_THROWS_WITH_AS(load_changed([&](TensorMap& t) { t["unet.blocks.0.to_q.lora.down.weight"] = t[key]; }),
+                       doctest::Contains("name the same half"), UsageError);
   CHECK_THROWS_WITH_AS(load_changed([](TensorMap& t) { t.clear(); }), doctest::Contains("no LoRA tensor"), UsageError);
 }
 

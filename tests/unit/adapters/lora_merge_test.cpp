@@ -14,12 +14,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string q = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", conv = "down_blocks.0.resnets.0.conv1", te = "text_model.encoder.layers.0.self_attn.q_proj";
+const std::string q = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", conv = "down_blocks.0.resnets.0.conv1",
+                  te = "text_model.encoder.layers.0.self_attn.q_proj";
 
 Tensor wave(std::vector<int64_t> sizes, double phase) {
   int64_t count = 1;
   for (auto size : sizes) count *= size;
-  return (torch::arange(count).to(torch::kFloat32) * 0.37 + phase).sin().view(sizes) + 0.1 * (torch::arange(count).to(torch::kFloat32) * (1.7 + phase)).cos().view(sizes);
+  return (torch::arange(count).to(torch::kFloat32) * 0.37 + phase).sin().view(sizes) +
+         0.1 * (torch::arange(count).to(torch::kFloat32) * (1.7 + phase)).cos().view(sizes);
 }
 
 LoraFile some_lora(double phase, int64_t rank, float alpha) {
@@ -40,9 +42,11 @@ fs::path folder() {
   write_text(model / "model_index.json", "{}");
   write_text(model / "unet/config.json", "{\"a\": 1}");
   write_text(model / "unet/diffusion_pytorch_model.bin", "stale");
-  save_safetensors(model / "unet/a-00001-of-00002.safetensors", {{q + ".weight", wave({6, 5}, 1).to(torch::kBFloat16)}, {q + ".bias", wave({6}, 1)}});
+  save_safetensors(model / "unet/a-00001-of-00002.safetensors",
+                   {{q + ".weight", wave({6, 5}, 1).to(torch::kBFloat16)}, {q + ".bias", wave({6}, 1)}});
   save_safetensors(model / "unet/a-00002-of-00002.safetensors", {{conv + ".weight", wave({3, 2, 3, 3}, 1)}}, {{"format", "pt"}});
-  save_safetensors(model / "text_encoder/model.safetensors", {{"encoder.layers.0.self_attn.q_proj.weight", wave({4, 4}, 1)}, {"embeddings.token_embedding.weight", wave({9, 4}, 1)}});
+  save_safetensors(model / "text_encoder/model.safetensors",
+                   {{"encoder.layers.0.self_attn.q_proj.weight", wave({4, 4}, 1)}, {"embeddings.token_embedding.weight", wave({9, 4}, 1)}});
   return model;
 }
 
@@ -97,7 +101,8 @@ TEST_CASE("lora merge: into a model's weights, in float32 and back to their type
   CHECK(merge_into_model(model, out, {{lora, 0.5}, {some_lora(3, 1, 1), 2}}) == 3);
   const Tensor update = 0.5 * delta(lora, q) + 2 * delta(some_lora(3, 1, 1), q);
   const SafetensorsFile before(model / "unet/a-00001-of-00002.safetensors"), after(out / "unet/a-00001-of-00002.safetensors");
-  expect_close("to_q", after.tensor(q + ".weight"), (before.tensor(q + ".weight").to(torch::kFloat32) + update).to(torch::kBFloat16), 4e-3);  // one bf16 step
+  expect_close("to_q", after.tensor(q + ".weight"), (before.tensor(q + ".weight").to(torch::kFloat32) + update).to(torch::kBFloat16),
+               4e-3);  // one bf16 step
   CHECK((after.tensor(q + ".weight").scalar_type() == torch::kBFloat16));
   expect_equal("bias", after.tensor(q + ".bias"), before.tensor(q + ".bias"));
   const SafetensorsFile text(out / "text_encoder/model.safetensors"), plain(model / "text_encoder/model.safetensors");

@@ -9,9 +9,11 @@ using namespace palate;
 namespace {
 
 const std::vector<std::string> modules = {"conv_in", "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
-                                          "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0", "up_blocks.1.resnets.0.conv_shortcut"};
-const ModelLayers model = {{"unet", {{modules[0], {}}, {modules[1], {}}, {modules[2], {}}, {modules[3], {}}}},
-                           {"text_encoder", {{"text_model.encoder.layers.0.self_attn.q_proj", {}}, {"text_model.encoder.layers.0.self_attn.out_proj", {}}}}};
+                                          "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+                                          "up_blocks.1.resnets.0.conv_shortcut"};
+const ModelLayers model = {
+    {"unet", {{modules[0], {}}, {modules[1], {}}, {modules[2], {}}, {modules[3], {}}}},
+    {"text_encoder", {{"text_model.encoder.layers.0.self_attn.q_proj", {}}, {"text_model.encoder.layers.0.self_attn.out_proj", {}}}}};
 const std::string attn = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.";
 
 void finds(const std::string& key, size_t layer, LoraRole role) {
@@ -93,13 +95,14 @@ TEST_CASE("lora names: sgm blocks of SD1.x and SDXL") {
       {"output_blocks_11_1_transformer_blocks_0_attn1_to_q", "up_blocks.3.attentions.2.transformer_blocks.0.attn1.to_q"},
   };
   for (const auto& [sgm, module] : cases) finds(any, std::string("lora_unet_") + sgm + ".lora_down.weight", "unet", module);
-  for (const char* key : {"lora_unet_input_blocks_13_0_in_layers_2.alpha", "lora_unet_input_blocks_1_2_proj_in.alpha", "lora_unet_middle_block_3_proj_in.alpha",
-                          "lora_unet_input_blocks_99999999999999999999_0_op.alpha"})
+  for (const char* key : {"lora_unet_input_blocks_13_0_in_layers_2.alpha", "lora_unet_input_blocks_1_2_proj_in.alpha",
+                          "lora_unet_middle_block_3_proj_in.alpha", "lora_unet_input_blocks_99999999999999999999_0_op.alpha"})
     CHECK_FALSE(any.find(key).has_value());
 }
 
 TEST_CASE("lora names: a model's own number of layers a block counts in its sgm names") {
-  const ModelLayers one_layer = {{"unet", {{"down_blocks.0.resnets.0.conv1", {}}, {"down_blocks.1.attentions.0.proj_in", {}}, {"up_blocks.0.upsamplers.0.conv", {}}}}};
+  const ModelLayers one_layer = {
+      {"unet", {{"down_blocks.0.resnets.0.conv1", {}}, {"down_blocks.1.attentions.0.proj_in", {}}, {"up_blocks.0.upsamplers.0.conv", {}}}}};
   const LoraNames names(one_layer);
   finds(names, "lora_unet_input_blocks_3_1_proj_in.alpha", "unet", "down_blocks.1.attentions.0.proj_in");
   CHECK_FALSE(names.find("lora_unet_input_blocks_4_1_proj_in.alpha").has_value());
@@ -108,10 +111,11 @@ TEST_CASE("lora names: a model's own number of layers a block counts in its sgm 
 
 TEST_CASE("lora names: what is not ours has no home") {
   const LoraNames names(model);
-  for (const char* key : {"", ".", ".alpha", "alpha", ".lora_A.weight", "unet.", "unet.conv_in.weight", "unet.conv_in.lora_A", "unet.conv_in.lora_A.a.b.weight",
-                          "unet.conv_in.lora_A..weight", "text_encoder.conv_in.lora_A.weight", "lora_te_conv_in.alpha", "unet.conv_out.lora_A.weight",
-                          "lora_unet_conv_in.hada_w1_a", "lora_unet_conv_in.lokr_w1", "unet.conv_in.diff", "processor.to_q_lora.down.weight", "x_lora.up.weight",
-                          "lora_unet_conv.in.alpha"}) {
+  for (const char* key :
+       {"", ".", ".alpha", "alpha", ".lora_A.weight", "unet.", "unet.conv_in.weight", "unet.conv_in.lora_A",
+        "unet.conv_in.lora_A.a.b.weight", "unet.conv_in.lora_A..weight", "text_encoder.conv_in.lora_A.weight", "lora_te_conv_in.alpha",
+        "unet.conv_out.lora_A.weight", "lora_unet_conv_in.hada_w1_a", "lora_unet_conv_in.lokr_w1", "unet.conv_in.diff",
+        "processor.to_q_lora.down.weight", "x_lora.up.weight", "lora_unet_conv.in.alpha"}) {
     INFO(key);
     CHECK_FALSE(names.find(key).has_value());
   }
@@ -119,8 +123,11 @@ TEST_CASE("lora names: what is not ours has no home") {
 
 TEST_CASE("lora names: mutated keys never crash, and find a layer only when they still name it") {
   const LoraNames names(model);
-  const std::vector<std::string> seeds = {"unet." + attn + "to_q.lora_A.weight", "base_model.model." + attn + "to_out.0.lora_B.default.weight",
-                                          "unet." + attn + "processor.to_out_lora.up.weight", "lora_unet_conv_in.lora_down.weight", "lora_unet_conv_in.alpha",
+  const std::vector<std::string> seeds = {"unet." + attn + "to_q.lora_A.weight",
+                                          "base_model.model." + attn + "to_out.0.lora_B.default.weight",
+                                          "unet." + attn + "processor.to_out_lora.up.weight",
+                                          "lora_unet_conv_in.lora_down.weight",
+                                          "lora_unet_conv_in.alpha",
                                           "unet.conv_in.lora.down.weight"};
   const std::string alphabet = "._abAB0xlor\xff";
   Generator random({1, 2, 3, Purpose::test});
@@ -131,11 +138,21 @@ TEST_CASE("lora names: mutated keys never crash, and find a layer only when they
       const auto at = static_cast<size_t>(random.below(static_cast<int64_t>(key.size()) + 1));
       const char letter = alphabet[static_cast<size_t>(random.below(static_cast<int64_t>(alphabet.size())))];
       switch (random.below(5)) {
-        case 0: key.insert(at, 1, letter); break;
-        case 1: key.erase(at, static_cast<size_t>(random.below(4))); break;
-        case 2: if (at < key.size()) key[at] = letter; break;
-        case 3: key = key.substr(0, at); break;
-        default: key += key.substr(at); break;
+        case 0:
+          key.insert(at, 1, letter);
+          break;
+        case 1:
+          key.erase(at, static_cast<size_t>(random.below(4)));
+          break;
+        case 2:
+          if (at < key.size()) key[at] = letter;
+          break;
+        case 3:
+          key = key.substr(0, at);
+          break;
+        default:
+          key += key.substr(at);
+          break;
       }
     }
     if (const auto found = names.find(key)) {

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", conv = "down_blocks.0.resnets.0.conv1", te = "text_model.encoder.layers.0.self_attn.q_proj";
+const std::string q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", conv = "down_blocks.0.resnets.0.conv1",
+                  te = "text_model.encoder.layers.0.self_attn.q_proj";
 
 Tensor wave(std::vector<int64_t> sizes, double phase) {
   int64_t count = 1;
@@ -59,9 +60,11 @@ TEST_CASE("lora spelling: every spelling keeps every delta-W to the bit") {
     CHECK(again.size() == 3);
     CHECK(compare_loras(lora, again) == 0);
   }
-  const LoraFile round = written_and_read(written_and_read(written_and_read(lora, LoraSpelling::diffusers), LoraSpelling::kohya), LoraSpelling::diffusers);
+  const LoraFile round =
+      written_and_read(written_and_read(written_and_read(lora, LoraSpelling::diffusers), LoraSpelling::kohya), LoraSpelling::diffusers);
   for (const auto& [component, modules] : lora.components) {
-    for (const auto& [module, value] : modules) expect_equal(module, delta_weight(round.components.at(component).at(module)), delta_weight(value));
+    for (const auto& [module, value] : modules)
+      expect_equal(module, delta_weight(round.components.at(component).at(module)), delta_weight(value));
   }
   CHECK_THROWS_WITH_AS(parse_lora_spelling("kohja"), doctest::Contains("did you mean 'kohya'?"), UsageError);
 }
@@ -74,9 +77,12 @@ TEST_CASE("lora spelling: shapes that no layer has are refused, however small th
     return all;
   };
   CHECK_NOTHROW(read_tensors(with({{name + ".lora_mid.weight", wave({1, 1, 3, 3}, 3)}})));
-  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({1, 1, 3, 900}, 3)}})), doctest::Contains("at most 32 a side"), UsageError);
-  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({9, 1, 3, 3}, 3)}})), doctest::Contains("[r, r, kh, kw]"), UsageError);
-  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".dora_scale", torch::tensor(1.0F)}})), doctest::Contains("expected 3 values"), UsageError);
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({1, 1, 3, 900}, 3)}})), doctest::Contains("at most 32 a side"),
+                       UsageError);
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".lora_mid.weight", wave({9, 1, 3, 3}, 3)}})), doctest::Contains("[r, r, kh, kw]"),
+                       UsageError);
+  CHECK_THROWS_WITH_AS(read_tensors(with({{name + ".dora_scale", torch::tensor(1.0F)}})), doctest::Contains("expected 3 values"),
+                       UsageError);
 }
 
 TEST_CASE("lora spelling: an alpha that no power of two makes even stays with its layer, so no digit changes") {
@@ -125,20 +131,27 @@ TEST_CASE("lora spelling: peft's configuration names what differs") {
 TEST_CASE("lora spelling: LoCon's middle kernel is the product of three convolutions") {
   const Tensor down = wave({3, 2, 1, 1}, 1), mid = wave({3, 3, 3, 3}, 2), up = wave({4, 3, 1, 1}, 3);
   const std::string name = "lora_unet_down_blocks_0_resnets_0_conv1";
-  const LoraFile lora = read_tensors({{name + ".lora_down.weight", down}, {name + ".lora_mid.weight", mid}, {name + ".lora_up.weight", up}, {name + ".alpha", torch::tensor(1.5F)}});
+  const LoraFile lora = read_tensors({{name + ".lora_down.weight", down},
+                                      {name + ".lora_mid.weight", mid},
+                                      {name + ".lora_up.weight", up},
+                                      {name + ".alpha", torch::tensor(1.5F)}});
   const LoraModule& module = lora.components.at("unet").at(conv);
   CHECK(module.rank() == 3);
   const Tensor x = wave({1, 2, 5, 6}, 4);
   const Tensor expected = at::conv2d(at::conv2d(at::conv2d(x, down), mid), up) * 0.5;
   expect_close("output", at::conv2d(x, delta_weight(module)), expected, 1e-5);
-  CHECK_THROWS_WITH_AS(read_tensors({{name + ".lora_down.weight", down}, {name + ".lora_mid.weight", wave({3, 2, 3, 3}, 2)}, {name + ".lora_up.weight", up}}),
-                       doctest::Contains("expected [r, r, kh, kw]"), UsageError);
+  CHECK_THROWS_WITH_AS(
+      read_tensors(
+          {{name + ".lora_down.weight", down}, {name + ".lora_mid.weight", wave({3, 2, 3, 3}, 2)}, {name + ".lora_up.weight", up}}),
+      doctest::Contains("expected [r, r, kh, kw]"), UsageError);
 }
 
 TEST_CASE("lora spelling: DoRA gives each output, or each input, the norm of its magnitude") {
   const std::string name = "unet.conv_in";
   const Tensor weight = wave({6, 5}, 9), magnitude = wave({6}, 7).abs() + 0.5;
-  const LoraFile lora = read_tensors({{name + ".lora_A.weight", wave({2, 5}, 1)}, {name + ".lora_B.weight", wave({6, 2}, 2)}, {name + ".lora_magnitude_vector", magnitude}});
+  const LoraFile lora = read_tensors({{name + ".lora_A.weight", wave({2, 5}, 1)},
+                                      {name + ".lora_B.weight", wave({6, 2}, 2)},
+                                      {name + ".lora_magnitude_vector", magnitude}});
   CHECK(lora.has_dora());
   const LoraModule& module = lora.components.at("unet").at("conv_in");
   expect_close("norms", at::linalg_vector_norm(weight + delta_weight(module, weight), 2, at::IntArrayRef{1}), magnitude, 1e-6);
@@ -146,18 +159,24 @@ TEST_CASE("lora spelling: DoRA gives each output, or each input, the norm of its
   for (const auto& spelling : lora_spellings()) CHECK(compare_loras(lora, written_and_read(lora, parse_lora_spelling(spelling))) == 0);
 
   const Tensor of_inputs = wave({1, 5}, 7).abs() + 0.5;
-  const LoraFile other = read_tensors({{"lora_unet_conv_in.lora_down.weight", wave({2, 5}, 1)}, {"lora_unet_conv_in.lora_up.weight", wave({6, 2}, 2)}, {"lora_unet_conv_in.dora_scale", of_inputs}});
+  const LoraFile other = read_tensors({{"lora_unet_conv_in.lora_down.weight", wave({2, 5}, 1)},
+                                       {"lora_unet_conv_in.lora_up.weight", wave({6, 2}, 2)},
+                                       {"lora_unet_conv_in.dora_scale", of_inputs}});
   const LoraModule& second = other.components.at("unet").at("conv_in");
-  expect_close("norms of inputs", at::linalg_vector_norm(weight + delta_weight(second, weight), 2, at::IntArrayRef{0}), of_inputs.flatten(), 1e-6);
+  expect_close("norms of inputs", at::linalg_vector_norm(weight + delta_weight(second, weight), 2, at::IntArrayRef{0}), of_inputs.flatten(),
+               1e-6);
   CHECK(compare_loras(other, written_and_read(other, LoraSpelling::kohya)) == 0);
   CHECK_THROWS_WITH_AS(lora_tensors(other, LoraSpelling::diffusers), doctest::Contains("--to kohya"), UsageError);
 }
 
 TEST_CASE("lora spelling: keys without a home are listed, whatever they are") {
-  const LoraFile lora = read_tensors({{"lora_unet_conv_in.lora_down.weight", wave({2, 5}, 1)}, {"lora_unet_conv_in.lora_up.weight", wave({6, 2}, 2)}, {"lora_unet_conv_in.hada_w1_a", wave({2, 2}, 1)},
+  const LoraFile lora = read_tensors({{"lora_unet_conv_in.lora_down.weight", wave({2, 5}, 1)},
+                                      {"lora_unet_conv_in.lora_up.weight", wave({6, 2}, 2)},
+                                      {"lora_unet_conv_in.hada_w1_a", wave({2, 2}, 1)},
                                       {"lora_unet_no_such_layer.alpha", torch::tensor(1.0F)}});
   CHECK(lora.homeless.size() == 2);
-  CHECK_THROWS_WITH_AS(refuse_homeless(lora, "this model"), doctest::Contains("2 of 4 keys have no home in this model: lora_unet_conv_in.hada_w1_a"), UsageError);
+  CHECK_THROWS_WITH_AS(refuse_homeless(lora, "this model"),
+                       doctest::Contains("2 of 4 keys have no home in this model: lora_unet_conv_in.hada_w1_a"), UsageError);
   CHECK_THROWS_WITH_AS(read_tensors({{"weight", wave({2, 2}, 1)}}), doctest::Contains("1 of 1 keys have no home"), UsageError);
 }
 
@@ -183,6 +202,7 @@ TEST_CASE("lora spelling: patterns of peft are ends of names; the first that fit
   CHECK_FALSE(matches_peft_pattern(q, "o_q", "x"));
   CHECK_THROWS_WITH_AS(matches_peft_pattern(q, "(a*)*", "meta"), doctest::Contains("meta: the pattern '(a*)*'"), UsageError);
   const TensorMap tensors = {{"unet." + q + ".lora_A.weight", wave({2, 5}, 1)}, {"unet." + q + ".lora_B.weight", wave({6, 2}, 2)}};
-  const LoraFile lora = read_tensors(tensors, {{"lora_adapter_metadata", R"({"unet.lora_alpha": 3, "unet.alpha_pattern": {"attn1.to_q": 8, "to_q": 1}})"}});
+  const LoraFile lora =
+      read_tensors(tensors, {{"lora_adapter_metadata", R"({"unet.lora_alpha": 3, "unet.alpha_pattern": {"attn1.to_q": 8, "to_q": 1}})"}});
   CHECK(lora.components.at("unet").at(q).alpha == 8);
 }

@@ -101,9 +101,7 @@ TEST_CASE("lora: off by the guard and gone by remove(), to the bit") {
   {
     const AdaptersOff off;
     expect_equal("guard", model.to_q->forward(x), before);
-    {
-      const AdaptersOff inner;
-    }
+    { const AdaptersOff inner; }
     expect_equal("after an inner guard", model.to_q->forward(x), before);
   }
   CHECK_FALSE(torch::equal(model.to_q->forward(x), before));

@@ -52,8 +52,10 @@ TEST_CASE("textual inversion: written and read again") {
 }
 
 TEST_CASE("textual inversion: anything else is refused in a sentence") {
-  CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::ones({2})}, {"b", torch::ones({2})}})), doctest::Contains("found a or b"), FormatError);
-  CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::ones({2, 2, 2})}})), doctest::Contains("[vectors, width]"), FormatError);
+  CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::ones({2})}, {"b", torch::ones({2})}})),
+                       doctest::Contains("found a or b"), FormatError);
+  CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::ones({2, 2, 2})}})), doctest::Contains("[vectors, width]"),
+                       FormatError);
   CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::ones({2}, torch::kInt64)}})), doctest::Contains("I64"), FormatError);
   CHECK_THROWS_WITH_AS(read_textual_inversion(file_of({{"a", torch::full({2}, NAN)}})), doctest::Contains("not finite"), FormatError);
   CHECK_THROWS_AS(read_textual_inversion("/no/such/file"), UsageError);

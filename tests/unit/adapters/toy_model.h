@@ -25,7 +25,9 @@ struct ToyLayer : torch::nn::Module, Adaptable {
 // Names: blocks.0.to_q [6, 5], blocks.0.to_out.0 [4, 6], blocks.1.conv [3, 2, 3, 2] with stride 2x1 and padding 1x0.
 struct ToyModel : torch::nn::Module {
   ToyModel() {
-    const auto values = [](std::vector<int64_t> sizes) { return torch::arange(sizes[0] * sizes[1] * (sizes.size() > 2 ? sizes[2] * sizes[3] : 1)).to(torch::kFloat32).sin().view(sizes); };
+    const auto values = [](std::vector<int64_t> sizes) {
+      return torch::arange(sizes[0] * sizes[1] * (sizes.size() > 2 ? sizes[2] * sizes[3] : 1)).to(torch::kFloat32).sin().view(sizes);
+    };
     to_q = std::make_shared<ToyLayer>(values({6, 5}));
     to_out = std::make_shared<ToyLayer>(values({4, 6}));
     conv = std::make_shared<ToyLayer>(values({3, 2, 3, 2}));

@@ -5,7 +5,8 @@
 using namespace palate;
 
 TEST_CASE("error: parts are joined and the exit status follows the kind") {
-  CHECK_THROWS_WITH_AS(fail<FormatError>("a.safetensors: expected ", 3, ", found ", 2.5), "a.safetensors: expected 3, found 2.5", FormatError);
+  CHECK_THROWS_WITH_AS(fail<FormatError>("a.safetensors: expected ", 3, ", found ", 2.5), "a.safetensors: expected 3, found 2.5",
+                       FormatError);
   CHECK(UsageError("x").exit_status() == 2);
   CHECK(ConfigError("x").exit_status() == 2);
   CHECK(IoError("x").exit_status() == 1);

@@ -43,7 +43,8 @@ TEST_CASE("buckets: sizes and choices are those of kohya's sd-scripts") {
     ImageRule rule;
     rule.buckets = true;
     rule.resolution = size_of(golden_case["resolution"]);
-    rule.min_side = golden_case["min"].get<int64_t>(), rule.max_side = golden_case["max"].get<int64_t>(), rule.step = golden_case["step"].get<int64_t>();
+    rule.min_side = golden_case["min"].get<int64_t>(), rule.max_side = golden_case["max"].get<int64_t>(),
+    rule.step = golden_case["step"].get<int64_t>();
     const Buckets buckets(rule);
     std::vector<ImageSize> sizes;
     for (const Json& size : golden_case["sizes"]) sizes.push_back(size_of(size));
@@ -89,8 +90,12 @@ TEST_CASE("framing: a picture covers its bucket, is cut in the middle, and its t
   CHECK(views.images[0].size(2) == fit.target.width);
   CHECK(fit.target.width * fit.target.height <= 32 * 32);
   CHECK((fit.resized.width == fit.target.width || fit.resized.height == fit.target.height));
-  const std::vector<float> expected = {40, 100, static_cast<float>((fit.resized.height - fit.target.height) / 2), static_cast<float>((fit.resized.width - fit.target.width) / 2),
-                                       static_cast<float>(fit.target.height), static_cast<float>(fit.target.width)};
+  const std::vector<float> expected = {40,
+                                       100,
+                                       static_cast<float>((fit.resized.height - fit.target.height) / 2),
+                                       static_cast<float>((fit.resized.width - fit.target.width) / 2),
+                                       static_cast<float>(fit.target.height),
+                                       static_cast<float>(fit.target.width)};
   CHECK(views.time_ids == expected);
   CHECK(views.bucket == concat(".", fit.target.height / 4, "x", fit.target.width / 4));
 }

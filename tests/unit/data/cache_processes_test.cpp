@@ -82,7 +82,8 @@ TEST_CASE("child: builds a cache" * doctest::skip()) {
   REQUIRE(folder != nullptr);
   const DataConfig config = slow_config();
   FakeEncoders encoders = slow_encoders(50);
-  const std::string settings = cache_settings(config, encoders, content_hash(config, fs::path(folder) / "memo.json")), key = sha256(settings);
+  const std::string settings = cache_settings(config, encoders, content_hash(config, fs::path(folder) / "memo.json")),
+                    key = sha256(settings);
   build_cache({config, encoders, fs::path(folder) / key, key, settings, 0});
   write_text(fs::path(folder) / ("encoded-" + std::to_string(::getpid())), std::to_string(encoders.encoded_images));
 }

@@ -17,11 +17,11 @@
 namespace palate::test {
 
 struct FakeEncoders : Encoders {
-  double std = 0.1;               // of the posterior
-  bool composition = false;       // values depend on the batch that an image is in, as rounding does in a real model
-  bool broken = false;            // values are not finite
-  int milliseconds = 0;           // extra time per call
-  bool xl = false;                // wants time ids
+  double std = 0.1;          // of the posterior
+  bool composition = false;  // values depend on the batch that an image is in, as rounding does in a real model
+  bool broken = false;       // values are not finite
+  int milliseconds = 0;      // extra time per call
+  bool xl = false;           // wants time ids
   std::string name = "fake";
   int64_t encoded_images = 0, encoded_prompts = 0;
 

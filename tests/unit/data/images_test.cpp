@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string png(uint8_t tone, int64_t height = 8, int64_t width = 8) { return encode_png(torch::full({3, height, width}, tone, torch::kByte)); }
+std::string png(uint8_t tone, int64_t height = 8, int64_t width = 8) {
+  return encode_png(torch::full({3, height, width}, tone, torch::kByte));
+}
 
 DataConfig images_of(const fs::path& path) {
   DataConfig config;
@@ -97,7 +99,9 @@ TEST_CASE("folder: metadata.jsonl and metadata.csv name captions of pictures bel
   write_text(folder / "train/deep/b.png", png(2));
   write_text(folder / "c.png", png(3));
   write_text(folder / "c.txt", "not this one");
-  write_text(folder / "metadata.jsonl", "{\"file_name\": \"c.png\", \"text\": \"sea\"}\n{\"file_name\": \"train/a.png\", \"text\": \"far\"}\n{\"file_name\": \"./train/deep/b.png\", \"prompt\": \"lake\"}\n");
+  write_text(folder / "metadata.jsonl",
+             "{\"file_name\": \"c.png\", \"text\": \"sea\"}\n{\"file_name\": \"train/a.png\", \"text\": \"far\"}\n{\"file_name\": "
+             "\"./train/deep/b.png\", \"prompt\": \"lake\"}\n");
   write_text(folder / "train/metadata.csv", "note,file_name,caption\n1,a.png,\"near, \"\"quoted\"\"\nand two lines\"\n");
   const auto records = read_all(images_of(folder));
   REQUIRE(records.size() == 3);
@@ -285,7 +289,9 @@ TEST_CASE("lists: .jsonl and .csv name pictures from their own folder and captio
   const fs::path folder = fresh_folder("lists");
   write_text(folder / "pictures/a.png", png(1));
   write_text(folder / "pictures/b.png", png(2));
-  write_text(folder / "lists/all.jsonl", "{\"image\": \"../pictures/a.png\", \"text\": \"one, two, three\"}\n\n{\"file_name\": \"../pictures/b.png\", \"label\": \"four\", \"prompt\": \"five\"}\n");
+  write_text(folder / "lists/all.jsonl",
+             "{\"image\": \"../pictures/a.png\", \"text\": \"one, two, three\"}\n\n{\"file_name\": \"../pictures/b.png\", \"label\": "
+             "\"four\", \"prompt\": \"five\"}\n");
   write_text(folder / "lists/all.csv", "path,caption\n../pictures/b.png,\"six, seven\"\n");
   DataConfig config;
   config.images = {(folder / "lists/all.jsonl").string(), (folder / "lists/all.csv").string()};
@@ -305,7 +311,8 @@ TEST_CASE("lists: .jsonl and .csv name pictures from their own folder and captio
   config.caption_column = "label";
   CHECK(has(error_of([&] { open_pairs(config); }), "all.jsonl:1: expected a caption in 'label', found none"));
   write_text(folder / "pairs.jsonl", "{\"prompt\": \"x\", \"chosen\": \"a.png\", \"rejected\": \"b.png\"}\n");
-  CHECK(has(error_of([&] { open_pairs(images_of(folder / "pairs.jsonl")); }), "pairs.jsonl:1: lists a preference pair: name the file by data.pairs"));
+  CHECK(has(error_of([&] { open_pairs(images_of(folder / "pairs.jsonl")); }),
+            "pairs.jsonl:1: lists a preference pair: name the file by data.pairs"));
   write_text(folder / "gone.csv", "file_name,text\ngone.png,x\n");
   const auto source = open_pairs(images_of(folder / "gone.csv"));
   PairRecord record;

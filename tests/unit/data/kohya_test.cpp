@@ -100,7 +100,8 @@ TEST_CASE("kohya: its pictures as records") {
   DataConfig config;
   config.images = {dataset("records", good).string()};
   config.caption_dropout = 0.1;
-  CHECK(has(error_of([&] { open_pairs(config); }), "flip_aug wants more than one view of each picture, and views are cached: set data.variants = 2"));
+  CHECK(has(error_of([&] { open_pairs(config); }),
+            "flip_aug wants more than one view of each picture, and views are cached: set data.variants = 2"));
   config.variants = 2;
   const auto source = open_pairs(config);
   REQUIRE(source->rows() == 6);
@@ -146,16 +147,23 @@ batch_size = "two"
   const fs::path path = dataset("mistakes", text);
   const std::string error = error_of([&] { read(path); });
   CAPTURE(error);
-  for (const char* part : {":3: unknown key 'enable_buckets' in [general], did you mean 'enable_bucket'?", ":5: 'resolution': expected a side in pixels, or [width, height], found the text '512'",
-                           ":6: 'batch_size': expected a number", ":9: 'color_aug' is not supported here: latents are cached", ":10: 'is_reg': expected true or false, found the text 'yes'",
-                           ":11: 'resolution' does not belong into [[datasets.subsets]], but into [[datasets]]", ":12: 'num_repeats': expected a whole number of at least 1",
-                           "[[datasets.subsets]] without image_dir", ":16: image_dir 'birds' is no folder", "unknown key 'dataset', did you mean 'datasets'?"}) {
+  for (const char* part :
+       {":3: unknown key 'enable_buckets' in [general], did you mean 'enable_bucket'?",
+        ":5: 'resolution': expected a side in pixels, or [width, height], found the text '512'", ":6: 'batch_size': expected a number",
+        ":9: 'color_aug' is not supported here: latents are cached", ":10: 'is_reg': expected true or false, found the text 'yes'",
+        ":11: 'resolution' does not belong into [[datasets.subsets]], but into [[datasets]]",
+        ":12: 'num_repeats': expected a whole number of at least 1", "[[datasets.subsets]] without image_dir",
+        ":16: image_dir 'birds' is no folder", "unknown key 'dataset', did you mean 'datasets'?"}) {
     CHECK_MESSAGE(has(error, part), part);
   }
   CHECK_THROWS_AS(read(path), ConfigError);
   CHECK(has(error_of([&] { read(dataset("nothing", "[general]\n")); }), "names no pictures"));
   CHECK(has(error_of([&] { read(dataset("no_list", "datasets = 3\n")); }), "expected [[datasets]], found the whole number 3"));
-  CHECK(has(error_of([&] { read(dataset("two", "[[datasets]]\nbatch_size = 1\nsubsets = [{image_dir = 'dogs'}]\n[[datasets]]\nbatch_size = 2\nsubsets = [{image_dir = 'cats'}]\n")); }),
+  CHECK(has(error_of([&] {
+              read(dataset("two",
+                           "[[datasets]]\nbatch_size = 1\nsubsets = [{image_dir = 'dogs'}]\n[[datasets]]\nbatch_size = 2\nsubsets = "
+                           "[{image_dir = 'cats'}]\n"));
+            }),
             "batch_size is 2, but 1 at"));
 }
 
@@ -167,8 +175,12 @@ TEST_CASE("kohya: regularisation pictures are made as many as the others of thei
   CHECK(prior_repeats({}, 4).empty());
 
   DataConfig config;
-  config.images = {dataset("prior", "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs', num_repeats = 3}]\n"
-                                    "[[datasets]]\nsubsets = [{image_dir = 'dogs', is_reg = true}, {image_dir = 'cats', class_tokens = 'cat', num_repeats = 1}]\n").string()};
+  config.images = {
+      dataset(
+          "prior",
+          "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs', num_repeats = 3}]\n"
+          "[[datasets]]\nsubsets = [{image_dir = 'dogs', is_reg = true}, {image_dir = 'cats', class_tokens = 'cat', num_repeats = 1}]\n")
+          .string()};
   config.prior_loss_weight = 0.25;
   const auto source = open_pairs(config);
   REQUIRE(source->rows() == 8);
@@ -195,7 +207,9 @@ TEST_CASE("kohya: regularisation pictures are made as many as the others of thei
 TEST_CASE("kohya: the weights of regularisation pictures come out of the cache, built and read again") {
   FakeEncoders encoders;
   DataConfig config;
-  config.images = {dataset("prior_cache", "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs'}]\n").string()};
+  config.images = {
+      dataset("prior_cache", "[[datasets]]\nsubsets = [{image_dir = 'cats', is_reg = true, class_tokens = 'cat'}, {image_dir = 'dogs'}]\n")
+          .string()};
   config.resolution = 8;
   config.held_out = 0;
   config.prior_loss_weight = 0.25;

@@ -72,7 +72,9 @@ TEST_CASE("cache: holds the latents and text states that the encoders give, and 
   CHECK(cache.id(3) == record.id);
   CHECK(cache.prompt(3) == record.prompt);
   const PairBatch batch = cache.batch({3}, {9}, {.augment = false});
-  const auto expected = [](const std::string& bytes) { return FakeEncoders::means(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)) * 0.5; };
+  const auto expected = [](const std::string& bytes) {
+    return FakeEncoders::means(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)) * 0.5;
+  };
   expect_close("winner", batch.latents_win, expected(record.win), 1e-6);
   expect_close("loser", batch.latents_lose, expected(record.lose), 1e-6);
   expect_equal("text", batch.condition.text, FakeEncoders::states(record.prompt));

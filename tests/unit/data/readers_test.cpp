@@ -111,10 +111,11 @@ TEST_CASE("jsonl: paths count from the file's folder, confidence is the preferen
   fs::create_directories(folder / "lists");
   write_text(folder / "images/a.png", png(1));
   write_text(folder / "images/b.png", png(2));
-  write_text(folder / "lists/pairs.jsonl",
-             "\xEF\xBB\xBF{\"prompt\": \"a dog\", \"chosen\": \"../images/a.png\", \"rejected\": \"../images/b.png\"}\r\n\n"
-             "{\"prompt\": \"a dog\", \"chosen\": \"../images/b.png\", \"rejected\": \"../images/a.png\", \"confidence\": 0.8, \"note\": 1}\n"
-             "{\"prompt\": \"a dog\", \"chosen\": \"../images/b.png\", \"rejected\": \"../images/a.png\", \"confidence\": 0.5}");
+  write_text(
+      folder / "lists/pairs.jsonl",
+      "\xEF\xBB\xBF{\"prompt\": \"a dog\", \"chosen\": \"../images/a.png\", \"rejected\": \"../images/b.png\"}\r\n\n"
+      "{\"prompt\": \"a dog\", \"chosen\": \"../images/b.png\", \"rejected\": \"../images/a.png\", \"confidence\": 0.8, \"note\": 1}\n"
+      "{\"prompt\": \"a dog\", \"chosen\": \"../images/b.png\", \"rejected\": \"../images/a.png\", \"confidence\": 0.5}");
   const auto source = open_pairs(config_of(folder / "lists/pairs.jsonl"));
   REQUIRE(source->rows() == 3);
   PairRecord first, second, tie;
@@ -141,7 +142,8 @@ TEST_CASE("jsonl: each mistake names its line") {
              "{\"prompt\": \"x\", \"chosen\": \"a.png\", \"rejected\": \"a.png\", \"confidence\": 0.2}\n"
              "[1, 2]\n");
   const auto source = open_pairs(config_of(folder));
-  const std::vector<std::string> expected = {"gone.png", "line 2", "'rejected' is missing", "'prompt' is number", "0.2", "expected an object"};
+  const std::vector<std::string> expected = {"gone.png",           "line 2", "'rejected' is missing",
+                                             "'prompt' is number", "0.2",    "expected an object"};
   for (size_t row = 0; row < expected.size(); ++row) {
     PairRecord record;
     const std::string error = error_of([&] { source->read(static_cast<int64_t>(row), record); });

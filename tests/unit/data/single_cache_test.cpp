@@ -78,7 +78,8 @@ TEST_CASE("single cache: batches are of one bucket, and others are refused") {
   for (const auto& part : cache.batches(rows, 2)) {
     CHECK(part.size() <= 2);
     const PairBatch batch = cache.batch(part, std::vector<uint64_t>(part.size(), 0), {});
-    for (size_t i = 0; i < part.size(); ++i) expect_equal("alone", cache.batch({part[i]}, {0}, {}).latents_win[0], batch.latents_win[static_cast<int64_t>(i)]);
+    for (size_t i = 0; i < part.size(); ++i)
+      expect_equal("alone", cache.batch({part[i]}, {0}, {}).latents_win[0], batch.latents_win[static_cast<int64_t>(i)]);
     seen.insert(seen.end(), part.begin(), part.end());
   }
   std::sort(seen.begin(), seen.end());
@@ -105,7 +106,8 @@ TEST_CASE("single cache: views take turns in every bucket, each with its own cro
       const PairBatch batch = cache.batch({row}, {draw}, {.seed = 5});
       for (size_t v = 0; v < 4; ++v) {
         const Tensor expected = FakeEncoders::means(views.images[v].unsqueeze(0)) * 0.5;
-        const Tensor ids = torch::tensor(std::vector<float>(views.time_ids.begin() + 6 * static_cast<int64_t>(v), views.time_ids.begin() + 6 * static_cast<int64_t>(v) + 6));
+        const Tensor ids = torch::tensor(std::vector<float>(views.time_ids.begin() + 6 * static_cast<int64_t>(v),
+                                                            views.time_ids.begin() + 6 * static_cast<int64_t>(v) + 6));
         if (batch.latents_win.allclose(expected) && batch.condition.time_ids[0].equal(ids)) taken.insert(v);
       }
       expect_equal("four draws later", cache.batch({row}, {draw + 4}, {.seed = 5}).latents_win, batch.latents_win);
@@ -116,7 +118,8 @@ TEST_CASE("single cache: views take turns in every bucket, each with its own cro
 
 TEST_CASE("single cache: kohya's flip_aug keeps both mirror images; wordings take turns; repeats are told") {
   const fs::path folder = fs::path(shapes("kohya").images[0]);
-  write_text(folder / "dataset.toml", "[[datasets]]\nresolution = [32, 24]\n[[datasets.subsets]]\nimage_dir = '" + folder.string() + "'\nflip_aug = true\nshuffle_caption = true\nnum_repeats = 3\n");
+  write_text(folder / "dataset.toml", "[[datasets]]\nresolution = [32, 24]\n[[datasets.subsets]]\nimage_dir = '" + folder.string() +
+                                          "'\nflip_aug = true\nshuffle_caption = true\nnum_repeats = 3\n");
   DataConfig config;
   config.images = {(folder / "dataset.toml").string()};
   config.variants = 2;

@@ -43,7 +43,8 @@ TEST_CASE("samplers: what a config asks for and Palate does not do is refused by
     CHECK_THROWS_WITH_AS(make_sampler(name, config), doctest::Contains(key), UsageError);
   };
   for (const char* name : {"dpm++_2m", "unipc"}) {
-    for (const char* key : {"thresholding", "use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting"}) refused(name, {{key, true}}, key);
+    for (const char* key : {"thresholding", "use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting"})
+      refused(name, {{key, true}}, key);
     refused(name, {{"prediction_type", "flow_prediction"}}, "prediction_type");
     refused(name, {{"final_sigmas_type", "none"}}, "final_sigmas_type");
     refused(name, {{"solver_type", "bh3"}}, "solver_type");
@@ -70,7 +71,8 @@ TEST_CASE("samplers: a number of steps that the schedule has not is wrong use") 
   for (const char* name : {"euler_a", "heun", "dpm++_2m", "unipc", "lcm"}) {
     INFO(std::string(name));
     const auto sampler = make_sampler(name, Json{{"timestep_spacing", "leading"}, {"steps_offset", 1}});
-    for (const int64_t count : {int64_t{-1}, int64_t{0}, int64_t{1000}, int64_t{1} << 62}) CHECK_THROWS_AS(sampler->set_timesteps(count), UsageError);
+    for (const int64_t count : {int64_t{-1}, int64_t{0}, int64_t{1000}, int64_t{1} << 62})
+      CHECK_THROWS_AS(sampler->set_timesteps(count), UsageError);
     CHECK_NOTHROW(sampler->set_timesteps(50));
   }
 }
@@ -117,7 +119,8 @@ TEST_CASE("samplers: a network that knows the answer is led to it") {
     const auto sampler = make_sampler(name, config);
     sampler->set_timesteps(10);
     Tensor x = Generator({.seed = 5}).normal({1, 1, 2, 2}) * sampler->init_noise_sigma();
-    for (int64_t i = 0; i < sampler->timesteps().size(0); ++i) x = sampler->step(x0, i, x, Generator({.seed = 6, .draw = static_cast<uint64_t>(i)}).normal({1, 1, 2, 2}));
+    for (int64_t i = 0; i < sampler->timesteps().size(0); ++i)
+      x = sampler->step(x0, i, x, Generator({.seed = 6, .draw = static_cast<uint64_t>(i)}).normal({1, 1, 2, 2}));
     INFO(std::string(name));
     test::expect_close(name, x, x0, 1e-5);
   }
@@ -144,7 +147,10 @@ TEST_CASE("sampling: a picture does not depend on the batch that it is made in")
   SampleOptions options;
   int64_t offset = 0;
   options.noise = [&](int64_t sample, int64_t step) {
-    return Generator({.seed = 9, .sample = static_cast<uint64_t>(offset + sample), .draw = static_cast<uint64_t>(step), .purpose = Purpose::sampler})
+    return Generator({.seed = 9,
+                      .sample = static_cast<uint64_t>(offset + sample),
+                      .draw = static_cast<uint64_t>(step),
+                      .purpose = Purpose::sampler})
         .normal({1, 2, 2, 2});
   };
   const auto run = [&](int64_t from, int64_t count) {
@@ -177,7 +183,8 @@ TEST_CASE("sampling: what is missing is named") {
   test::MadeUpDenoiser denoiser(torch::ones({1, 2, 2, 2}));
   const Tensor start = torch::zeros({1, 2, 2, 2}), text = torch::ones({1, 3, 4});
   const auto unset = make_sampler("ddim", sd);
-  CHECK_THROWS_WITH(sample_latents(denoiser, *unset, start, condition_of(text), condition_of(text), {}), doctest::Contains("set_timesteps"));
+  CHECK_THROWS_WITH(sample_latents(denoiser, *unset, start, condition_of(text), condition_of(text), {}),
+                    doctest::Contains("set_timesteps"));
   const auto noisy = make_sampler("ddpm", sd);
   noisy->set_timesteps(2);
   CHECK_THROWS_WITH(sample_latents(denoiser, *noisy, start, condition_of(text), condition_of(text), {}), doctest::Contains("noise"));

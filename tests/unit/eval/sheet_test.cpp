@@ -11,7 +11,7 @@ TEST_CASE("sheet: the winner's frame is green, a tie's frames are grey") {
   // One pair is 2 x (8 + 2 * 4) wide; the sheet adds a gap of 12 on each side.
   CHECK(sheet.size(2) == 12 + 32 + 12);
   const auto green_at = [&](int64_t y, int64_t x) { return sheet[1][y][x].item<int>() == 163; };
-  CHECK(green_at(12, 12 + 16));        // right picture of the first pair: ours wins
+  CHECK(green_at(12, 12 + 16));  // right picture of the first pair: ours wins
   CHECK_FALSE(green_at(12, 12));
   CHECK(sheet[0][12 + 16 + 12][12].item<int>() == 168);  // second pair: a tie
 }

@@ -1,8 +1,8 @@
 #include "palate/hub/cache.h"
 
 #include <doctest/doctest.h>
-#include <sys/file.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -74,9 +74,10 @@ TEST_CASE("hub cache: a lock is a flock that others wait for") {
     const FileLock lock(file, [] { FAIL("nobody holds it"); });
     CHECK(held());
     int asked = 0;
-    CHECK_THROWS_AS(FileLock(file, [&] {
-                      if (++asked == 2) throw IoError("enough");
-                    }),
+    CHECK_THROWS_AS(FileLock(file,
+                             [&] {
+                               if (++asked == 2) throw IoError("enough");
+                             }),
                     IoError);
     CHECK(asked == 2);
   }
@@ -101,6 +102,7 @@ TEST_CASE("hub cache: a model is a folder first, then a repository in the cache 
   CHECK(model_path("tiny/pipeline") == "tiny/pipeline");
   CHECK(model_commit("tiny/pipeline").empty());
   fs::current_path(before);
-  for (const char* path : {"/no/such/model", "nothing", "a/b/c", "../x"}) CHECK(model_path(path) == path);  // whoever opens it says what is wrong
+  for (const char* path : {"/no/such/model", "nothing", "a/b/c", "../x"})
+    CHECK(model_path(path) == path);  // whoever opens it says what is wrong
   unsetenv("HF_HUB_CACHE");
 }

@@ -20,8 +20,8 @@ namespace {
 class Variables {
  public:
   explicit Variables(const std::map<std::string, std::string>& values) {
-    for (const char* name : {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HOME", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_DISABLE_IMPLICIT_TOKEN",
-                             "HF_ENDPOINT", "HF_HUB_OFFLINE"}) {
+    for (const char* name : {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HOME", "HF_TOKEN", "HF_TOKEN_PATH",
+                             "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"}) {
       const char* value = std::getenv(name);
       before_[name] = value ? std::optional<std::string>(value) : std::nullopt;
       unsetenv(name);
@@ -81,7 +81,8 @@ TEST_CASE("hub environment: the token is HF_TOKEN, else the file that a login wr
   CHECK(token_with({{"HF_HOME", home.string()}, {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"}}) == "");
   CHECK(token_with({{"HF_HOME", (home / "none").string()}}) == "");
   // One that would end the header and begin another is refused, and not shown.
-  CHECK_THROWS_WITH_AS(token_with({{"HF_TOKEN", "hf_a\r\nX-Evil: secret"}, {"HF_HOME", home.string()}}), "HF_TOKEN: expected a token in one line of plain characters, found others in it", UsageError);
+  CHECK_THROWS_WITH_AS(token_with({{"HF_TOKEN", "hf_a\r\nX-Evil: secret"}, {"HF_HOME", home.string()}}),
+                       "HF_TOKEN: expected a token in one line of plain characters, found others in it", UsageError);
 }
 
 TEST_CASE("hub environment: the endpoint is an http or https address") {
@@ -92,5 +93,6 @@ TEST_CASE("hub environment: the endpoint is an http or https address") {
   CHECK(endpoint_with("") == "https://huggingface.co");
   CHECK(endpoint_with("https://hf-mirror.com/") == "https://hf-mirror.com");
   CHECK(endpoint_with("http://127.0.0.1:8080/hub") == "http://127.0.0.1:8080/hub");
-  for (const char* value : {"hf-mirror.com", "ftp://x", "https://", "file:///x", "https://a b", "https://user:word@host", "https://x?y"}) CHECK_THROWS_AS(endpoint_with(value), UsageError);
+  for (const char* value : {"hf-mirror.com", "ftp://x", "https://", "file:///x", "https://a b", "https://user:word@host", "https://x?y"})
+    CHECK_THROWS_AS(endpoint_with(value), UsageError);
 }

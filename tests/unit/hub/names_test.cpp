@@ -9,9 +9,10 @@
 using namespace palate;
 
 TEST_CASE("hub names: what a repository may be called is the hub's own rule") {
-  for (const char* name : {"gpt2", "stabilityai/stable-diffusion-xl-base-1.0", "a/b", "CompVis/stable_diffusion.v1-4"}) CHECK_MESSAGE(is_repo_name(name), name);
-  for (const char* name : {"", "/", "a/", "/a", "a/b/c", "../a", "a/..", "a/b..c", "a--b/c", "a/.b", "a/b.", "-a/b", "a/b-", "a/b.git", "a b/c", "a\\b", "a/b\n",
-                           "datasets/a/b", "a/b@main", "a/b:c", "a/\xc3\xa9"})
+  for (const char* name : {"gpt2", "stabilityai/stable-diffusion-xl-base-1.0", "a/b", "CompVis/stable_diffusion.v1-4"})
+    CHECK_MESSAGE(is_repo_name(name), name);
+  for (const char* name : {"",     "/",    "a/",      "/a",    "a/b/c", "../a",  "a/..",         "a/b..c",   "a--b/c", "a/.b",      "a/b.",
+                           "-a/b", "a/b-", "a/b.git", "a b/c", "a\\b",  "a/b\n", "datasets/a/b", "a/b@main", "a/b:c",  "a/\xc3\xa9"})
     CHECK_FALSE_MESSAGE(is_repo_name(name), name);
   CHECK(is_repo_name("a/" + std::string(94, 'b')));
   CHECK_FALSE(is_repo_name("a/" + std::string(95, 'b')));
@@ -20,7 +21,8 @@ TEST_CASE("hub names: what a repository may be called is the hub's own rule") {
 TEST_CASE("hub names: ORG/NAME@REVISION stands for a model, one word does not") {
   CHECK(names_repo("org/name"));
   CHECK(names_repo("org/name@refs/pr/1"));
-  for (const char* text : {"name", "org/name@", "org/name@../x", "./name", "/org/name", "org/name/unet", "C:/x y"}) CHECK_FALSE_MESSAGE(names_repo(text), text);
+  for (const char* text : {"name", "org/name@", "org/name@../x", "./name", "/org/name", "org/name/unet", "C:/x y"})
+    CHECK_FALSE_MESSAGE(names_repo(text), text);
   const RepoAt at = parse_repo("org/name@v1.0");
   CHECK(at.repo.name == "org/name");
   CHECK(at.revision == "v1.0");
@@ -32,8 +34,10 @@ TEST_CASE("hub names: ORG/NAME@REVISION stands for a model, one word does not") 
 }
 
 TEST_CASE("hub names: files and revisions that could lead out of their folder are refused") {
-  for (const char* path : {"model_index.json", "unet/config.json", "a b/c.json", ".gitattributes", "a/...b", "\xc3\xa9/x"}) CHECK_MESSAGE(path_fault(path).empty(), path);
-  for (const char* path : {"", "/etc/passwd", "..", "../x", "a/../b", "a/..", "a//b", "a/", "./a", "a/.", "a\\b", "..\\x", "a\nb", "a\x7f"}) CHECK_FALSE_MESSAGE(path_fault(path).empty(), path);
+  for (const char* path : {"model_index.json", "unet/config.json", "a b/c.json", ".gitattributes", "a/...b", "\xc3\xa9/x"})
+    CHECK_MESSAGE(path_fault(path).empty(), path);
+  for (const char* path : {"", "/etc/passwd", "..", "../x", "a/../b", "a/..", "a//b", "a/", "./a", "a/.", "a\\b", "..\\x", "a\nb", "a\x7f"})
+    CHECK_FALSE_MESSAGE(path_fault(path).empty(), path);
   CHECK_FALSE(path_fault(std::string_view("a\0b", 3)).empty());
   CHECK_FALSE(path_fault(std::string(256, 'a')).empty());
   CHECK_FALSE(path_fault(std::string(600, 'a') + "/" + std::string(600, 'b')).empty());
@@ -57,7 +61,8 @@ TEST_CASE("hub names: an ETag names the blob, without W/ and quotes, and never a
   CHECK(plain_etag("\"abc\"", "x") == "abc");
   CHECK(plain_etag("W/\"abc\"", "x") == "abc");
   CHECK(plain_etag("abc", "x") == "abc");
-  for (const char* etag : {"", "\"\"", "\"../../x\"", "\"a/b\"", "\".x\"", "\"a b\"", "\"a\"b\""}) CHECK_THROWS_AS(plain_etag(etag, "x"), FormatError);
+  for (const char* etag : {"", "\"\"", "\"../../x\"", "\"a/b\"", "\".x\"", "\"a b\"", "\"a\"b\""})
+    CHECK_THROWS_AS(plain_etag(etag, "x"), FormatError);
   CHECK_THROWS_AS(plain_etag(std::string(129, 'a'), "x"), FormatError);
 }
 

@@ -124,9 +124,30 @@ TEST_CASE("fuzz: files of torch.save") {
     seeds.push_back(read_text(golden(std::string("pickle/") + name)));
   }
   const auto result = replay(fuzz::pickle, seeds,
-                             {"(", "]", "}", "t", "\x85", "\x86", "\x87", "R", "b", "e", "u", "Q", "h\x02", "q\x01", "2", "N", std::string("K\0", 2),
-                              "J\xff\xff\xff\xff", "J\xff\xff\xff\x7f", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", "cos\nsystem\n", "PK\x01\x02",
-                              "PK\x05\x06", "."},
+                             {"(",
+                              "]",
+                              "}",
+                              "t",
+                              "\x85",
+                              "\x86",
+                              "\x87",
+                              "R",
+                              "b",
+                              "e",
+                              "u",
+                              "Q",
+                              "h\x02",
+                              "q\x01",
+                              "2",
+                              "N",
+                              std::string("K\0", 2),
+                              "J\xff\xff\xff\xff",
+                              "J\xff\xff\xff\x7f",
+                              "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+                              "cos\nsystem\n",
+                              "PK\x01\x02",
+                              "PK\x05\x06",
+                              "."},
                              20000);
   CHECK(result.accepted > 100);
   CHECK(result.refused > 5000);
@@ -139,8 +160,29 @@ TEST_CASE("fuzz: LoRAs in each spelling") {
     fuzz::lora(seeds.back());  // the seeds themselves are whole
   }
   const auto result = replay(fuzz::lora, seeds,
-                             {"[]", "[1]", "[0,", "[2,2]", "\"shape\":[", "\"F32\"", "\"BF16\"", "\"I64\"", "\"F8_E4M3\"", "lora_up", "lora_down", "lora_mid", "dora_scale", ".alpha", "lora_A", "lora_B",
-                              "text_encoder_2", "unet.", "\\\"use_rslora\\\":true", "*", std::string(4, '\0'), std::string("\0\0\xc0\x7f", 4), std::string("\0\0\x80\xff", 4)},
+                             {"[]",
+                              "[1]",
+                              "[0,",
+                              "[2,2]",
+                              "\"shape\":[",
+                              "\"F32\"",
+                              "\"BF16\"",
+                              "\"I64\"",
+                              "\"F8_E4M3\"",
+                              "lora_up",
+                              "lora_down",
+                              "lora_mid",
+                              "dora_scale",
+                              ".alpha",
+                              "lora_A",
+                              "lora_B",
+                              "text_encoder_2",
+                              "unet.",
+                              "\\\"use_rslora\\\":true",
+                              "*",
+                              std::string(4, '\0'),
+                              std::string("\0\0\xc0\x7f", 4),
+                              std::string("\0\0\x80\xff", 4)},
                              2000);
   CHECK(result.accepted > 30);
   CHECK(result.refused > 1000);
@@ -148,14 +190,19 @@ TEST_CASE("fuzz: LoRAs in each spelling") {
 
 TEST_CASE("fuzz: tar archives") {
   std::vector<std::string> seeds;
-  for (const char* name : {"images_ustar.tar", "images_gnu.tar", "images_pax.tar"}) seeds.push_back(read_text(golden(name)).substr(0, 8192));
-  const auto result = replay(fuzz::tar, seeds, {"ustar", "0000644", "77777777777", std::string(512, '\0'), "L", "x", "30 path=", "12 size=9\n", "\x80", "\x1f\x8b", "GNU.sparse.major=1"}, 8000);
+  for (const char* name : {"images_ustar.tar", "images_gnu.tar", "images_pax.tar"})
+    seeds.push_back(read_text(golden(name)).substr(0, 8192));
+  const auto result = replay(fuzz::tar, seeds,
+                             {"ustar", "0000644", "77777777777", std::string(512, '\0'), "L", "x", "30 path=", "12 size=9\n", "\x80",
+                              "\x1f\x8b", "GNU.sparse.major=1"},
+                             8000);
   CHECK(result.accepted >= 3);
   CHECK(result.refused > 1000);
 }
 
 TEST_CASE("fuzz: CSV") {
-  const auto result = replay(fuzz::csv, {"file_name,text\na.png,\"x, \"\"y\"\"\"\n", "a,b\r\n1,2\r\n"}, {"\"", "\"\"", ",", "\n", "\r", "\xef\xbb\xbf", "\","}, 8000);
+  const auto result = replay(fuzz::csv, {"file_name,text\na.png,\"x, \"\"y\"\"\"\n", "a,b\r\n1,2\r\n"},
+                             {"\"", "\"\"", ",", "\n", "\r", "\xef\xbb\xbf", "\","}, 8000);
   CHECK(result.accepted > 1000);
   CHECK(result.refused > 500);
 }
@@ -173,10 +220,14 @@ TEST_CASE("fuzz: JSON") {
 
 TEST_CASE("fuzz: a repository's listing") {
   const std::string hash(40, 'a'), large(64, 'b');
-  const std::string page = R"([{"type":"file","path":"unet/config.json","size":3,"oid":")" + hash + R"("},{"type":"directory","path":"unet"},)" +
-                           R"({"type":"file","path":"unet/diffusion_pytorch_model.fp16.safetensors","size":9,"oid":")" + hash + R"(","lfs":{"oid":")" + large + R"(","size":70}}])";
+  const std::string page = R"([{"type":"file","path":"unet/config.json","size":3,"oid":")" + hash +
+                           R"("},{"type":"directory","path":"unet"},)" +
+                           R"({"type":"file","path":"unet/diffusion_pytorch_model.fp16.safetensors","size":9,"oid":")" + hash +
+                           R"(","lfs":{"oid":")" + large + R"(","size":70}}])";
   const auto result = replay(fuzz::hub, {page, R"([{"unet":["diffusers","U"],"type":"file","path":"model_index.json"}])"},
-                             {"../", "..", "/", "\\\\", "//", "\\u0000", "\\n", "-1", "1e30", "18446744073709551615", "null", "\"lfs\":{}", "\"type\":\"file\"", ".safetensors", "-00001-of-00002", "model.", ","}, 20000);
+                             {"../", "..", "/", "\\\\", "//", "\\u0000", "\\n", "-1", "1e30", "18446744073709551615", "null", "\"lfs\":{}",
+                              "\"type\":\"file\"", ".safetensors", "-00001-of-00002", "model.", ","},
+                             20000);
   CHECK(result.accepted > 100);
   CHECK(result.refused > 1000);
 }

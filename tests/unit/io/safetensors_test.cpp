@@ -53,10 +53,10 @@ TEST_CASE("safetensors: values, shapes, dtypes and metadata of the reference's f
 TEST_CASE("safetensors: what is handed over instead is named") {
   const auto folder = test::fresh_folder("other_kinds");
   for (const auto& [bytes, kind] : std::vector<std::pair<std::string, std::string>>{{"\x89PNG\r\n\x1A\n....", "it is a PNG picture"},
-                                                                                   {"GGUF\x03\x01\x01\x01\x01\x01\x01\x01", "GGUF"},
-                                                                                   {"a list of prompts", "it is text"},
-                                                                                   {"<!DOCTYPE html><html>", "HTML page"},
-                                                                                   {"\xF0\x01\x02\x03\x04\x05\x06\x07", "header of"}}) {
+                                                                                    {"GGUF\x03\x01\x01\x01\x01\x01\x01\x01", "GGUF"},
+                                                                                    {"a list of prompts", "it is text"},
+                                                                                    {"<!DOCTYPE html><html>", "HTML page"},
+                                                                                    {"\xF0\x01\x02\x03\x04\x05\x06\x07", "header of"}}) {
     write_file(folder / "x.safetensors", bytes);
     CHECK_THROWS_WITH_AS(SafetensorsFile(folder / "x.safetensors"), doctest::Contains(kind.c_str()), FormatError);
   }

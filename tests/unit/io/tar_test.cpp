@@ -86,7 +86,8 @@ TEST_CASE("tar: v7, missing end, padding cut off, names with a prefix, GNU's lar
   Entry large{"a.txt", "hello"};
   large.size = std::string("\x80\0\0\0\0\0\0\0\0\0\0\5", 12);
   CHECK(read_tar_table(tar({large, {"b", ""}}), "x.tar")[0].size == 5);
-  const auto renamed = read_tar_table(tar({{"pax", pax("path", "new/name.txt") + pax("mtime", "1.5"), 'x'}, {"old.txt", "hello"}, {"next.txt", "x"}}), "x.tar");
+  const auto renamed = read_tar_table(
+      tar({{"pax", pax("path", "new/name.txt") + pax("mtime", "1.5"), 'x'}, {"old.txt", "hello"}, {"next.txt", "x"}}), "x.tar");
   CHECK(renamed[0].name == "new/name.txt");
   CHECK(renamed[1].name == "next.txt");
   CHECK(read_tar_table(std::string(1024, '\0'), "x.tar").empty());
@@ -135,7 +136,10 @@ TEST_CASE("tar: a real WebDataset shard") {
 }
 
 TEST_CASE("csv: quotes, line ends and mistakes") {
-  const auto rows = parse_csv("\xEF\xBB\xBF" "a,b\r\n\"x, \"\"y\"\"\nz\",\n\n,last", "f.csv");
+  const auto rows = parse_csv(
+      "\xEF\xBB\xBF"
+      "a,b\r\n\"x, \"\"y\"\"\nz\",\n\n,last",
+      "f.csv");
   REQUIRE(rows.size() == 3);
   CHECK(rows[0].fields == std::vector<std::string>{"a", "b"});
   CHECK(rows[1].fields == std::vector<std::string>{"x, \"y\"\nz", ""});

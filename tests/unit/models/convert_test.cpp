@@ -13,8 +13,8 @@
 #include "palate/io/json.h"
 #include "palate/io/tensor_file.h"
 #include "palate/models/convert/recognise.h"
-#include "palate/text/clip_vocabulary.h"
 #include "palate/models/registry.h"
+#include "palate/text/clip_vocabulary.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
@@ -169,7 +169,8 @@ TEST_CASE("convert: what the U-Net predicts is told by a flag, the makers' marks
 }
 
 TEST_CASE("convert: a model made for inpainting is told by its nine channels") {
-  for (const auto& [family, name] : {std::pair("sd2", "StableDiffusionInpaintPipeline"), std::pair("sdxl", "StableDiffusionXLInpaintPipeline")}) {
+  for (const auto& [family, name] :
+       {std::pair("sd2", "StableDiffusionInpaintPipeline"), std::pair("sdxl", "StableDiffusionXLInpaintPipeline")}) {
     Golden golden(family);
     const fs::path folder = test::fresh_folder(std::string("inpainting_") + family);
     Tensor& first = golden.tensors.at("model.diffusion_model.input_blocks.0.0.weight");
@@ -192,7 +193,8 @@ TEST_CASE("convert: CLIP's tokenizer made from its merges is the one that models
   }
   CHECK(test::read_text(folder / "made/merges.txt") == test::read_text(real / "sd15/tokenizer/merges.txt"));
   // In any order, and without printing 49408 tokens.
-  const bool same = nlohmann::json::parse(test::read_text(folder / "made/vocab.json")) == nlohmann::json::parse(test::read_text(real / "sd15/tokenizer/vocab.json"));
+  const bool same = nlohmann::json::parse(test::read_text(folder / "made/vocab.json")) ==
+                    nlohmann::json::parse(test::read_text(real / "sd15/tokenizer/vocab.json"));
   CHECK(same);
 }
 

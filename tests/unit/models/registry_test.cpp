@@ -104,9 +104,12 @@ TEST_CASE("registry: missing keys take the class defaults, null and unknown keys
 }
 
 TEST_CASE("registry: an option that is not implemented is named with its value") {
-  expect_refused("class_embed_type", "image", "'class_embed_type' = \"image\" is not supported, expected \"timestep\", \"identity\", \"projection\", \"simple_projection\" or null");
+  expect_refused("class_embed_type", "image",
+                 "'class_embed_type' = \"image\" is not supported, expected \"timestep\", \"identity\", \"projection\", "
+                 "\"simple_projection\" or null");
   expect_refused("act_fn", "tanh", "'act_fn' = \"tanh\" is not supported, expected \"silu\", \"swish\", \"mish\", \"gelu\" or \"relu\"");
-  expect_refused("encoder_hid_dim_type", "image_proj", "'encoder_hid_dim_type' = \"image_proj\" is not supported, expected \"text_proj\" or null");
+  expect_refused("encoder_hid_dim_type", "image_proj",
+                 "'encoder_hid_dim_type' = \"image_proj\" is not supported, expected \"text_proj\" or null");
   expect_refused("dropout", 0.1, "'dropout' = 0.1 is not supported, expected 0.0 or 0");
   expect_refused("dual_cross_attention", true, "'dual_cross_attention' = true");
   expect_refused("addition_embed_type", "image", "'addition_embed_type' = \"image\"");
@@ -119,11 +122,14 @@ TEST_CASE("registry: an option that is not implemented is named with its value")
 TEST_CASE("registry: an impossible value is refused by key, with what was expected and found") {
   expect_refused("layers_per_block", {1, 2, 3}, "'layers_per_block' must have one number for each of 2 blocks, found 3");
   expect_refused("block_out_channels", {8, 10}, "10 channels cannot be divided into 4 groups");
-  expect_refused("transformer_layers_per_block", Json::parse("[[1], 1]"), "'transformer_layers_per_block' lists the layers of a block, [1], so 'reverse_transformer_layers_per_block' must be given too");
+  expect_refused(
+      "transformer_layers_per_block", Json::parse("[[1], 1]"),
+      "'transformer_layers_per_block' lists the layers of a block, [1], so 'reverse_transformer_layers_per_block' must be given too");
   expect_refused("transformer_layers_per_block", Json::parse("[[], 1]"), "a list with one for each of its 1 layers, found []");
   expect_refused("only_cross_attention", {true}, "'only_cross_attention' must have one entry for each of 2 blocks, found 1");
   expect_refused("class_embeddings_concat", true, "'class_embeddings_concat' needs a class_embed_type");
-  expect_refused("cross_attention_dim", {12, 8}, "'cross_attention_dim' = [12,8] is not supported, expected one width for all blocks with cross-attention");
+  expect_refused("cross_attention_dim", {12, 8},
+                 "'cross_attention_dim' = [12,8] is not supported, expected one width for all blocks with cross-attention");
   expect_refused("encoder_hid_dim_type", "text_proj", "'encoder_hid_dim_type' needs 'encoder_hid_dim'");
   expect_refused("attention_head_dim", 40, "8 channels cannot be divided into 40 heads");
   expect_refused("in_channels", "four", "'in_channels' must be a whole number, found \"four\"");
@@ -144,8 +150,10 @@ TEST_CASE("registry: inputs of the wrong shape are refused with the expected one
   const auto unet = load_denoiser(test::golden("unet_xl"));
   const Tensor x = torch::zeros({2, 4, 8, 8}), t = torch::zeros({2}), text = torch::zeros({2, 5, 12});
   const Condition full{text, torch::zeros({2, 10}), torch::zeros({2, 6})};
-  CHECK_THROWS_WITH_AS(unet->predict(torch::zeros({2, 3, 8, 8}), t, full), doctest::Contains("expected a sample of [B, 4, H, W], got [2, 3, 8, 8]"), Error);
-  CHECK_THROWS_WITH_AS(unet->predict(x, t, {torch::zeros({2, 5, 9}), full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12]"), Error);
+  CHECK_THROWS_WITH_AS(unet->predict(torch::zeros({2, 3, 8, 8}), t, full),
+                       doctest::Contains("expected a sample of [B, 4, H, W], got [2, 3, 8, 8]"), Error);
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, {torch::zeros({2, 5, 9}), full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12]"),
+                       Error);
   CHECK_THROWS_WITH_AS(unet->predict(x, t, {text, {}, {}}), doctest::Contains("text_embeds and time_ids"), Error);
   CHECK_THROWS_WITH_AS(unet->predict(x, t, {{}, full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12], got none"), Error);
   Condition guided = full;
@@ -153,11 +161,13 @@ TEST_CASE("registry: inputs of the wrong shape are refused with the expected one
   CHECK_THROWS_WITH_AS(unet->predict(x, t, guided), doctest::Contains("time_cond_proj_dim is not set"), Error);
   const auto classes = load_denoiser(test::golden("unet_classes"));
   Condition labelled{text, {}, {}};
-  CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("needs class_labels of [B], and they were not given"), UsageError);
+  CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("needs class_labels of [B], and they were not given"),
+                       UsageError);
   labelled.class_labels = torch::tensor({0, 5});
   CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("class_labels from 0 to 4, found 0 to 5"), UsageError);
   const auto clip = load_text_encoder(test::golden("clip_legacy"));
-  CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 4}, torch::kLong), torch::ones({1, 3})), doctest::Contains("expected an attention_mask like input_ids, [1, 4], got [1, 3]"), Error);
+  CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 4}, torch::kLong), torch::ones({1, 3})),
+                       doctest::Contains("expected an attention_mask like input_ids, [1, 4], got [1, 3]"), Error);
   CHECK_THROWS_WITH_AS(clip->encode(torch::full({1, 4}, 40)), doctest::Contains("expected ids from 0 to 39, found 40"), Error);
   CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 10}, torch::kLong)), doctest::Contains("at most 9"), Error);
 }

@@ -120,7 +120,8 @@ TEST_CASE("weights: .bin gives the same model, one file or shards, with a varian
 TEST_CASE("weights: what a folder has instead of the weights is said") {
   const fs::path folder = test::fresh_folder("instead");
   fs::copy(test::golden("unet_sd1") / "config.json", folder / "config.json");
-  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("expected diffusion_pytorch_model.safetensors, found no weights"), UsageError);
+  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("expected diffusion_pytorch_model.safetensors, found no weights"),
+                       UsageError);
   test::write_text(folder / "diffusion_pytorch_model.bin", "pickle");
   CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("neither a zip archive nor a pickle"), FormatError);
   CHECK_THROWS_WITH_AS(load_denoiser(folder, {.dtype = torch::kFloat, .device = torch::kCPU, .variant = "fp16"}),
@@ -130,7 +131,8 @@ TEST_CASE("weights: what a folder has instead of the weights is said") {
   fs::remove(folder / "diffusion_pytorch_model.bin");
   CHECK(load_denoiser(folder) != nullptr);  // the only variant there is
   fs::copy(test::golden("unet_sd1") / unet_file, folder / "diffusion_pytorch_model.bf16.safetensors");
-  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("but diffusion_pytorch_model.bf16.safetensors: choose its variant"), UsageError);
+  CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("but diffusion_pytorch_model.bf16.safetensors: choose its variant"),
+                       UsageError);
   CHECK_THROWS_WITH_AS(load_denoiser(folder / "none"), doctest::Contains("none"), Error);
   test::write_text(folder / unet_file, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
   CHECK_THROWS_WITH_AS(load_denoiser(folder), doctest::Contains("LFS"), FormatError);

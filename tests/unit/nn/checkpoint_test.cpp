@@ -86,7 +86,12 @@ TEST_CASE("checkpoint: a segment with nothing to train passes through a backward
 TEST_CASE("checkpoint: without gradients it is one plain call") {
   at::NoGradGuard no_grad;
   int runs = 0;
-  const Tensor y = checkpointed([&](const std::vector<Tensor>& in) { ++runs; return in[0] + 1; }, {torch::zeros({2})});
+  const Tensor y = checkpointed(
+      [&](const std::vector<Tensor>& in) {
+        ++runs;
+        return in[0] + 1;
+      },
+      {torch::zeros({2})});
   CHECK(runs == 1);
   CHECK_FALSE(y.requires_grad());
 }

@@ -102,10 +102,11 @@ TEST_CASE("group norm with SiLU: the formula in float64, for sizes that fill no 
 
 // Our kernel, libtorch's where another activation follows, and libtorch's for groups of three numbers.
 TEST_CASE("group norm: a hundred standard deviations from zero the variance is still the variance") {
-  // One rounding of 100 in float32 is 4e-6 of a standard deviation, 1e-6 of the largest value; libtorch rounds x / deviation and mean / deviation
-  // before it takes their difference.
+  // One rounding of 100 in float32 is 4e-6 of a standard deviation, 1e-6 of the largest value; libtorch rounds x / deviation and mean /
+  // deviation before it takes their difference.
   for (const auto& [size, groups, activation, tolerance] :
-       {std::tuple{std::vector<int64_t>{1, 8, 64, 64}, 2, std::optional<Activation>(), 2e-6}, {std::vector<int64_t>{1, 8, 64, 64}, 2, std::optional(Activation::mish), 2e-5},
+       {std::tuple{std::vector<int64_t>{1, 8, 64, 64}, 2, std::optional<Activation>(), 2e-6},
+        {std::vector<int64_t>{1, 8, 64, 64}, 2, std::optional(Activation::mish), 2e-5},
         {std::vector<int64_t>{1, 4, 1, 3}, 4, std::optional<Activation>(), 2e-5}}) {
     CAPTURE(size[3]);
     const Tensor x = (100 + draw(size, 1)).contiguous(channels_last), one = torch::ones({size[1]}), zero = torch::zeros({size[1]});
@@ -114,7 +115,9 @@ TEST_CASE("group norm: a hundred standard deviations from zero the variance is s
       return activation ? activate(y, *activation) : y;
     };
     const auto exact = outcome(x.to(torch::kDouble), run);
-    const auto ours = outcome(x, [&, groups = groups, activation = activation](const Tensor& in) { return group_norm(in, one, zero, {.groups = groups, .eps = 1e-5, .activation = activation}); });
+    const auto ours = outcome(x, [&, groups = groups, activation = activation](const Tensor& in) {
+      return group_norm(in, one, zero, {.groups = groups, .eps = 1e-5, .activation = activation});
+    });
     expect_same("far from zero", ours, exact, tolerance);
   }
 }

@@ -37,9 +37,7 @@ void expect_adapter_adds(Layer& layer, const Tensor& x) {
     const AdaptersOff off;
     CHECK_FALSE(adapters_on());
     test::expect_equal("adapters off: the base to the bit", layer.forward(x), base);
-    {
-      const AdaptersOff nested;
-    }
+    { const AdaptersOff nested; }
     CHECK_FALSE(adapters_on());
   }
   CHECK(adapters_on());
@@ -98,9 +96,9 @@ TEST_CASE("for_each_adaptable: layers by diffusers' full names in the model's or
     CHECK(layer.base_weight().dim() >= 2);
   });
   const std::string block = "transformer_blocks.0.";
-  CHECK(names == std::vector<std::string>{"proj_in", block + "attn1.to_q", block + "attn1.to_k", block + "attn1.to_v", block + "attn1.to_out.0",
-                                          block + "attn2.to_q", block + "attn2.to_k", block + "attn2.to_v", block + "attn2.to_out.0",
-                                          block + "ff.net.0.proj", block + "ff.net.2", "proj_out"});
+  CHECK(names == std::vector<std::string>{"proj_in", block + "attn1.to_q", block + "attn1.to_k", block + "attn1.to_v",
+                                          block + "attn1.to_out.0", block + "attn2.to_q", block + "attn2.to_k", block + "attn2.to_v",
+                                          block + "attn2.to_out.0", block + "ff.net.0.proj", block + "ff.net.2", "proj_out"});
 }
 
 TEST_CASE("init_weights: PyTorch's rules, keyed by seed and name") {

@@ -52,14 +52,15 @@ TEST_CASE("dpo sigmoid: z = beta / 2 m and the loss is -log sigmoid(z)") {
 
 TEST_CASE("dpo hinge: max(0, 1 - z)") {
   CHECK(value(run({"beta=20", "loss_type=hinge"}, errors()).loss) == doctest::Approx(1 - 10 * margin));  // z = 0.3
-  CHECK(value(run({"beta=100", "loss_type=hinge"}, errors()).loss) == 0);                               // z = 1.5
+  CHECK(value(run({"beta=100", "loss_type=hinge"}, errors()).loss) == 0);                                // z = 1.5
 }
 
 TEST_CASE("dpo ipo: the target 1 / (2 tau) stands in units of the error, tau = beta / 2") {
   // beta = 5000, so tau = 2500 and the target margin is 2e-4.
   CHECK(value(run({"beta=5000", "loss_type=ipo"}, errors()).loss) == doctest::Approx(std::pow(margin - 2e-4, 2)));
   CHECK(value(run({"beta=5000", "loss_type=ipo"}, errors(0.3, 0.5, 0.3, 0.5)).loss) == doctest::Approx(4e-8));
-  CHECK(value(run({"beta=2500", "beta_convention=diffusers", "loss_type=ipo"}, errors()).loss) == doctest::Approx(std::pow(margin - 2e-4, 2)));
+  CHECK(value(run({"beta=2500", "beta_convention=diffusers", "loss_type=ipo"}, errors()).loss) ==
+        doctest::Approx(std::pow(margin - 2e-4, 2)));
 }
 
 TEST_CASE("dpo: label smoothing s gives (1 - s) l(m) + s l(-m)") {

@@ -70,5 +70,6 @@ TEST_CASE("error file: a file of another shape is refused") {
   const auto folder = fresh_folder("errors_shape");
   Source source;
   open_error_file(folder, 4, 2, 2, std::ref(source));
-  CHECK_THROWS_WITH_AS(open_error_file(folder, 5, 2, 2, std::ref(source)), doctest::Contains("expected float32 errors of shape [5, 2, 2]"), FormatError);
+  CHECK_THROWS_WITH_AS(open_error_file(folder, 5, 2, 2, std::ref(source)), doctest::Contains("expected float32 errors of shape [5, 2, 2]"),
+                       FormatError);
 }

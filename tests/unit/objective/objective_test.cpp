@@ -67,7 +67,8 @@ TEST_CASE("objective: turbo draws its few timesteps evenly") {
 }
 
 TEST_CASE("objective: min-SNR weighs a timestep by min(SNR, gamma) over SNR") {
-  // SNR = a / (1 - a) with a the cumulative alpha: far above gamma at small t, where the weight is gamma / SNR, below it at large t, where it is 1.
+  // SNR = a / (1 - a) with a the cumulative alpha: far above gamma at small t, where the weight is gamma / SNR, below it at large t, where
+  // it is 1.
   const auto schedule = toy_schedule();
   const auto made = make_objective(objective({"snr_gamma=5"}), schedule, std::make_unique<ToyReference>(0.5));
   const Draw draw = made->draw(toy_pairs({1, 2, 3, 4, 5, 6, 7, 8}), std::vector<uint64_t>(8), 0);
@@ -91,7 +92,8 @@ TEST_CASE("objective: offset noise adds one normal constant a channel, and the d
   const auto schedule = toy_schedule();
   const PairBatch batch = toy_pairs({1, 2});
   const auto plain = make_objective(objective({}), schedule, std::make_unique<ToyReference>(0.5))->draw(batch, {0, 1}, 3);
-  const auto offset = make_objective(objective({"noise_offset=0.1"}), schedule, std::make_unique<ToyReference>(0.5))->draw(batch, {0, 1}, 3);
+  const auto offset =
+      make_objective(objective({"noise_offset=0.1"}), schedule, std::make_unique<ToyReference>(0.5))->draw(batch, {0, 1}, 3);
   expect_equal("t", plain.t, offset.t);
   const Tensor added = offset.noise - plain.noise, constant = added.mean({2, 3}, true);
   expect_close("constant", added, constant.expand_as(added), 1e-5);
@@ -110,8 +112,11 @@ TEST_CASE("objective: the winner's and loser's errors are those of the formula, 
   CHECK(policy.calls == 1);
   CHECK(policy.rows == 6);
   const Tensor bar = schedule.alphas_cumprod().index_select(0, draw.t).view({3, 1, 1, 1});
-  const auto d = [&](const Tensor& x0, double gain) { return (draw.noise - gain * (bar.sqrt() * x0 + (1 - bar).sqrt() * draw.noise)).square().mean({1, 2, 3}); };
-  const Tensor dw = d(batch.latents_win, 0.7), dl = d(batch.latents_lose, 0.7), rw = d(batch.latents_win, 0.5), rl = d(batch.latents_lose, 0.5);
+  const auto d = [&](const Tensor& x0, double gain) {
+    return (draw.noise - gain * (bar.sqrt() * x0 + (1 - bar).sqrt() * draw.noise)).square().mean({1, 2, 3});
+  };
+  const Tensor dw = d(batch.latents_win, 0.7), dl = d(batch.latents_lose, 0.7), rw = d(batch.latents_win, 0.5),
+               rl = d(batch.latents_lose, 0.5);
   expect_close("policy_win", out.errors.policy_win, dw, 1e-6);
   expect_close("policy_lose", out.errors.policy_lose, dl, 1e-6);
   expect_close("reference_win", out.errors.reference_win, rw, 1e-6);

@@ -93,13 +93,15 @@ TEST_CASE("reference: cached errors are those of adapters off at draw modulo K")
   expect_close("reference_lose", a.errors.reference_lose, b.errors.reference_lose, 1e-6);
   // The second part, and a row that no part has.
   CHECK_NOTHROW(cached->evaluate(*policy.network, pairs({2}), cached->draw(pairs({2}), {0}, 9), {0}));
-  CHECK_THROWS_WITH_AS(cached->evaluate(*policy.network, pairs({77}), cached->draw(pairs({77}), {0}, 9), {0}), doctest::Contains("row 77"), Error);
+  CHECK_THROWS_WITH_AS(cached->evaluate(*policy.network, pairs({77}), cached->draw(pairs({77}), {0}, 9), {0}), doctest::Contains("row 77"),
+                       Error);
 
   // Found again, without a policy (full training) and without computing anything.
   make_reference(config, setup(nullptr, schedule, folder, &batches));
   CHECK(batches == 9);
   // Another K, timestep range or model is another file.
-  make_reference(objective({"reference=cached", "reference_draws=3", "t_max=500"}), setup(policy.network.get(), schedule, folder, &batches));
+  make_reference(objective({"reference=cached", "reference_draws=3", "t_max=500"}),
+                 setup(policy.network.get(), schedule, folder, &batches));
   CHECK(batches == 18);
 }
 
@@ -107,7 +109,8 @@ TEST_CASE("reference: cached without a policy computes with a copy, to the bit t
   Policy policy;
   const auto schedule = toy_schedule();
   const auto config = objective({"reference=cached", "reference_draws=1"});
-  const auto one = make_objective(config, schedule, make_reference(config, setup(policy.network.get(), schedule, fresh_folder("cached_off"))));
+  const auto one =
+      make_objective(config, schedule, make_reference(config, setup(policy.network.get(), schedule, fresh_folder("cached_off"))));
   const auto two = make_objective(config, schedule, make_reference(config, setup(nullptr, schedule, fresh_folder("cached_copy"))));
   const PairBatch batch = pairs({3, 5});
   const Draw draw = one->draw(batch, {0, 0}, 4);

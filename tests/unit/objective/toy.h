@@ -36,7 +36,8 @@ class ToyDenoiser : public Denoiser {
 };
 
 inline NoiseSchedule toy_schedule(const char* prediction = "epsilon") {
-  return NoiseSchedule(Json{{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}});
+  return NoiseSchedule(
+      Json{{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}});
 }
 
 // Pairs with the given ids; all that a pair holds follows from its id, so any two batches agree on it.

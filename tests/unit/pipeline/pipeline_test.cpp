@@ -120,7 +120,8 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
   const fs::path folder = copy_of_model("broken");
   fs::remove_all(folder / "vae");
   CHECK_THROWS_WITH_AS(Pipeline(folder).autoencoder(), doctest::Contains("vae"), UsageError);
-  test::write_text(folder / "model_index.json", R"({"_class_name": "X", "scheduler": ["diffusers", "PNDMScheduler"], "unet": [null, null]})");
+  test::write_text(folder / "model_index.json",
+                   R"({"_class_name": "X", "scheduler": ["diffusers", "PNDMScheduler"], "unet": [null, null]})");
   CHECK_THROWS_WITH_AS(Pipeline(folder).denoiser(), doctest::Contains("has no unet"), UsageError);
   test::write_text(folder / "model_index.json", "{}");
   CHECK_THROWS_WITH_AS(Pipeline{folder}, doctest::Contains("_class_name"), FormatError);
@@ -129,7 +130,8 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
   Json index = Json::parse(test::read_text(two / "model_index.json"));
   index["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
   test::write_text(two / "model_index.json", index.dump());
-  CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}), doctest::Contains("text_encoder_2: model_index.json names this folder, but it is not there"), UsageError);
+  CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}),
+                       doctest::Contains("text_encoder_2: model_index.json names this folder, but it is not there"), UsageError);
 }
 
 TEST_CASE("pipeline: wrong requests are refused") {

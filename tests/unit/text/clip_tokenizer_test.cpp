@@ -74,8 +74,10 @@ TEST_CASE("clip tokenizer: tokens added to the vocabulary get their ids and are 
 
 TEST_CASE("clip tokenizer: tokenizer.json stands in for vocab.json and merges.txt") {
   const fs::path folder = test::fresh_folder("single_file");
-  test::write_text(folder / "tokenizer.json", std::string(R"({"added_tokens": [{"id": 7, "content": "<|endoftext|>", "normalized": false, "special": true}],
-    "model": {"type": "BPE", "vocab": )") + vocabulary + R"(, "merges": [["a", "b</w>"]]}})");
+  test::write_text(folder / "tokenizer.json",
+                   std::string(R"({"added_tokens": [{"id": 7, "content": "<|endoftext|>", "normalized": false, "special": true}],
+    "model": {"type": "BPE", "vocab": )") +
+                       vocabulary + R"(, "merges": [["a", "b</w>"]]}})");
   CHECK(ClipTokenizer(folder).tokens("ab <|endoftext|>") == Ids{5, 7});
 }
 

@@ -20,7 +20,7 @@ using Pieces = std::vector<std::string>;
 TEST_CASE("text: bytes that are not UTF-8 become the replacement character, one each") {
   CHECK(valid_utf8("caf\xC3\xA9") == "caf\xC3\xA9");
   CHECK(valid_utf8("a\xFF z") == "a\xEF\xBF\xBD z");
-  CHECK(valid_utf8("\xE4\xBD") == "\xEF\xBF\xBD\xEF\xBF\xBD");        // cut short
+  CHECK(valid_utf8("\xE4\xBD") == "\xEF\xBF\xBD\xEF\xBF\xBD");                  // cut short
   CHECK(valid_utf8("\xED\xA0\x80") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // a surrogate
   CHECK(valid_utf8(std::string("a\0b", 3)) == std::string("a\0b", 3));
 }
@@ -28,9 +28,9 @@ TEST_CASE("text: bytes that are not UTF-8 become the replacement character, one 
 TEST_CASE("text: the normaliser composes, folds white space and lowers the case") {
   CHECK(clip_normalize("Cafe\xCC\x81") == "caf\xC3\xA9");
   CHECK(clip_normalize(" A \t\n\xC2\xA0\xE3\x80\x80 B ") == " a b ");
-  CHECK(clip_normalize("\xC4\xB0") == "i\xCC\x87");                         // I with dot above
-  CHECK(clip_normalize("\xCE\x91\xCE\xA3") == "\xCE\xB1\xCF\x83");          // no final sigma
-  CHECK(clip_normalize("\xE2\x80\x8B") == "\xE2\x80\x8B");                  // a zero-width space is not white space
+  CHECK(clip_normalize("\xC4\xB0") == "i\xCC\x87");                 // I with dot above
+  CHECK(clip_normalize("\xCE\x91\xCE\xA3") == "\xCE\xB1\xCF\x83");  // no final sigma
+  CHECK(clip_normalize("\xE2\x80\x8B") == "\xE2\x80\x8B");          // a zero-width space is not white space
   CHECK(clip_normalize("").empty());
 }
 
@@ -46,8 +46,8 @@ TEST_CASE("text: the pattern takes letters in runs, numbers singly, and the rest
 TEST_CASE("text: byte symbols are printable and turn back into their bytes") {
   REQUIRE(byte_symbols().size() == 256);
   CHECK(byte_symbols()['!'] == "!");
-  CHECK(byte_symbols()[0] == "\xC4\x80");   // U+0100
-  CHECK(byte_symbols()[' '] == "\xC4\xA0"); // U+0120
+  CHECK(byte_symbols()[0] == "\xC4\x80");    // U+0100
+  CHECK(byte_symbols()[' '] == "\xC4\xA0");  // U+0120
   for (int b = 0; b < 256; ++b) {
     INFO("byte ", b);
     CHECK(symbols_to_bytes(byte_symbols()[static_cast<size_t>(b)]) == std::string(1, static_cast<char>(b)));
@@ -65,9 +65,9 @@ TEST_CASE("byte pairs: the lowest rank merges first, then the leftmost") {
     return out;
   };
   CHECK(ids("ab") == std::vector<int64_t>{7});
-  CHECK(ids("aab") == std::vector<int64_t>{6});         // a b -> ab, then a ab -> aab, though "a a" stands further left
-  CHECK(ids("aaab") == std::vector<int64_t>{5, 7});     // after a b, "a a" (rank 1) comes before "a ab" (rank 2)
-  CHECK(ids("aaa") == std::vector<int64_t>{5, 2});      // the leftmost pair of two
+  CHECK(ids("aab") == std::vector<int64_t>{6});      // a b -> ab, then a ab -> aab, though "a a" stands further left
+  CHECK(ids("aaab") == std::vector<int64_t>{5, 7});  // after a b, "a a" (rank 1) comes before "a ab" (rank 2)
+  CHECK(ids("aaa") == std::vector<int64_t>{5, 2});   // the leftmost pair of two
   CHECK(ids("b") == std::vector<int64_t>{3});
   CHECK(ids("c") == std::vector<int64_t>{99});
   CHECK(ids("").empty());

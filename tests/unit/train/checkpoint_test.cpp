@@ -21,7 +21,8 @@ fs::path write_checkpoint(const fs::path& run, int64_t step) {
   state.sums = {{"loss", 1.0 / 3}, {"rewards/margins", -1e-17}};
   state.summed = 2;
   const fs::path folder = checkpoint_path(run, step);
-  save_checkpoint(folder, state, {{"x", torch::arange(5, torch::kFloat) * static_cast<double>(step)}}, [](const fs::path& work) { write_file(work / "config.resolved.toml", "steps = 1\n"); });
+  save_checkpoint(folder, state, {{"x", torch::arange(5, torch::kFloat) * static_cast<double>(step)}},
+                  [](const fs::path& work) { write_file(work / "config.resolved.toml", "steps = 1\n"); });
   return folder;
 }
 
@@ -90,7 +91,8 @@ TEST_CASE("checkpoint: only the last ones stay, and later ones make way for a ru
 TEST_CASE("checkpoint: what cannot be written leaves nothing behind and the earlier ones whole") {
   const fs::path run = fresh_folder("full");
   const fs::path first = write_checkpoint(run, 1);
-  CHECK_THROWS_AS(save_checkpoint(checkpoint_path(run, 2), {}, {}, [](const fs::path&) { fail<IoError>("no space left on device"); }), IoError);
+  CHECK_THROWS_AS(save_checkpoint(checkpoint_path(run, 2), {}, {}, [](const fs::path&) { fail<IoError>("no space left on device"); }),
+                  IoError);
   CHECK(checkpoint_steps(run) == std::vector<int64_t>{1});
   CHECK(std::distance(fs::directory_iterator(run), fs::directory_iterator()) == 1);
   CHECK(checkpoint_fault(first).empty());

@@ -19,7 +19,8 @@ Lines translated(const std::vector<ForeignKey>& keys) { return translate_foreign
 
 RunConfig load(const Lines& overrides) {
   RunConfig config;
-  load_config({.file_name = "", .file_text = "model = \"m\"\noutput = \"o\"\n[data]\npairs = [\"p.jsonl\"]\n", .overrides = overrides}, [&](Fields& f) { config.visit(f); });
+  load_config({.file_name = "", .file_text = "model = \"m\"\noutput = \"o\"\n[data]\npairs = [\"p.jsonl\"]\n", .overrides = overrides},
+              [&](Fields& f) { config.visit(f); });
   return config;
 }
 
@@ -65,9 +66,37 @@ TEST_CASE("foreign keys: diffusers' flags become settings that the config takes"
 }
 
 TEST_CASE("foreign keys: every key that sets something names a setting that exists") {
-  for (const char* name : {"pretrained_model_name_or_path", "variant", "train_data_dir", "max_train_samples", "proportion_empty_prompts", "max_train_steps", "lr_num_cycles", "lr_power", "adam_beta1",
-                           "adam_beta2", "adam_weight_decay", "adam_epsilon", "max_grad_norm", "lora_alpha", "lora_dropout", "output_dir", "seed", "checkpointing_steps", "checkpoints_total_limit",
-                           "resume_from_checkpoint", "logging_steps", "eval_steps", "beta", "pref_beta", "label_smoothing", "image_column", "caption_column", "noise_offset", "text_encoder_lr", "placeholder_token", "per_device_train_batch_size"}) {
+  for (const char* name : {"pretrained_model_name_or_path",
+                           "variant",
+                           "train_data_dir",
+                           "max_train_samples",
+                           "proportion_empty_prompts",
+                           "max_train_steps",
+                           "lr_num_cycles",
+                           "lr_power",
+                           "adam_beta1",
+                           "adam_beta2",
+                           "adam_weight_decay",
+                           "adam_epsilon",
+                           "max_grad_norm",
+                           "lora_alpha",
+                           "lora_dropout",
+                           "output_dir",
+                           "seed",
+                           "checkpointing_steps",
+                           "checkpoints_total_limit",
+                           "resume_from_checkpoint",
+                           "logging_steps",
+                           "eval_steps",
+                           "beta",
+                           "pref_beta",
+                           "label_smoothing",
+                           "image_column",
+                           "caption_column",
+                           "noise_offset",
+                           "text_encoder_lr",
+                           "placeholder_token",
+                           "per_device_train_batch_size"}) {
     CAPTURE(name);
     const Lines settings = translated({{name, "1e-1", ""}});
     REQUIRE(settings.size() == 1);
@@ -87,14 +116,21 @@ TEST_CASE("foreign keys: beta_dpo is diffusers', unless another flag is Diffusio
 }
 
 TEST_CASE("foreign keys: scale_lr multiplies by batch and accumulation, as the scripts do on one device") {
-  CHECK(load(translated({{"learning_rate", "1e-8", ""}, {"scale_lr", "", ""}, {"train_batch_size", "16", ""}, {"gradient_accumulation_steps", "128", ""}})).optimizer.lr == doctest::Approx(2.048e-5));
-  CHECK(load(translated({{"learning_rate", "1e-8", ""}, {"scale_lr", "false", ""}, {"train_batch_size", "16", ""}})).optimizer.lr == doctest::Approx(1e-8));
+  CHECK(load(translated({{"learning_rate", "1e-8", ""},
+                         {"scale_lr", "", ""},
+                         {"train_batch_size", "16", ""},
+                         {"gradient_accumulation_steps", "128", ""}}))
+            .optimizer.lr == doctest::Approx(2.048e-5));
+  CHECK(load(translated({{"learning_rate", "1e-8", ""}, {"scale_lr", "false", ""}, {"train_batch_size", "16", ""}})).optimizer.lr ==
+        doctest::Approx(1e-8));
   CHECK(refused({{"scale_lr", "", "--scale_lr"}}).find("give both") != std::string::npos);
 }
 
 TEST_CASE("foreign keys: a folder of pictures is data.images, one of pairs data.pairs; kohya's flags of data") {
-  CHECK(translated({{"train_data_dir", test::golden("images_struct.parquet").string(), ""}}) == Lines{"data.images=" + test::golden("images_struct.parquet").string()});
-  CHECK(translated({{"dataset_name", test::golden("data_pickapic.parquet").string(), ""}}) == Lines{"data.pairs=" + test::golden("data_pickapic.parquet").string()});
+  CHECK(translated({{"train_data_dir", test::golden("images_struct.parquet").string(), ""}}) ==
+        Lines{"data.images=" + test::golden("images_struct.parquet").string()});
+  CHECK(translated({{"dataset_name", test::golden("data_pickapic.parquet").string(), ""}}) ==
+        Lines{"data.pairs=" + test::golden("data_pickapic.parquet").string()});
   CHECK(translated({{"train_data_dir", "/no/such/folder", ""}}) == Lines{"data.pairs=/no/such/folder"});
   const fs::path folder = test::fresh_folder("folders");
   test::write_text(folder / "pairs/1_dog/w/a.png", "");
@@ -102,7 +138,12 @@ TEST_CASE("foreign keys: a folder of pictures is data.images, one of pairs data.
   test::write_text(folder / "pictures/10_dog/a.png", "");
   CHECK(translated({{"train_data_dir", (folder / "pairs").string(), ""}}) == Lines{"data.pairs=" + (folder / "pairs").string()});
   CHECK(translated({{"train_data_dir", (folder / "pictures").string(), ""}}) == Lines{"data.images=" + (folder / "pictures").string()});
-  const RunConfig config = load(translated({{"enable_bucket", "", ""}, {"bucket_no_upscale", "", ""}, {"max_bucket_reso", "1536", ""}, {"flip_aug", "", ""}, {"shuffle_caption", "", ""}, {"keep_tokens", "2", ""}}));
+  const RunConfig config = load(translated({{"enable_bucket", "", ""},
+                                            {"bucket_no_upscale", "", ""},
+                                            {"max_bucket_reso", "1536", ""},
+                                            {"flip_aug", "", ""},
+                                            {"shuffle_caption", "", ""},
+                                            {"keep_tokens", "2", ""}}));
   CHECK(config.data.enable_bucket);
   CHECK(config.data.bucket_no_upscale);
   CHECK(config.data.max_bucket_reso == 1536);
@@ -113,7 +154,12 @@ TEST_CASE("foreign keys: a folder of pictures is data.images, one of pairs data.
 }
 
 TEST_CASE("foreign keys: TRL's and LLaMA-Factory's") {
-  const RunConfig config = load(translated({{"stage", "sft", ""}, {"finetuning_type", "lora", ""}, {"lora_rank", "4", ""}, {"lora_target", "[to_q, to_v]", ""}, {"bf16", "true", ""}, {"optim", "adamw_torch", ""}}));
+  const RunConfig config = load(translated({{"stage", "sft", ""},
+                                            {"finetuning_type", "lora", ""},
+                                            {"lora_rank", "4", ""},
+                                            {"lora_target", "[to_q, to_v]", ""},
+                                            {"bf16", "true", ""},
+                                            {"optim", "adamw_torch", ""}}));
   CHECK(config.objective.loss == "sft");
   CHECK(config.objective.reference == "none");
   CHECK(config.lora.rank == 4);

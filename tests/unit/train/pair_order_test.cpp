@@ -71,7 +71,8 @@ TEST_CASE("order: with buckets every batch is full and of one bucket, and every 
       others.insert(others.end(), more.begin(), more.end());
     }
   }
-  // 60 epochs: each row was seen 60 times, give or take the batches that the last epoch begins and ends in, each time with a draw of its own.
+  // 60 epochs: each row was seen 60 times, give or take the batches that the last epoch begins and ends in, each time with a draw of its
+  // own.
   for (auto& [row, seen] : draws) {
     CHECK(std::abs(static_cast<int>(seen.size()) - 60) <= 2);
     std::sort(seen.begin(), seen.end());
@@ -88,7 +89,8 @@ TEST_CASE("order: with buckets every batch is full and of one bucket, and every 
 }
 
 TEST_CASE("order: a single bucket, whatever its number, is the order without buckets") {
-  PairOrder plain(std::vector<int64_t>{4, 6, 7, 9}, 3), one({{.row = 4, .bucket = 2}, {.row = 6, .bucket = 2}, {.row = 7, .bucket = 2}, {.row = 9, .bucket = 2}}, 3, 3);
+  PairOrder plain(std::vector<int64_t>{4, 6, 7, 9}, 3),
+      one({{.row = 4, .bucket = 2}, {.row = 6, .bucket = 2}, {.row = 7, .bucket = 2}, {.row = 9, .bucket = 2}}, 3, 3);
   CHECK(plain.take(0, 21).rows == one.take(0, 21).rows);
 }
 

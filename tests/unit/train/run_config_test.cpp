@@ -29,7 +29,8 @@ const std::string minimal = "model = \"m\"\noutput = \"o\"\n";
 }  // namespace
 
 TEST_CASE("run config: a minimal file is complete, and its printed form gives the same struct") {
-  RunConfig config = load(minimal + "[data]\npairs = [\"p.jsonl\"]\n", {"train.steps=12", "optimizer.lr=3e-4", "sample.prompts=[\"a\", \"b\"]"});
+  RunConfig config =
+      load(minimal + "[data]\npairs = [\"p.jsonl\"]\n", {"train.steps=12", "optimizer.lr=3e-4", "sample.prompts=[\"a\", \"b\"]"});
   CHECK(config.train.steps == 12);
   CHECK(config.optimizer.lr == 3e-4);
   CHECK(config.sample.prompts.size() == 2);

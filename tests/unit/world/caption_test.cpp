@@ -14,7 +14,7 @@ TEST_CASE("captions: every scene has one of its own, and it reads back as the sc
   auto scenes = single_scenes();
   CHECK(scenes.size() == 180);  // 60 objects, 3 backgrounds
   const auto two = double_scenes();
-  CHECK(two.size() == 36000);   // 60 x 50 objects of different colours, 4 relations, 3 backgrounds
+  CHECK(two.size() == 36000);  // 60 x 50 objects of different colours, 4 relations, 3 backgrounds
   scenes.insert(scenes.end(), two.begin(), two.end());
   std::set<std::string> distinct;
   size_t wrong = 0;

@@ -93,7 +93,8 @@ TEST_CASE("oracle: an empty picture meets the background alone") {
 
 TEST_CASE("judge: scores bytes by prompt, and keeps what was not asked apart") {
   OracleJudge judge;
-  const std::vector<std::string> asked = {"a big red circle on a white background", "a small green triangle above a big blue ring on a black background"};
+  const std::vector<std::string> asked = {"a big red circle on a white background",
+                                          "a small green triangle above a big blue ring on a black background"};
   const Tensor images = torch::stack({from_unit(picture_of(asked[0])), from_unit(picture_of(asked[1]))});
   const Scores scores = judge.score(images, asked);
   CHECK(scores.parts.at("strict").sum().item<double>() == 2);

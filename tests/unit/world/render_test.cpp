@@ -36,11 +36,20 @@ TEST_CASE("places: objects keep inside and stand as the caption says") {
       CHECK(at.y + at.radius <= 31 + 1e-9);
     }
     switch (scene.relation) {
-      case 0: CHECK(places[0].x + places[0].radius <= places[1].x - places[1].radius + 1e-9); break;
-      case 1: CHECK(places[1].x + places[1].radius <= places[0].x - places[0].radius + 1e-9); break;
-      case 2: CHECK(places[0].y + places[0].radius <= places[1].y - places[1].radius + 1e-9); break;
-      case 3: CHECK(places[1].y + places[1].radius <= places[0].y - places[0].radius + 1e-9); break;
-      default: CHECK(places.size() == 1);
+      case 0:
+        CHECK(places[0].x + places[0].radius <= places[1].x - places[1].radius + 1e-9);
+        break;
+      case 1:
+        CHECK(places[1].x + places[1].radius <= places[0].x - places[0].radius + 1e-9);
+        break;
+      case 2:
+        CHECK(places[0].y + places[0].radius <= places[1].y - places[1].radius + 1e-9);
+        break;
+      case 3:
+        CHECK(places[1].y + places[1].radius <= places[0].y - places[0].radius + 1e-9);
+        break;
+      default:
+        CHECK(places.size() == 1);
     }
   }
 }
@@ -77,7 +86,8 @@ TEST_CASE("web pictures: the same for the same key; flaws and wrong captions at 
     }
     spoiled += !pure;
   }
-  // Three quarters of the pictures have a flaw, and four fifths of these (240 of 400) change every pixel; clipping hides some on black and white.
+  // Three quarters of the pictures have a flaw, and four fifths of these (240 of 400) change every pixel; clipping hides some on black and
+  // white.
   CHECK(spoiled > 180);
   CHECK(spoiled < 290);
 }
