@@ -17,7 +17,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(palate_flags INTERFACE $<BUILD_INTERFACE:-fpch-preprocess>)
 endif()
 
-# Two precompiled headers (reference/style.md, section 5): tensor code, and code that defines modules.
+# Two precompiled headers: tensor code, and code that defines modules.
 function(palate_pch name header)
   set(stub "${CMAKE_BINARY_DIR}/generated/${name}.cpp")
   file(WRITE "${stub}.in" "namespace palate { void ${name}_stub() {} }\n")

@@ -36,7 +36,7 @@ class Lora {
   // Hangs fresh adapters on every layer whose name ends with a target (or matches it, `*` being any text). A ~ N(0, 1/rank^2)
   // as peft's "gaussian", keyed by `seed` and the layer's name; B = 0. UsageError when a target matches no layer.
   static Lora inject(torch::nn::Module& model, const LoraConfig& config, uint64_t seed);
-  // From a file in any spelling that formats.md 7.3 lists for Linear and Conv2d, DoRA and LoCon among them. UsageError names keys that
+  // From a file in any spelling of docs/formats.md, section 7, for Linear and Conv2d, DoRA and LoCon among them. UsageError names keys that
   // found no home, and refuses a file that also adapts another component: for those, read_lora and hang each component's part.
   static Lora load(torch::nn::Module& model, const std::filesystem::path& file, double weight = 1.0);
   // One component's part of what read_lora gave. At a weight between 0 and 1 a DoRA goes linearly from the base to its own.

@@ -1,4 +1,4 @@
-// A LoRA apart from any model: what a file of any spelling (reference/formats.md 7.3) holds, and back into one.
+// A LoRA apart from any model: what a file of any spelling (docs/formats.md, section 7) holds, and back into one.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The spellings of LoRA keys (reference/formats.md 7.3), for linear layers and convolutions. Private to adapters/.
+// The spellings of LoRA keys (docs/formats.md, section 7), for linear layers and convolutions. Private to adapters/.
 #pragma once
 
 #include <map>

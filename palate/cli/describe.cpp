@@ -29,7 +29,7 @@ int64_t count_of(const std::vector<int64_t>& shape) {
 
 void add_count(Json& counts, const std::string& key, int64_t count) { counts[key] = counts.value(key, int64_t{0}) + count; }
 
-// The down projection's key ends like this in the spellings that are about (reference/formats.md 7.3).
+// The down projection's key ends like this in the spellings that are about (docs/formats.md, section 7).
 struct Spelling {
   const char* name;
   const char* down;

@@ -1,4 +1,4 @@
-// The forward process and the algebra between parameterisations (reference/objectives.md, section 0).
+// The forward process and the algebra between parameterisations (docs/objectives.md, section 0).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// TensorBoard event files: scalars and PNG images (reference/formats.md 7.4).
+// TensorBoard event files: scalars and PNG images (docs/formats.md, section 14).
 #pragma once
 
 #include <cstdint>

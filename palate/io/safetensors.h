@@ -1,5 +1,5 @@
 // safetensors files: a memory-mapped reader that refuses hostile input, and a writer equal, byte for byte, to the
-// reference's (huggingface/safetensors, safetensors/src/tensor.rs). Rules: reference/formats.md 7.1.
+// reference's (huggingface/safetensors, safetensors/src/tensor.rs). Rules: docs/formats.md, section 1.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ struct SafetensorsHeader {
 };
 
 // `start` is the file's beginning (at least the header when the file has one), `file_size` the whole size in bytes.
-// FormatError for anything that the rules of formats.md 7.1 refuse.
+// FormatError for anything that the rules of docs/formats.md, section 1, refuse.
 SafetensorsHeader parse_safetensors_header(std::string_view start, uint64_t file_size, const std::string& origin);
 
 // Bits of one element, 0 for an unknown dtype; and its place in the reference's order (larger dtypes are written first).

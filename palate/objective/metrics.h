@@ -1,4 +1,4 @@
-// The numbers that a step logs, by the names of design.md.
+// The numbers that a step logs, by the names of docs/objectives.md, section 0.11.
 #pragma once
 
 #include "palate/objective/objective.h"

@@ -39,7 +39,7 @@ struct ObjectiveOutput {
   Tensor losses;  // [B]
   PairErrors errors;
   LossOutput terms;
-  std::map<std::string, double> metrics;  // names of design.md: loss, implicit_acc, rewards/chosen, ...
+  std::map<std::string, double> metrics;  // names of docs/objectives.md, section 0.11: loss, implicit_acc, rewards/chosen, ...
 };
 
 class Objective {

@@ -1,4 +1,4 @@
-// Methods of papers as named points of the grid: lists of overrides. Sources: objectives.md, sections 1 and 13.
+// Methods of papers as named points of the grid: lists of overrides. Sources: docs/objectives.md, sections 1 and 13.
 #include "palate/core/error.h"
 #include "palate/objective/objective.h"
 

@@ -25,7 +25,7 @@ struct Draw {
 
 struct LossOutput {
   Tensor loss;                     // [B]; the batch mean is taken outside, never inside the logsigmoid
-  Tensor logits;                   // [B], z of objectives.md; undefined for losses without one
+  Tensor logits;                   // [B], z of docs/objectives.md, section 1; undefined for losses without one
   Tensor reward_win, reward_lose;  // [B] implicit rewards, detached; undefined without a reference
 };
 

@@ -36,7 +36,7 @@ def errors(unet, scheduler, b) -> tuple:
 
 
 def dpo(kind, k, smoothing, p, pw, pl, rw, rl):
-    """z = k ((rw - rl) - (pw - pl)); objectives.md sections 1 and 7.4; soft labels as expectation over both orders."""
+    """z = k ((rw - rl) - (pw - pl)); docs/objectives.md, sections 1 and 7.4; soft labels as expectation over both orders."""
     margin = (rw - rl) - (pw - pl)
     side = {"sigmoid": lambda m: -F.logsigmoid(k * m), "hinge": lambda m: torch.relu(1 - k * m), "ipo": lambda m: (m - 1 / (2 * k)) ** 2}[kind]
     p = p * (1 - smoothing) + (1 - p) * smoothing

@@ -1,4 +1,4 @@
-// The error in the network's own parameterisation, weight 1, as every public trainer computes it (objectives.md, section 0):
+// The error in the network's own parameterisation, weight 1, as every public trainer computes it (docs/objectives.md, section 0.3):
 // d = mean over channels and pixels of (target - prediction)^2, in float32.
 #include <torch/types.h>
 

@@ -1,4 +1,4 @@
-// Diffusion-DPO (2311.12908) and its relatives; objectives.md, sections 0, 1 and 7.4.
+// Diffusion-DPO (2311.12908) and its relatives; docs/objectives.md, sections 0, 1 and 7.4.
 //
 //   m = (d_ref,w - d_ref,l) - (d_w - d_l)      margin of the policy over the reference, in units of the error
 //   z = k m,  k = beta / 2                     beta in the paper's convention

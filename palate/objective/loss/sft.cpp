@@ -1,4 +1,4 @@
-// Supervised fine-tuning on the winners: L = d_w (objectives.md, section 13). Losers and the reference are not looked at.
+// Supervised fine-tuning on the winners: L = d_w (docs/objectives.md, section 13). Losers and the reference are not looked at.
 #include "palate/objective/members.h"
 
 namespace palate {

@@ -1,4 +1,4 @@
-// The few timesteps that a distilled model is asked at (DiffusionDPO's launcher for SDXL-Turbo: t = 250 k + 249; objectives.md, section 1).
+// The few timesteps that a distilled model is asked at (DiffusionDPO for SDXL-Turbo: t = 250 k + 249; docs/objectives.md, section 0.6).
 #include "palate/core/error.h"
 #include "palate/objective/members.h"
 

@@ -1,4 +1,4 @@
-// `palate step` as other people call it: files in, files out (design.md, section 4).
+// `palate step` as other people call it: files in, files out (docs/formats.md, section 16).
 #include <doctest/doctest.h>
 #include <torch/types.h>
 

@@ -37,7 +37,7 @@ void finds(const LoraNames& names, const std::string& key, const std::string& co
 
 }  // namespace
 
-TEST_CASE("lora names: every spelling of formats.md 7.3 finds its layer") {
+TEST_CASE("lora names: every spelling of docs/formats.md finds its layer") {
   finds("unet." + attn + "to_q.lora_A.weight", 1, LoraRole::down);
   finds("unet." + attn + "to_q.lora_B.weight", 1, LoraRole::up);
   finds("base_model.model." + attn + "to_out.0.lora_A.default.weight", 2, LoraRole::down);

@@ -1,4 +1,4 @@
-// What formats.md 7.1 refuses. Vectors ported from the reference's tests (safetensors/src/tensor.rs) and attacks/.
+// What docs/formats.md, section 1, refuses. Vectors ported from the reference's tests (safetensors/src/tensor.rs) and attacks/.
 #include <string>
 
 #include "palate/core/device.h"
