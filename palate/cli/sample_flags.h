@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "palate/io/json.h"
+#include "palate/io/manifest.h"
 #include "palate/pipeline/pipeline.h"
 
 namespace palate {
@@ -47,7 +47,8 @@ class SampleFolder {
   void add(size_t request, const Tensor& picture);  // uint8 [3, H, W]
 
  private:
-  Json line(size_t request) const;
+  ManifestEntry entry(size_t request) const;
+  Json settings() const;
   void read_manifest();
 
   const SampleFlags& flags_;

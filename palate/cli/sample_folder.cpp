@@ -8,14 +8,14 @@
 #include "palate/cli/sample_flags.h"
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
-#include "palate/io/image.h"
+#include "palate/io/manifest.h"
 
 namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path manifest_of(const SampleFlags& flags) { return fs::path(flags.out) / "manifest.jsonl"; }
+fs::path manifest_of(const SampleFlags& flags) { return manifest_file(flags.out); }
 
 std::string picture_name(size_t request) {
   char name[32];
@@ -26,7 +26,7 @@ std::string picture_name(size_t request) {
 // A line that was being written when the program was killed is not JSON.
 std::optional<Json> parse_line(const std::string& text) {
   Json line = Json::parse(text, nullptr, false);
-  if (line.is_object() && line.contains("image") && line["image"].is_string()) return line;
+  if (line.is_object()) return line;
   return std::nullopt;
 }
 
@@ -65,12 +65,15 @@ void SampleFolder::read_manifest() {
   for (std::string text; std::getline(lines, text);) {
     const auto before = parse_line(text);
     if (!before) continue;
-    const auto known = numbers.find(before->at("image").get<std::string>());
-    check<UsageError>(known != numbers.end(), manifest_of(flags_).string(), ": has a line for ", before->at("image").get<std::string>(),
-                      ", but ", requests_.size(), requests_.size() == 1 ? " picture is" : " pictures are",
+    const std::string image = manifest_entry(*before, manifest_of(flags_).string()).image;
+    const auto known = numbers.find(image);
+    check<UsageError>(known != numbers.end(), manifest_of(flags_).string(), ": has a line for ", image, ", but ", requests_.size(),
+                      requests_.size() == 1 ? " picture is" : " pictures are",
                       " asked for: --resume goes on with the same prompts and --count");
     const size_t request = known->second;
-    const std::string other = difference(*before, line(request));
+    Json now = to_json(entry(request));
+    now.update(settings());
+    const std::string other = difference(*before, now);
     check<UsageError>(other.empty(), manifest_of(flags_).string(), ": these pictures were made with other settings (", other,
                       "): --resume needs the same, or choose a new --out");
     if (!fs::exists(fs::path(flags_.out) / picture_name(request))) continue;
@@ -89,18 +92,18 @@ std::vector<size_t> SampleFolder::missing() const {
 }
 
 void SampleFolder::add(size_t request, const Tensor& picture) {
-  write_png(fs::path(flags_.out) / picture_name(request), picture);
-  LineWriter(manifest_of(flags_)).line(line(request).dump());
+  ManifestWriter(flags_.out).add(picture, entry(request), settings());
   done_[request] = true;
 }
 
-Json SampleFolder::line(size_t request) const {
+ManifestEntry SampleFolder::entry(size_t request) const {
+  return {picture_name(request), requests_[request].prompt, requests_[request].id, flags_.sampling.seed};
+}
+
+// How every picture of the folder is made.
+Json SampleFolder::settings() const {
   const GenerateOptions& s = flags_.sampling;
-  return {{"image", picture_name(request)},
-          {"prompt", requests_[request].prompt},
-          {"id", requests_[request].id},
-          {"seed", s.seed},
-          {"model", flags_.model},
+  return {{"model", flags_.model},
           {"unet_sha256", unet_hash_},
           {"lora", flags_.lora},
           {"embeddings", flags_.embeddings},

@@ -9,14 +9,11 @@
 namespace palate {
 
 struct SheetOptions {
-  int64_t columns = 6;  // pairs (or pictures) in a row
+  int64_t columns = 6;  // pairs in a row
   int64_t scale = 0;    // whole-number magnification; 0: so that a picture is about 128 wide
 };
 
-// images uint8 [N, 3, H, W] in a grid -> uint8 [3, height, width].
-Tensor grid_sheet(const Tensor& images, const SheetOptions& options = {});
-
-// base | ours, pair by pair, the winner framed in green; a tie has grey frames. gains[i] > margin: ours wins.
+// base | ours, pair by pair, of [N, 3, H, W] each, the winner framed in green; a tie has grey frames. gains[i] > margin: ours wins.
 Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<double>& gains, double margin,
                   const SheetOptions& options = {});
 

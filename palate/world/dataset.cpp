@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "palate/eval/sheet.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
+#include "palate/io/picture_grid.h"
 #include "palate/world/caption.h"
 #include "palate/world/oracle.h"
 #include "palate/world/render.h"
@@ -36,10 +36,8 @@ Json write_scenes(const fs::path& folder, int64_t count, uint64_t seed) {
     acc += v.acc;
     reward += v.reward;
   }
-  SheetOptions options;
-  options.columns = 12;
-  options.scale = 3;
-  write_png(folder / "sheet.png", grid_sheet(torch::stack(shown), options));
+  const GridOptions sheet{.columns = 12, .scale = 3, .gap = 6, .margin = 6, .background = {250, 250, 248}};
+  write_png(folder / "sheet.png", picture_grid(torch::stack(shown), sheet));
   const auto n = static_cast<double>(count);
   return {{"count", count}, {"mean_acc", acc / n}, {"mean_reward", reward / n}};
 }
