@@ -20,6 +20,7 @@ void add_env(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_judge(CLI::App& app);
 void add_list(CLI::App& app);
 void add_lora(CLI::App& app);
 // Leaves the flags of the action that the words name ("lora", "merge", ...); all of them where they name none.

@@ -17,10 +17,9 @@
 #include "palate/core/progress.h"
 #include "palate/eval/evaluation.h"
 #include "palate/io/json.h"
+#include "palate/pretrain/pairs.h"
 #include "palate/report/report.h"
 #include "palate/train/train.h"
-#include "palate/world/oracle_judge.h"
-#include "palate/world/pairs.h"
 #include "palate/world/prompts.h"
 
 namespace palate {
@@ -82,28 +81,26 @@ void require_whole(const TrainResult& result) {
 }
 
 Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vector<std::string>& runs, const GenerateOptions& sampling) {
-  world::OracleJudge judge;
   Evaluation evaluation;
-  evaluation.judge = judge.name();
+  evaluation.judges = make_judges({"oracle"});
   evaluation.caution =
       "The judge is the embedded world's oracle, which also made the labels, so this shows that the training works, not that people agree. "
       "The prompts are held out: neither the base nor the pairs nor any choice of ours has seen them.";
-  evaluation.tie_margin = judge.tie_margin();
   evaluation.seed = static_cast<uint64_t>(flags.seed);
-  evaluation.sampling = sampling;
-  evaluation.sampling.seed = mix(stable_hash("demo evaluation"), evaluation.seed);
-  evaluation.requests = paired_requests(world::held_out_prompts(flags.prompts, evaluation.sampling.seed));
+  GenerateOptions options = sampling;
+  options.seed = mix(stable_hash("demo evaluation"), evaluation.seed);
+  evaluation.sampling = options;
+  const auto requests = paired_requests(world::held_out_prompts(flags.prompts, options.seed));
   Pipeline pipeline(flags.base);
   evaluation.hashes["base unet"] = pipeline.weights_hash("unet");
   evaluation.hashes["pairs.parquet"] = sha256_file(folder / "pairs.parquet");
-  GenerateOptions options = evaluation.sampling;
   options.title = "sampling base";
-  evaluation.sides.push_back(make_side("base", pipeline, evaluation.requests, options, judge));
+  evaluation.sides.push_back(draw_side("base", pipeline, requests, options, evaluation.judges, folder / "pictures" / "base"));
   for (const auto& run : runs) {
     const fs::path file = folder / run / "pytorch_lora_weights.safetensors";
     std::vector<Lora> loras = hang_loras(pipeline, {file.string()});
     options.title = "sampling " + run;
-    evaluation.sides.push_back(make_side(run, pipeline, evaluation.requests, options, judge));
+    evaluation.sides.push_back(draw_side(run, pipeline, requests, options, evaluation.judges, folder / "pictures" / run));
     evaluation.hashes[run + " lora"] = sha256_file(file);
     for (Lora& lora : loras) lora.remove();
   }
@@ -111,8 +108,7 @@ Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vecto
 }
 
 void finish(const Flags& flags, const fs::path& folder, const Evaluation& evaluation, const Json& seconds) {
-  evaluation.save(folder);
-  const Json result = evaluation.to_json();
+  const Json result = evaluation.save(folder);
   write_json(folder / "summary.json", {{"seed", flags.seed}, {"seconds", seconds}, {"comparisons", result.at("comparisons")}});
   const fs::path page = write_report(folder, "Palate demo: a base model and what preferences made of it");
   if (flags.json) {

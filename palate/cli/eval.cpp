@@ -1,3 +1,4 @@
+// palate eval: two models, or two sets of pictures that are there already, under the same judges.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -10,15 +11,17 @@
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/eval/evaluation.h"
+#include "palate/io/atomic_file.h"
 #include "palate/report/report.h"
-#include "palate/world/oracle_judge.h"
 #include "palate/world/prompts.h"
 
 namespace palate {
+namespace fs = std::filesystem;
 namespace {
 
 struct Flags {
-  std::string model, base, lora, prompts, out, split = "test", device = "cpu", dtype = "float32";
+  std::string model, base, lora, prompts, pictures, base_pictures, out, split = "test", device = "cpu", dtype = "float32";
+  std::vector<std::string> judges = {"oracle"};
   int64_t count = 400, repeats = 1, seed = 0, threads = 0;
   GenerateOptions sampling;
   bool json = false;
@@ -32,36 +35,63 @@ std::vector<std::string> read_prompts(const Flags& flags) {
   return read_prompt_file(flags.prompts);
 }
 
-Side side(const std::string& name, const std::string& model, const std::string& lora, const std::vector<GenerateRequest>& requests,
-          const Flags& flags, Judge& judge, std::map<std::string, std::string>& hashes) {
-  Pipeline pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
-  const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
-  hashes[name + " unet"] = pipeline.weights_hash("unet");
-  if (!lora.empty()) hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
-  GenerateOptions sampling = flags.sampling;
-  sampling.title = "sampling " + name;
-  return make_side(name, pipeline, requests, sampling, judge);
+Pipeline open(const std::string& model, const Flags& flags) {
+  return Pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
 }
 
-void run(Flags flags) {
-  set_threads(flags.threads);
-  check<UsageError>(!std::filesystem::exists(flags.out), flags.out, ": the output folder is already there: name another");
+void draw(Evaluation& evaluation, const std::string& name, const std::string& model, const std::string& lora,
+          const std::vector<GenerateRequest>& requests, const Flags& flags) {
+  Pipeline pipeline = open(model, flags);
+  const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
+  evaluation.hashes[name + " unet"] = pipeline.weights_hash("unet");
+  if (!lora.empty()) evaluation.hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
+  GenerateOptions sampling = flags.sampling;
+  sampling.title = "sampling " + name;
+  const fs::path folder = fs::path(flags.out) / "pictures" / name;
+  evaluation.sides.push_back(draw_side(name, pipeline, requests, sampling, evaluation.judges, folder));
+}
+
+// Whatever can be refused is refused before the first picture is drawn.
+void compare_models(Evaluation& evaluation, Flags flags) {
   if (flags.base.empty()) flags.base = flags.model;
   check<UsageError>(flags.base != flags.model || !flags.lora.empty(),
                     "there is nothing to compare: give --lora, or another model with --base");
-  if (!flags.lora.empty()) parse_lora_flag(flags.lora);  // a path that is wrong is said before the base's pictures are made
-  flags.sampling.seed = static_cast<uint64_t>(flags.seed);
-  world::OracleJudge judge;
-  Evaluation evaluation;
-  evaluation.judge = judge.name();
-  evaluation.tie_margin = judge.tie_margin();
-  evaluation.seed = flags.sampling.seed;
+  if (!flags.lora.empty()) parse_lora_flag(flags.lora);
+  flags.sampling.seed = evaluation.seed;
   evaluation.sampling = flags.sampling;
-  evaluation.requests = paired_requests(read_prompts(flags), flags.repeats);
-  evaluation.sides.push_back(side("base", flags.base, "", evaluation.requests, flags, judge, evaluation.hashes));
-  evaluation.sides.push_back(side("ours", flags.model, flags.lora, evaluation.requests, flags, judge, evaluation.hashes));
-  evaluation.save(flags.out);
-  const Json result = evaluation.to_json();
+  const auto requests = paired_requests(read_prompts(flags), flags.repeats);
+  for (const auto& model : {flags.base, flags.model}) {
+    Pipeline pipeline = open(model, flags);
+    require_all(evaluation.judges, pipeline, requests, flags.sampling);
+  }
+  draw(evaluation, "base", flags.base, "", requests, flags);
+  draw(evaluation, "ours", flags.model, flags.lora, requests, flags);
+}
+
+void compare_pictures(Evaluation& evaluation, const Flags& flags) {
+  const auto [base, ours] = paired(read_pictures(flags.base_pictures), read_pictures(flags.pictures));
+  for (const auto& [name, pictures] : {std::pair{"base", base}, std::pair{"ours", ours}}) {
+    evaluation.sides.push_back({name, pictures, score_pictures(pictures, evaluation.judges, flags.sampling.batch)});
+    Sha256 hash;
+    for (size_t i = 0; i < pictures.entries.size(); ++i) hash.update(read_file(pictures.file(i)));
+    evaluation.hashes[std::string(name) + " pictures"] = hash.hex();
+  }
+}
+
+void run(const Flags& flags) {
+  set_threads(flags.threads);
+  check<UsageError>(!fs::exists(flags.out), flags.out, ": the output folder is already there: name another");
+  check<UsageError>(flags.model.empty() != flags.pictures.empty() && flags.pictures.empty() == flags.base_pictures.empty(),
+                    "eval: expected either --model, or --pictures and --base-pictures");
+  Evaluation evaluation;
+  evaluation.judges = make_judges(flags.judges);
+  evaluation.seed = static_cast<uint64_t>(flags.seed);
+  if (flags.pictures.empty()) {
+    compare_models(evaluation, flags);
+  } else {
+    compare_pictures(evaluation, flags);
+  }
+  const Json result = evaluation.save(flags.out);
   const auto page = write_report(flags.out);
   if (flags.json) {
     std::printf("%s\n", Json{{"comparisons", result.at("comparisons")}, {"report", page.string()}}.dump().c_str());
@@ -74,9 +104,21 @@ void run(Flags flags) {
 
 void add_eval(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--model", flags->model, "model folder")->required();
-  app.add_option("--lora", flags->lora, "LoRA on it, with an optional weight: the side that is judged")->type_name("FILE[:WEIGHT]");
-  app.add_option("--base", flags->base, "model folder to compare with (default: --model without the LoRA)");
+  app.add_option("--model", flags->model, "model folder");
+  app.add_option("--lora", flags->lora, "LoRA on it, with an optional weight: the side that is judged")
+      ->type_name("FILE[:WEIGHT]")
+      ->needs("--model");
+  app.add_option("--base", flags->base, "model folder to compare with (default: --model without the LoRA)")->needs("--model");
+  app.add_option("--pictures", flags->pictures,
+                 "instead of --model: pictures that are there, a manifest.jsonl or a folder, the side that is judged")
+      ->type_name("PATH");
+  app.add_option("--base-pictures", flags->base_pictures,
+                 "with --pictures: those that they are compared with, of the same prompts and seeds")
+      ->type_name("PATH");
+  app.add_option("--judge", flags->judges, one_of(judge_names()) + "; repeatable")
+      ->type_name("NAME")
+      ->allow_extra_args(false)
+      ->capture_default_str();
   app.add_option("--prompts", flags->prompts, "file with one prompt a line (default: held-out prompts of the embedded world)");
   app.add_option("--split", flags->split, "which held-out prompts of the embedded world: tune on development, report on test")
       ->check(CLI::IsMember({"test", "development"}))
@@ -96,8 +138,11 @@ void add_eval(CLI::App& app) {
   app.add_option("--out", flags->out, "folder for pictures, eval.json and report.html; must not exist")->required();
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
-      "The same prompt and the same starting noise on both sides; the judge is the embedded world's oracle.\n"
-      "Example:\n  palate eval --model assets/base --lora runs/demo-1/dpo/pytorch_lora_weights.safetensors --out runs/eval-1");
+      "The same prompt and the same starting noise on both sides. The pictures of two models stay in OUT/pictures/base and "
+      "OUT/pictures/ours,\n"
+      "as palate sample writes them: palate judge, and palate eval --pictures, score them again.\n"
+      "Examples:\n  palate eval --model assets/base --lora runs/demo-1/dpo/pytorch_lora_weights.safetensors --out runs/eval-1\n"
+      "  palate eval --pictures runs/ours --base-pictures runs/base --out runs/eval-2");
   app.callback([flags] { run(*flags); });
 }
 

@@ -7,6 +7,7 @@
 #include "palate/cli/command.h"
 #include "palate/config/config.h"
 #include "palate/diffusion/sampler.h"
+#include "palate/judge/judge.h"
 #include "palate/models/registry.h"
 #include "palate/objective/objective.h"
 #include "palate/train/run_config.h"
@@ -48,6 +49,7 @@ constexpr Registry registries[] = {
     {"timesteps", timestep_policies},
     {"references", references},
     {"presets", presets},
+    {"judges", judges},
     {"models", [] { return bare(model_names()); }},
     {"keys", keys},
     {"samplers", [] { return bare(sampler_names()); }},

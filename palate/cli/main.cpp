@@ -28,6 +28,7 @@ constexpr Command commands[] = {
     {"train", "align a model with preferences", palate::add_train},
     {"sample", "make pictures from prompts", palate::add_sample},
     {"eval", "compare two models or two sets of pictures blindly: win rates with intervals", palate::add_eval},
+    {"judge", "score pictures against their prompts", palate::add_judge},
     {"report", "run folders to one self-contained HTML page", palate::add_report},
     {"world", "the embedded world: scenes, captions, labelled pairs", palate::add_world},
     {"pretrain", "train a base model from nothing (how assets/base was made)", palate::add_pretrain},
@@ -37,7 +38,7 @@ constexpr Command commands[] = {
     {"inspect", "say what a model folder, a weights file or a run holds", palate::add_inspect},
     {"convert", "a model from a single file to a diffusers folder, or back", palate::add_convert},
     {"pull", "a model or data set of the Hugging Face hub into the local cache", palate::add_pull},
-    {"list", "names of losses, error spaces, presets, models, samplers", palate::add_list},
+    {"list", "names of losses, error spaces, presets, judges, models, samplers", palate::add_list},
     {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},
     {"env", "versions, processor, memory, devices", palate::add_env},
 };

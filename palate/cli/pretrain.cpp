@@ -7,7 +7,7 @@
 #include "palate/core/device.h"
 #include "palate/core/log.h"
 #include "palate/io/json.h"
-#include "palate/world/pretrain.h"
+#include "palate/pretrain/pretrain.h"
 
 namespace palate {
 namespace {

@@ -10,9 +10,9 @@
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
-#include "palate/eval/paired.h"
 #include "palate/io/image.h"
 #include "palate/io/safetensors.h"
+#include "palate/pipeline/requests.h"
 
 namespace palate {
 namespace {

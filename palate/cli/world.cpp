@@ -7,8 +7,8 @@
 #include "palate/cli/flag_checks.h"
 #include "palate/core/device.h"
 #include "palate/io/atomic_file.h"
+#include "palate/pretrain/pairs.h"
 #include "palate/world/dataset.h"
-#include "palate/world/pairs.h"
 
 namespace palate {
 namespace fs = std::filesystem;

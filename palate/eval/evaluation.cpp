@@ -7,26 +7,16 @@
 
 #include "palate/core/error.h"
 #include "palate/eval/sheet.h"
+#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
 
 namespace palate {
+namespace fs = std::filesystem;
 namespace {
-
-constexpr int64_t shown_pairs = 30;
 
 std::vector<double> to_vector(const Tensor& values) {
   const Tensor flat = values.to(torch::kFloat64).contiguous();
   return {flat.const_data_ptr<double>(), flat.const_data_ptr<double>() + flat.numel()};
-}
-
-// Pictures side by side without gaps or magnification, so that each can be cut out again.
-Tensor strip(const Tensor& images) {
-  const int64_t n = images.size(0), h = images.size(2), w = images.size(3);
-  Tensor sheet = torch::zeros({3, (n + strip_columns - 1) / strip_columns * h, strip_columns * w}, torch::kUInt8);
-  for (int64_t i = 0; i < n; ++i) {
-    sheet.narrow(1, i / strip_columns * h, h).narrow(2, i % strip_columns * w, w).copy_(images[i]);
-  }
-  return sheet;
 }
 
 Json sampling_json(const GenerateOptions& options) {
@@ -37,49 +27,91 @@ Json sampling_json(const GenerateOptions& options) {
           {"seed", options.seed}};
 }
 
-}  // namespace
-
-std::vector<Comparison> Evaluation::comparisons() const {
-  check(!sides.empty(), "[evaluation] there are no sides to compare");
-  std::vector<Comparison> all;
-  for (size_t i = 1; i < sides.size(); ++i) all.push_back(compare(sides[0], sides[i], requests, tie_margin, seed));
-  return all;
+// Seen from the evaluation's folder where it lies inside.
+std::string place_of(const fs::path& pictures, const fs::path& folder) {
+  const fs::path inside = fs::absolute(pictures).lexically_normal().lexically_relative(fs::absolute(folder).lexically_normal());
+  return inside.empty() || inside.begin()->string() == ".." ? fs::absolute(pictures).string() : inside.string();
 }
 
-Json Evaluation::to_json() const {
-  Json json = {{"judge", judge}, {"caution", caution}, {"tie_margin", tie_margin}, {"seed", seed}, {"sampling", sampling_json(sampling)}};
-  json["image_size"] = {sides.at(0).images.size(2), sides.at(0).images.size(3)};
-  json["strip_columns"] = strip_columns;
-  json["hashes"] = hashes;
-  for (const auto& comparison : comparisons()) json["comparisons"].push_back(palate::to_json(comparison));
-  for (const auto& side : sides) {
-    json["sides"].push_back({{"name", side.name}, {"means", mean_scores(side)}, {"scores", to_vector(side.scores.total)}});
+Json side_json(const Side& side, const Judges& judges, const fs::path& folder) {
+  Json json = {{"name", side.name}, {"folder", place_of(side.pictures.folder, folder)}};
+  for (const auto& entry : side.pictures.entries) json["images"].push_back(entry.image);
+  for (size_t j = 0; j < judges.size(); ++j) {
+    json["means"][judges[j]->name()] = mean_scores(side.scores[j]);
+    json["scores"][judges[j]->name()] = to_vector(side.scores[j].total);
   }
-  for (const auto& request : requests) json["requests"].push_back({{"prompt", request.prompt}, {"id", request.id}});
   return json;
 }
 
-void Evaluation::save(const std::filesystem::path& folder) const {
-  std::filesystem::create_directories(folder);
-  for (const auto& side : sides) write_png(folder / (side.name + ".png"), strip(side.images));
-  const auto all = comparisons();
-  for (size_t i = 0; i < all.size(); ++i) {
-    const auto shown = spread(all[i].gains, shown_pairs);
-    const Tensor index = torch::tensor(shown);
-    std::vector<double> gains;
-    for (const int64_t k : shown) gains.push_back(all[i].gains[static_cast<size_t>(k)]);
-    write_png(folder / ("sheet_" + sides[i + 1].name + ".png"),
-              pair_sheet(sides[0].images.index_select(0, index), sides[i + 1].images.index_select(0, index), gains, tie_margin));
+// Those pictures of the set, all of the first one's size: resized where they are of another.
+Tensor read_shown(const PictureSet& pictures, const std::vector<int64_t>& shown, const std::vector<int64_t>& size) {
+  std::vector<Tensor> read;
+  for (const int64_t i : shown) {
+    Tensor picture = read_image(pictures.file(static_cast<size_t>(i)));
+    if (picture.sizes() != torch::IntArrayRef(size)) picture = resize_image(picture, size[1], size[2], Filter::bilinear);
+    read.push_back(picture);
   }
-  write_json(folder / "eval.json", to_json());
+  return torch::stack(read);
+}
+
+void write_sheet(const fs::path& file, const PictureSet& base, const PictureSet& ours, const std::vector<double>& all_gains,
+                 double tie_margin) {
+  const auto shown = spread(all_gains, shown_pairs);
+  std::vector<double> gains;
+  for (const int64_t i : shown) gains.push_back(all_gains[static_cast<size_t>(i)]);
+  const auto size = read_image(base.file(static_cast<size_t>(shown.at(0)))).sizes().vec();
+  write_png(file, pair_sheet(read_shown(base, shown, size), read_shown(ours, shown, size), gains, tie_margin));
+}
+
+}  // namespace
+
+std::vector<Comparison> Evaluation::comparisons() const {
+  check(!sides.empty() && !judges.empty(), "[evaluation] expected sides and judges, found ", sides.size(), " and ", judges.size());
+  const auto prompts = sides[0].pictures.prompts();
+  std::vector<Comparison> all;
+  for (size_t j = 0; j < judges.size(); ++j) {
+    for (size_t i = 1; i < sides.size(); ++i) {
+      Comparison comparison = compare(sides[0].scores[j], sides[i].scores[j], prompts, judges[j]->tie_margin().value_or(0), seed);
+      comparison.judge = judges[j]->name();
+      comparison.base = sides[0].name;
+      comparison.ours = sides[i].name;
+      all.push_back(std::move(comparison));
+    }
+  }
+  return all;
+}
+
+Json Evaluation::save(const fs::path& folder) const {
+  make_folder(folder);
+  const auto all = comparisons();
+  for (size_t i = 1; i < sides.size(); ++i) {
+    write_sheet(folder / ("sheet_" + sides[i].name + ".png"), sides[0].pictures, sides[i].pictures, all[i - 1].gains,
+                judges[0]->tie_margin().value_or(0));
+  }
+  Json json;
+  for (const auto& judge : judges) json["judges"].push_back(palate::to_json(*judge));
+  json["caution"] = caution;
+  json["seed"] = seed;
+  json["sampling"] = sampling ? sampling_json(*sampling) : Json();
+  json["hashes"] = hashes;
+  for (const auto& comparison : all) json["comparisons"].push_back(palate::to_json(comparison));
+  for (const auto& side : sides) json["sides"].push_back(side_json(side, judges, folder));
+  for (const auto& entry : sides[0].pictures.entries) {
+    json["requests"].push_back({{"prompt", entry.prompt}});
+    if (entry.id) json["requests"].back()["id"] = *entry.id;
+  }
+  write_json(folder / "eval.json", json);
+  return json;
 }
 
 std::string show_comparisons(const Json& evaluation) {
   std::string text;
+  const bool several = evaluation.at("judges").size() > 1;
   char line[256];
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
     const auto& gain = comparison.at("gain");
+    if (several) text += comparison.at("judge").get<std::string>() + ": ";
     std::snprintf(line, sizeof line,
                   "%-10s against %-8s win rate %5.1f%% [%.1f, %.1f]  (wins %.1f, ties %.1f, losses %.1f; %ld prompts)  mean gain %+.3f "
                   "[%+.3f, %+.3f]\n",

@@ -1,9 +1,10 @@
-// A finished comparison as files: eval.json (scores, win rates, sampling, hashes) and one picture strip a side, from
-// which the report is drawn and which anyone can score again.
+// A finished comparison as files: eval.json (scores, win rates, sampling, hashes) and contact sheets. The report is made of them and of the
+// pictures, which stay on disk, where anyone can score them again.
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,25 +13,23 @@
 namespace palate {
 
 struct Evaluation {
-  std::string judge;
-  std::string caution;  // what a reader must know of the judge ("it also made the labels")
-  double tie_margin = 0;
+  Judges judges;
+  std::string caution;  // what a reader must know of the judges ("it also made the labels")
   uint64_t seed = 0;
-  GenerateOptions sampling;
-  std::vector<GenerateRequest> requests;
-  std::vector<Side> sides;                    // the first is the base
+  std::optional<GenerateOptions> sampling;    // none where the pictures were there before
+  std::vector<Side> sides;                    // the first is the base; pictures in one order
   std::map<std::string, std::string> hashes;  // what was compared: "base unet" -> SHA-256
 
-  // Every other side against the first.
+  // Every other side against the first, by each judge; the first judge's come first.
   std::vector<Comparison> comparisons() const;
-  Json to_json() const;
-  // FOLDER/eval.json, FOLDER/SIDE.png (strips of `strip_columns` pictures) and FOLDER/sheet_SIDE.png.
-  void save(const std::filesystem::path& folder) const;
+  // Writes FOLDER/eval.json and a FOLDER/sheet_SIDE.png by the first judge, and returns what eval.json holds.
+  Json save(const std::filesystem::path& folder) const;
 };
 
-constexpr int64_t strip_columns = 20;
+// How many pairs sheets and reports show.
+constexpr int64_t shown_pairs = 30;
 
-// A table for the terminal: one line a side with win rate, interval, gain.
+// A table for the terminal: one line a comparison with win rate, interval, gain.
 std::string show_comparisons(const Json& evaluation);
 
 }  // namespace palate

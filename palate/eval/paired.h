@@ -1,45 +1,52 @@
-// Paired comparison: several models make the same prompts from the same starting noise, and one judge scores them all.
+// Paired comparison: pictures of the same prompts from the same starting noise, made by several models or found on disk, and what the same
+// judges say of them.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "palate/eval/scoring.h"
 #include "palate/eval/win_rate.h"
+#include "palate/io/manifest.h"
 #include "palate/judge/judge.h"
-#include "palate/pipeline/pipeline.h"
+#include "palate/pipeline/requests.h"
 
 namespace palate {
 
-// One side of a comparison: its pictures and their scores, in the order of the requests.
+// One side of a comparison: its pictures on disk and their scores by each judge, in one order.
 struct Side {
   std::string name;
-  Tensor images;  // uint8 [N, 3, H, W]
-  Scores scores;
+  PictureSet pictures;
+  std::vector<Scores> scores;
 };
 
-Side make_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
-               Judge& judge);
+// UsageError when one of the judges could not score what the model would draw. Nothing is drawn.
+void require_all(const Judges& judges, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options);
 
-// One request for each prompt and repeat; the id (so the noise) depends on prompt and repeat only.
-std::vector<GenerateRequest> paired_requests(const std::vector<std::string>& prompts, int64_t repeats = 1);
+// Draws the requests into FOLDER (00000.png ..., manifest.jsonl). Each batch is scored as it is made, and then forgotten.
+Side draw_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
+               const Judges& judges, const std::filesystem::path& folder);
+
+// Two sets in one order, that of the first: beside each picture the one of the same prompt, seed and id. Where a picture of either set has
+// no seed and id (another program made it), the k-th picture of a prompt stands beside the other set's k-th. UsageError names a picture
+// without a partner.
+std::pair<PictureSet, PictureSet> paired(const PictureSet& base, const PictureSet& ours);
 
 struct Comparison {
-  std::string base, ours;
+  std::string judge, base, ours;
   WinRate win_rate;
   Interval gain;                              // of the mean score
   std::map<std::string, Interval> part_gain;  // of each attribute, over the prompts that ask for it
-  std::vector<double> gains;                  // one a request
+  std::vector<double> gains;                  // one a picture
 };
 
-Comparison compare(const Side& base, const Side& ours, const std::vector<GenerateRequest>& requests, double tie_margin, uint64_t seed);
-
-// Mean of a score over the requests that have it (NaN is left out).
-double mean_score(const Tensor& scores);
+// By one judge; both sides' scores are of these prompts.
+Comparison compare(const Scores& base, const Scores& ours, const std::vector<std::string>& prompts, double tie_margin, uint64_t seed);
 
 Json to_json(const Comparison& comparison);
-// {"total": .., "colour": .., ...}: mean scores of one side
-Json mean_scores(const Side& side);
 
 }  // namespace palate

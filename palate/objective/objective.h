@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "palate/core/registry_line.h"
 #include "palate/data/batch.h"
 #include "palate/objective/error_space.h"
 #include "palate/objective/loss.h"
@@ -57,9 +58,6 @@ std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const N
 std::shared_ptr<Loss> make_loss(const std::string& name);
 std::shared_ptr<ErrorSpace> make_error_space(const std::string& name);
 std::shared_ptr<TimestepPolicy> make_timestep_policy(const std::string& name);
-struct RegistryLine {
-  std::string name, summary;
-};
 std::vector<RegistryLine> losses(), error_spaces(), timestep_policies(), references(), presets();
 // A preset is a list of overrides ("objective.loss=dpo"); UsageError names the nearest for an unknown one.
 std::vector<std::string> preset_overrides(const std::string& name);

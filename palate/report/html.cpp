@@ -17,7 +17,6 @@ th,td{padding:5px 14px 5px 0;text-align:right;border-bottom:1px solid var(--line
 .pair figcaption{font-size:12px;color:var(--soft)}.pair .won figcaption{color:var(--win);font-weight:600}.pair p{font-size:13px;margin:6px 0 0}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:14px}.chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px}.chart b{font-size:14px;font-weight:600}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:11px}details{margin:10px 0}summary{cursor:pointer}pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px;font-size:13px}
-img.strip{max-width:100%;image-rendering:pixelated}
 )";
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "palate/core/error.h"
+#include "palate/eval/evaluation.h"
 #include "palate/eval/sheet.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
@@ -19,8 +20,6 @@
 namespace palate {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr int64_t pairs_shown = 30;
 
 std::string format(const char* pattern, double value) {
   char text[48];
@@ -33,14 +32,30 @@ std::string gain_text(const Json& interval) {
          "]";
 }
 
+// "dpo against base", and by whom where several judges are.
+std::string title_of(const Json& comparison, const Json& evaluation) {
+  const std::string sides = comparison.at("ours").get<std::string>() + " against " + comparison.at("base").get<std::string>();
+  return evaluation.at("judges").size() > 1 ? sides + ", by " + comparison.at("judge").get<std::string>() : sides;
+}
+
+std::string judges_text(const Json& evaluation) {
+  std::string text;
+  for (const auto& judge : evaluation.at("judges")) {
+    const Json& margin = judge.at("tie_margin");
+    text +=
+        " Judge: " + judge.at("identity").get<std::string>() + "; " +
+        (margin.is_null() ? "equal scores count as ties." : "scores within " + format("%.2g", margin) + " of each other count as ties.");
+  }
+  return text;
+}
+
 void headline(Page& page, const Json& evaluation) {
   page.raw("<div class=\"numbers\">");
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
-    page.big_number(percent(rate.at("rate")), "win rate of " + comparison.at("ours").get<std::string>() + " against " +
-                                                  comparison.at("base").get<std::string>() + ", 95% interval " + percent(rate.at("low")) +
-                                                  " to " + percent(rate.at("high")) + ", " + std::to_string(rate.at("n").get<int64_t>()) +
-                                                  " prompts");
+    page.big_number(percent(rate.at("rate")), "win rate of " + title_of(comparison, evaluation) + ", 95% interval " +
+                                                  percent(rate.at("low")) + " to " + percent(rate.at("high")) + ", " +
+                                                  std::to_string(rate.at("n").get<int64_t>()) + " prompts");
   }
   page.raw("</div>\n");
   if (!evaluation.value("caution", "").empty()) page.caution(evaluation.at("caution"));
@@ -50,30 +65,34 @@ void win_table(Page& page, const Json& evaluation) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& comparison : evaluation.at("comparisons")) {
     const auto& rate = comparison.at("win_rate");
-    rows.push_back({comparison.at("ours").get<std::string>() + " against " + comparison.at("base").get<std::string>(),
-                    percent(rate.at("win")), percent(rate.at("tie")), percent(rate.at("lose")),
+    rows.push_back({title_of(comparison, evaluation), percent(rate.at("win")), percent(rate.at("tie")), percent(rate.at("lose")),
                     percent(rate.at("rate")) + " [" + percent(rate.at("low")) + ", " + percent(rate.at("high")) + "]",
                     gain_text(comparison.at("gain"))});
   }
   page.table({"", "wins", "ties", "losses", "win rate (wins + half of ties)", "mean gain"}, rows);
-  page.paragraph(
-      "Same prompt, same starting noise on both sides. Scores within " + format("%.2g", evaluation.at("tie_margin")) +
-      " of each other count as ties. Intervals are 95% and resample prompts. Judge: " + evaluation.at("judge").get<std::string>() + ".");
+  const bool known_noise = evaluation.at("requests").at(0).contains("id");
+  page.paragraph(std::string("Same prompt") + (known_noise ? ", same starting noise" : "") +
+                 " on both sides. Intervals are 95% and resample prompts." + judges_text(evaluation));
 }
 
-void score_table(Page& page, const Json& evaluation) {
+void score_table(Page& page, const Json& evaluation, const std::string& judge) {
   std::vector<std::string> head = {"mean score"};
+  std::vector<Json> comparisons;
   const auto& sides = evaluation.at("sides");
   for (const auto& side : sides) head.push_back(side.at("name"));
-  for (const auto& comparison : evaluation.at("comparisons")) head.push_back("change, " + comparison.at("ours").get<std::string>());
+  for (const auto& comparison : evaluation.at("comparisons")) {
+    if (comparison.at("judge") != judge) continue;
+    head.push_back("change, " + comparison.at("ours").get<std::string>());
+    comparisons.push_back(comparison);
+  }
   std::vector<std::vector<std::string>> rows;
-  for (const auto& [name, first] : sides.at(0).at("means").items()) {
+  for (const auto& [name, first] : sides.at(0).at("means").at(judge).items()) {
     std::vector<std::string> row = {name};
     for (const auto& side : sides) {
-      const auto& value = side.at("means").at(name);
+      const auto& value = side.at("means").at(judge).at(name);
       row.push_back(value.is_number() ? format("%.3f", value) : "-");
     }
-    for (const auto& comparison : evaluation.at("comparisons")) {
+    for (const auto& comparison : comparisons) {
       const auto& parts = comparison.at("part_gain");
       row.push_back(name == "total" ? gain_text(comparison.at("gain")) : parts.contains(name) ? gain_text(parts.at(name)) : "-");
     }
@@ -87,24 +106,22 @@ std::string figure(const Tensor& image, const std::string& name, bool won, doubl
          "\"><figcaption>" + escape_html(name) + " " + format("%.2f", score) + "</figcaption></figure>";
 }
 
-// Pairs base | ours with the winner marked, spread evenly from the largest gain to the largest loss.
-void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t ours) {
-  const auto& sides = evaluation.at("sides");
-  const std::string base_name = sides.at(0).at("name"), ours_name = sides.at(ours).at("name");
-  const Tensor base = read_image(folder / (base_name + ".png")), aligned = read_image(folder / (ours_name + ".png"));
-  const int64_t h = evaluation.at("image_size").at(0), w = evaluation.at("image_size").at(1), columns = evaluation.at("strip_columns");
-  const auto cut = [&](const Tensor& strip, int64_t i) {
-    return strip.narrow(1, i / columns * h, h).narrow(2, i % columns * w, w).contiguous();
+// Pairs base | ours with the winner marked by the first judge, spread evenly from the largest gain to the largest loss.
+void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t side) {
+  const Json &base = evaluation.at("sides").at(0), &ours = evaluation.at("sides").at(side), &judge = evaluation.at("judges").at(0);
+  const std::string by = judge.at("name");
+  const auto picture = [&](const Json& of, size_t k) {
+    return read_image(folder / of.at("folder").get<std::string>() / of.at("images").at(k).get<std::string>());
   };
-  const std::vector<double> a = sides.at(0).at("scores"), b = sides.at(ours).at("scores");
+  const std::vector<double> a = base.at("scores").at(by), b = ours.at("scores").at(by);
   std::vector<double> gains(a.size());
   for (size_t i = 0; i < a.size(); ++i) gains[i] = b[i] - a[i];
-  const double margin = evaluation.at("tie_margin");
+  const double margin = judge.at("tie_margin").is_null() ? 0 : judge.at("tie_margin").get<double>();
   std::string html = "<div class=\"sheet\">\n";
-  for (const int64_t i : spread(gains, pairs_shown)) {
+  for (const int64_t i : spread(gains, shown_pairs)) {
     const size_t k = static_cast<size_t>(i);
-    html += "<div class=\"pair\"><div>" + figure(cut(base, i), base_name, gains[k] < -margin, a[k]) +
-            figure(cut(aligned, i), ours_name, gains[k] > margin, b[k]) + "</div><p>" +
+    html += "<div class=\"pair\"><div>" + figure(picture(base, k), base.at("name"), gains[k] < -margin, a[k]) +
+            figure(picture(ours, k), ours.at("name"), gains[k] > margin, b[k]) + "</div><p>" +
             escape_html(evaluation.at("requests").at(k).at("prompt").get<std::string>()) + "</p></div>\n";
   }
   page.raw(html + "</div>\n");
@@ -112,6 +129,8 @@ void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t ou
 
 void evaluation_section(Page& page, const fs::path& folder) {
   const Json evaluation = read_json(folder / "eval.json");
+  check<FormatError>(evaluation.is_object() && evaluation.contains("judges"), (folder / "eval.json").string(),
+                     ": expected \"judges\", found none: an earlier version of palate wrote it, so run palate eval again");
   headline(page, evaluation);
   const size_t sides = evaluation.at("sides").size();
   for (size_t i = 1; i < sides; ++i) {
@@ -125,10 +144,13 @@ void evaluation_section(Page& page, const fs::path& folder) {
   }
   page.heading("Win rates");
   win_table(page, evaluation);
-  page.heading("Scores by attribute");
-  score_table(page, evaluation);
+  for (const auto& judge : evaluation.at("judges")) {
+    const std::string name = judge.at("name");
+    page.heading(evaluation.at("judges").size() > 1 ? "Scores by attribute, " + name : "Scores by attribute");
+    score_table(page, evaluation, name);
+  }
   page.folded("Hashes of what was compared", evaluation.at("hashes").dump(2));
-  page.folded("Sampling", evaluation.at("sampling").dump(2));
+  if (!evaluation.at("sampling").is_null()) page.folded("Sampling", evaluation.at("sampling").dump(2));
 }
 
 // metrics.jsonl -> one chart a metric, all runs in it.

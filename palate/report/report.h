@@ -6,7 +6,7 @@
 
 namespace palate {
 
-// Reads what is there: eval.json with its strips, metrics.jsonl and config.resolved.toml of the folder and of the runs
+// Reads what is there: eval.json and the pictures that it names, metrics.jsonl and config.resolved.toml of the folder and of the runs
 // directly below it, samples/. UsageError when the folder holds nothing to report. Returns the page's path.
 std::filesystem::path write_report(const std::filesystem::path& folder, const std::string& title = "");
 

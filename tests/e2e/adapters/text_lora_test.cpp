@@ -41,19 +41,22 @@ std::string make_lora(const fs::path& folder, const fs::path& model, bool with_u
 TEST_CASE("eval --lora: a text encoder's part takes effect, as much as its weight says") {
   const fs::path work = fresh_folder("eval_text_lora"), base = repository() / "assets/base";
   const std::string file = make_lora(work / "lora", base, false);
-  const auto strip = [&](const std::string& out, const std::string& lora) {
+  const auto drawn = [&](const std::string& out, const std::string& lora) {
     const auto result =
         run_program({"eval", "--model", base.string(), "--lora", lora, "--count", "2", "--steps", "2", "--out", (work / out).string()});
     INFO(result.err);
     REQUIRE(result.status == 0);
-    return std::pair{read_text(work / out / "base.png"), read_text(work / out / "ours.png")};
+    const auto pictures = [&](const char* side) {
+      return read_text(work / out / "pictures" / side / "00000.png") + read_text(work / out / "pictures" / side / "00001.png");
+    };
+    return std::pair{pictures("base"), pictures("ours")};
   };
-  const auto [plain, ours] = strip("whole", file);
+  const auto [plain, ours] = drawn("whole", file);
   CHECK(plain != ours);
-  const auto [again, nothing] = strip("nothing", file + ":0");
+  const auto [again, nothing] = drawn("nothing", file + ":0");
   CHECK(again == plain);
   CHECK(nothing == plain);
-  const auto [once_more, half] = strip("half", file + ":0.5");
+  const auto [once_more, half] = drawn("half", file + ":0.5");
   CHECK(half != plain);
   CHECK(half != ours);
 }

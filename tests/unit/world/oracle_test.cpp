@@ -3,10 +3,8 @@
 
 #include <cmath>
 
-#include "palate/core/error.h"
-#include "palate/io/image.h"
 #include "palate/world/caption.h"
-#include "palate/world/oracle_judge.h"
+#include "palate/world/oracle.h"
 #include "palate/world/render.h"
 
 using namespace palate;
@@ -89,17 +87,4 @@ TEST_CASE("oracle: an empty picture meets the background alone") {
   CHECK(v.acc == doctest::Approx(1.0 / 5));
   CHECK(v.iou == 0);
   CHECK(v.appeal == doctest::Approx(1));
-}
-
-TEST_CASE("judge: scores bytes by prompt, and keeps what was not asked apart") {
-  OracleJudge judge;
-  const std::vector<std::string> asked = {"a big red circle on a white background",
-                                          "a small green triangle above a big blue ring on a black background"};
-  const Tensor images = torch::stack({from_unit(picture_of(asked[0])), from_unit(picture_of(asked[1]))});
-  const Scores scores = judge.score(images, asked);
-  CHECK(scores.parts.at("strict").sum().item<double>() == 2);
-  CHECK(std::isnan(scores.parts.at("relation")[0].item<double>()));
-  CHECK(scores.parts.at("relation")[1].item<double>() == 1);
-  CHECK(scores.total.min().item<double>() > 7.5);
-  CHECK_THROWS_AS(judge.score(images, {"a", "b"}), DataError);
 }

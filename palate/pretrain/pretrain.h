@@ -9,8 +9,8 @@
 #include <map>
 #include <string>
 
+#include "palate/pretrain/base_config.h"
 #include "palate/train/run_folder.h"
-#include "palate/world/base_config.h"
 
 namespace palate::world {
 

@@ -1,4 +1,4 @@
-#include "palate/world/tokenizer_files.h"
+#include "palate/pretrain/tokenizer_files.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "palate/models/registry.h"
-#include "palate/world/fit.h"
+#include "palate/pretrain/fit.h"
 
 namespace palate::world {
 

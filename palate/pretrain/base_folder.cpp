@@ -4,12 +4,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "palate/core/generator.h"
-#include "palate/pipeline/pipeline.h"
-#include "palate/world/oracle_judge.h"
+#include "palate/judge/judge.h"
+#include "palate/pipeline/requests.h"
+#include "palate/pretrain/stages.h"
+#include "palate/pretrain/tokenizer_files.h"
 #include "palate/world/prompts.h"
-#include "palate/world/stages.h"
-#include "palate/world/tokenizer_files.h"
 
 namespace palate::world {
 namespace fs = std::filesystem;
@@ -31,20 +30,13 @@ Json model_index() {
 
 void evaluate_kind(Pipeline& pipeline, const std::string& name, Kind kind, int64_t count, const EvaluationConfig& config, uint64_t seed,
                    std::map<std::string, double>& into) {
-  std::vector<GenerateRequest> requests;
-  std::vector<std::string> asked;
-  for (const auto& prompt : prompts(Split::development, kind, count, seed)) {
-    for (int64_t k = 0; k < config.pictures; ++k) {
-      requests.push_back({prompt, mix(stable_hash(prompt), static_cast<uint64_t>(k))});
-      asked.push_back(prompt);
-    }
-  }
+  const auto requests = paired_requests(prompts(Split::development, kind, count, seed), config.pictures);
   GenerateOptions options;
   options.steps = config.steps;
   options.guidance_scale = config.guidance_scale;
   options.seed = seed;
   options.batch = 48;
-  const Scores scores = OracleJudge().score(pipeline.generate(requests, options), asked);
+  const Scores scores = make_judge("oracle")->score(pipeline.generate(requests, options), prompts_of(requests));
   into[name + "/reward"] = scores.total.mean().item<double>();
   for (const auto& [part, values] : scores.parts) {
     const double mean = values.nanmean().item<double>();

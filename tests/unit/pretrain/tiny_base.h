@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "palate/core/device.h"
-#include "palate/world/pretrain.h"
+#include "palate/pretrain/pretrain.h"
 
 namespace palate::test {
 

@@ -1,4 +1,4 @@
-#include "palate/world/base_data.h"
+#include "palate/pretrain/base_data.h"
 
 #include <torch/types.h>
 

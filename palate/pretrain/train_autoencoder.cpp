@@ -6,9 +6,9 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
-#include "palate/world/base_data.h"
+#include "palate/pretrain/base_data.h"
+#include "palate/pretrain/stages.h"
 #include "palate/world/oracle.h"
-#include "palate/world/stages.h"
 
 namespace palate::world {
 namespace fs = std::filesystem;

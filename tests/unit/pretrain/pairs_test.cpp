@@ -8,12 +8,12 @@
 #include "palate/data/pairs.h"
 #include "palate/io/image.h"
 #include "palate/io/parquet.h"
+#include "palate/pretrain/pairs.h"
 #include "palate/world/caption.h"
 #include "palate/world/oracle.h"
-#include "palate/world/pairs.h"
 #include "palate/world/prompts.h"
 #include "tests/support/paths.h"
-#include "tests/unit/world/tiny_base.h"
+#include "tests/unit/pretrain/tiny_base.h"
 
 using namespace palate;
 using namespace palate::world;

@@ -8,10 +8,10 @@
 #include "palate/core/generator.h"
 #include "palate/diffusion/schedule.h"
 #include "palate/hub/model_path.h"
+#include "palate/pretrain/base_data.h"
+#include "palate/pretrain/stages.h"
+#include "palate/pretrain/tokenizer_files.h"
 #include "palate/text/clip_tokenizer.h"
-#include "palate/world/base_data.h"
-#include "palate/world/stages.h"
-#include "palate/world/tokenizer_files.h"
 
 namespace palate::world {
 namespace fs = std::filesystem;

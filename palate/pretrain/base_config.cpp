@@ -1,8 +1,8 @@
-#include "palate/world/base_config.h"
+#include "palate/pretrain/base_config.h"
 
 #include <nlohmann/json.hpp>
 
-#include "palate/world/tokenizer_files.h"
+#include "palate/pretrain/tokenizer_files.h"
 
 namespace palate::world {
 

@@ -1,4 +1,4 @@
-#include "palate/world/pretrain.h"
+#include "palate/pretrain/pretrain.h"
 
 #include <iomanip>
 #include <sstream>
@@ -7,7 +7,7 @@
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/io/atomic_file.h"
-#include "palate/world/stages.h"
+#include "palate/pretrain/stages.h"
 
 namespace palate::world {
 namespace fs = std::filesystem;

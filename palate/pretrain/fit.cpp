@@ -1,4 +1,4 @@
-#include "palate/world/fit.h"
+#include "palate/pretrain/fit.h"
 
 #include <ATen/Parallel.h>
 #include <torch/nn/module.h>

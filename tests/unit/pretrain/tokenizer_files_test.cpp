@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "palate/pretrain/tokenizer_files.h"
 #include "palate/text/clip_tokenizer.h"
 #include "palate/world/caption.h"
-#include "palate/world/tokenizer_files.h"
 #include "tests/support/paths.h"
 
 using namespace palate;

@@ -5,10 +5,10 @@
 #include "palate/io/image.h"
 #include "palate/io/safetensors.h"
 #include "palate/pipeline/pipeline.h"
-#include "palate/world/base_data.h"
+#include "palate/pretrain/base_data.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
-#include "tests/unit/world/tiny_base.h"
+#include "tests/unit/pretrain/tiny_base.h"
 
 using namespace palate;
 using namespace palate::world;

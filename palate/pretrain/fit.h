@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "palate/core/tensor.h"
-#include "palate/world/base_config.h"
+#include "palate/pretrain/base_config.h"
 
 namespace torch::nn {
 class Module;
