@@ -3,7 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 
 #include "palate/io/picture_grid.h"
 
@@ -32,9 +32,11 @@ Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<doub
 }
 
 std::vector<int64_t> spread(const std::vector<double>& gains, int64_t count) {
-  const int64_t n = static_cast<int64_t>(gains.size());
-  std::vector<int64_t> order(gains.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
+  std::vector<int64_t> order;
+  for (size_t i = 0; i < gains.size(); ++i) {
+    if (!std::isnan(gains[i])) order.push_back(static_cast<int64_t>(i));
+  }
+  const int64_t n = static_cast<int64_t>(order.size());
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return gains[static_cast<size_t>(a)] > gains[static_cast<size_t>(b)]; });
   if (n <= count) return order;

@@ -18,7 +18,7 @@ Tensor pair_sheet(const Tensor& base, const Tensor& ours, const std::vector<doub
                   const SheetOptions& options = {});
 
 // Which pairs to show when there is room for `count`: evenly spread over the sorted gains, so that losses and ties are
-// shown in their true share and nothing is picked by hand.
+// shown in their true share and nothing is picked by hand. A gain that is no number (a picture without a score) is left out.
 std::vector<int64_t> spread(const std::vector<double>& gains, int64_t count);
 
 }  // namespace palate

@@ -106,6 +106,13 @@ std::string figure(const Tensor& image, const std::string& name, bool won, doubl
          "\"><figcaption>" + escape_html(name) + " " + format("%.2f", score) + "</figcaption></figure>";
 }
 
+// JSON has no NaN: a picture without a score is null.
+std::vector<double> scores_of(const Json& side, const std::string& judge) {
+  std::vector<double> scores;
+  for (const auto& value : side.at("scores").at(judge)) scores.push_back(value.is_null() ? std::nan("") : value.get<double>());
+  return scores;
+}
+
 // Pairs base | ours with the winner marked by the first judge, spread evenly from the largest gain to the largest loss.
 void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t side) {
   const Json &base = evaluation.at("sides").at(0), &ours = evaluation.at("sides").at(side), &judge = evaluation.at("judges").at(0);
@@ -113,7 +120,7 @@ void sheet(Page& page, const fs::path& folder, const Json& evaluation, size_t si
   const auto picture = [&](const Json& of, size_t k) {
     return read_image(folder / of.at("folder").get<std::string>() / of.at("images").at(k).get<std::string>());
   };
-  const std::vector<double> a = base.at("scores").at(by), b = ours.at("scores").at(by);
+  const std::vector<double> a = scores_of(base, by), b = scores_of(ours, by);
   std::vector<double> gains(a.size());
   for (size_t i = 0; i < a.size(); ++i) gains[i] = b[i] - a[i];
   const double margin = judge.at("tie_margin").is_null() ? 0 : judge.at("tie_margin").get<double>();

@@ -1,115 +1,69 @@
+// What a comparison says of given scores, worked out by hand.
 #include "palate/eval/paired.h"
 
 #include <doctest/doctest.h>
+#include <torch/types.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
-#include "palate/core/device.h"
-#include "palate/core/generator.h"
-#include "palate/io/image.h"
-#include "tests/support/paths.h"
-#include "tests/unit/eval/fake_judge.h"
+#include "palate/core/error.h"
 
 using namespace palate;
 
 namespace {
 
-PictureSet set_of(const std::string& folder, std::vector<ManifestEntry> entries) { return {folder, std::move(entries)}; }
+Tensor scores(const std::vector<double>& values) { return torch::tensor(values, torch::kFloat64); }
 
-std::vector<std::string> images(const PictureSet& set) {
-  std::vector<std::string> names;
-  for (const auto& entry : set.entries) names.push_back(entry.image);
-  return names;
-}
-
-Judges one_judge() {
-  Judges judges;
-  judges.push_back(std::make_unique<test::ChannelMean>(0));
-  return judges;
-}
-
-GenerateOptions few_steps() {
-  GenerateOptions options;
-  options.steps = 2;
-  options.batch = 2;
-  options.seed = 5;
-  return options;
-}
+Scores judged(const std::vector<double>& total, const std::vector<double>& colour) { return {scores(total), {{"colour", scores(colour)}}}; }
 
 }  // namespace
 
-TEST_CASE("requests: ids depend on the prompt and the number of its picture alone") {
-  const auto requests = paired_requests({"a", "b"}, 2);
-  CHECK(prompts_of(requests) == std::vector<std::string>{"a", "a", "b", "b"});
-  CHECK(requests[1].id == mix(stable_hash("a"), 1));
-  CHECK(requests[2].id == paired_requests({"b"})[0].id);
+TEST_CASE("paired: wins are ours, a prompt weighs one, and a score that is missing leaves its picture out") {
+  // Gains of prompt a: 1, 0.5 (two wins); b: -1, 0.05 (a loss and, within the margin of 0.1, a tie); c: 0.2, NaN (one win).
+  //   a: 1, b: (0 + 1/2) / 2 = 1/4, c: 1; their mean is 3/4. Gains: 0.75, -0.475 and 0.2, mean 0.475 / 3.
+  const auto prompts = prompts_of(paired_requests({"a", "b", "c"}, 2));
+  const double none = std::nan("");
+  const Comparison result = compare(judged({0, 1, 2, 1, 0.1, 0.7}, {1, none, none, none, 0, 0}),
+                                    judged({1, 1.5, 1, 1.05, 0.3, none}, {0.5, none, none, none, 1, none}), prompts, 0.1, 0);
+  CHECK(result.win_rate.rate.mean == doctest::Approx(0.75));
+  CHECK(result.win_rate.win == doctest::Approx(2.0 / 3));
+  CHECK(result.win_rate.tie == doctest::Approx(1.0 / 6));
+  CHECK(result.win_rate.lose == doctest::Approx(1.0 / 6));
+  CHECK(result.win_rate.n == 3);
+  CHECK(result.gain.mean == doctest::Approx(0.475 / 3));
+  CHECK(result.part_gain.at("colour").mean == doctest::Approx((-0.5 + 1) / 2));  // b is not asked for its colour
+  CHECK(result.gains[2] == -1);
+  CHECK(std::isnan(result.gains[5]));
 }
 
-TEST_CASE("pairing: by prompt, seed and id, in the order of the base") {
-  const auto base = set_of("base", {{"0", "a", 1, 7}, {"1", "a", 2, 7}, {"2", "b", 3, 7}});
-  const auto [left, right] = paired(base, set_of("ours", {{"x", "b", 3, 7}, {"y", "a", 2, 7}, {"z", "a", 1, 7}}));
-  CHECK(images(left) == std::vector<std::string>{"0", "1", "2"});
-  CHECK(images(right) == std::vector<std::string>{"z", "y", "x"});
-  CHECK(right.folder == "ours");
+TEST_CASE("paired: a part that no picture has is left out, and means pass over what is missing") {
+  const std::vector<std::string> prompts = {"a", "b"};
+  const double none = std::nan("");
+  const Scores base = judged({1, 2}, {none, none}), ours = judged({2, none}, {none, none});
+  CHECK(compare(base, ours, prompts, 0.1, 0).part_gain.empty());
+  CHECK(mean_scores(ours)["total"] == 2);
+  CHECK(mean_scores(base)["total"] == 1.5);
+  CHECK_THROWS_AS(compare(base, judged({1}, {1}), prompts, 0.1, 0), Error);
 }
 
-TEST_CASE("pairing: where noise is not known on both sides, the k-th picture of a prompt meets the k-th") {
-  const auto base = set_of("base", {{"0", "a", 1, 7}, {"1", "a", 2, 7}, {"2", "b", 3, 7}});
-  const auto [left, right] = paired(base, set_of("ours", {{"x", "b", {}, {}}, {"y", "a", {}, {}}, {"z", "a", {}, {}}}));
-  CHECK(images(right) == std::vector<std::string>{"y", "z", "x"});
+TEST_CASE("paired: without a margin only equal scores are ties") {
+  const Scores base = judged({1, 1, 1}, {0, 0, 0}), ours = judged({1, 1.01, 0.5}, {0, 0, 0});
+  const WinRate rate = compare(base, ours, {"a", "b", "c"}, 0, 0).win_rate;
+  CHECK(rate.tie == doctest::Approx(1.0 / 3));
+  CHECK(rate.win == doctest::Approx(1.0 / 3));
 }
 
-TEST_CASE("pairing: a picture without a partner is named, whichever side it is on") {
-  const auto base = set_of("base", {{"0", "a", 1, 7}, {"1", "b", 2, 7}});
-  CHECK_THROWS_WITH_AS(paired(base, set_of("ours", {{"x", "a", 1, 8}, {"y", "b", 2, 8}})),
-                       doctest::Contains("base/0 (\"a\", seed 7, id 1) has no partner among the 2 pictures of ours"), UsageError);
-  CHECK_THROWS_WITH_AS(paired(base, set_of("ours", {{"x", "a", 1, 7}, {"y", "b", 2, 7}, {"z", "c", 2, 7}})),
-                       doctest::Contains("ours/z (\"c\", seed 7, id 2) has no partner among the 2 pictures of base"), UsageError);
-  CHECK_THROWS_AS(paired(base, set_of("ours", {{"x", "a", {}, {}}, {"y", "a", {}, {}}})), UsageError);
-}
-
-TEST_CASE("a side that is drawn batch by batch has the scores of all its pictures at once, and so has what it left on disk") {
-  set_threads(1);
-  Pipeline pipeline(test::golden("tiny_pipeline"));
-  const auto requests = paired_requests({"a cat", "a dog", "a photo of a house"}, 1);
-  const Judges judges = one_judge();
-  const auto folder = test::fresh_folder("side") / "pictures";
-  const Side side = draw_side("base", pipeline, requests, few_steps(), judges, folder);
-  CHECK(static_cast<const test::ChannelMean&>(*judges[0]).most_at_once == 2);
-
-  const Tensor at_once = pipeline.generate(requests, few_steps());
-  CHECK(side.scores.at(0).total.equal(one_judge()[0]->score(at_once, prompts_of(requests)).total));
-  CHECK(side.scores[0].total.std().item<double>() > 0);
-
-  const PictureSet left = read_pictures(folder);
-  CHECK(left.prompts() == prompts_of(requests));
-  CHECK(left.entries[2].id == requests[2].id);
-  CHECK(left.entries[2].seed == 5u);
-  for (size_t i = 0; i < requests.size(); ++i) CHECK(read_image(left.file(i)).equal(at_once[static_cast<int64_t>(i)]));
-  CHECK(score_pictures(left, judges, 3).at(0).total.equal(side.scores[0].total));
-}
-
-TEST_CASE("the judges are asked about what a model would draw: its own size, or the one that is asked for") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));  // 16 x 16
-  const auto requests = paired_requests({"a cat"});
-  GenerateOptions options = few_steps();
-  CHECK_NOTHROW(require_all(one_judge(), pipeline, requests, options));
-  options.height = 32;
-  CHECK_THROWS_WITH_AS(require_all(one_judge(), pipeline, requests, options), doctest::Contains("too high"), UsageError);
-  CHECK_THROWS_AS(require_all(one_judge(), pipeline, paired_requests({"refused"}), few_steps()), UsageError);
-}
-
-TEST_CASE("compare: wins, ties and gains by prompt") {
-  // Gains 1, 0.2 and -3; a margin of 0.5 makes one win, one tie, one loss. The part is asked of the first alone.
-  const auto row = [](std::vector<double> values) { return torch::tensor(values, torch::kFloat64); };
-  const double none = std::numeric_limits<double>::quiet_NaN();
-  const Scores base{row({1, 1, 4}), {{"size", row({0, none, none})}}}, ours{row({2, 1.2, 1}), {{"size", row({1, none, none})}}};
-  const Comparison comparison = compare(base, ours, {"a", "b", "c"}, 0.5, 0);
-  CHECK(comparison.win_rate.win == doctest::Approx(1.0 / 3));
-  CHECK(comparison.win_rate.tie == doctest::Approx(1.0 / 3));
-  CHECK(comparison.gain.mean == doctest::Approx((1 + 0.2 - 3) / 3));
-  CHECK(comparison.part_gain.at("size").mean == 1);
-  CHECK(comparison.gains.at(2) == doctest::Approx(-3));
-  // Without a margin only equal scores are ties.
-  CHECK(compare(base, ours, {"a", "b", "c"}, 0, 0).win_rate.win == doctest::Approx(2.0 / 3));
+TEST_CASE("paired: noise belongs to prompt and repeat, wherever the prompt stands") {
+  const auto requests = paired_requests({"a", "b"}, 3), turned = paired_requests({"b", "a"}, 3);
+  REQUIRE(requests.size() == 6);
+  std::set<uint64_t> ids;
+  for (size_t i = 0; i < 6; ++i) {
+    const auto& same = turned[(i + 3) % 6];
+    CHECK(requests[i].prompt == same.prompt);
+    CHECK(requests[i].id == same.id);
+    ids.insert(requests[i].id);
+  }
+  CHECK(ids.size() == 6);
 }

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
+#include <cmath>
+
 #include "palate/eval/sheet.h"
 
 using namespace palate;
@@ -22,4 +24,5 @@ TEST_CASE("sheet: what is shown is spread evenly over the gains") {
   const auto shown = spread(gains, 4);  // sorted downwards 99..0, the middles of four quarters: 12, 37, 62, 87 from the top
   CHECK(shown == std::vector<int64_t>{99 - 12, 99 - 37, 99 - 62, 99 - 87});
   CHECK(spread({1, 2}, 5).size() == 2);
+  CHECK(spread({1, std::nan(""), 2}, 5) == std::vector<int64_t>{2, 0});  // what has no score cannot be shown as won or lost
 }
