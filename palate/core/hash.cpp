@@ -17,7 +17,8 @@ struct Hash::State {
 };
 
 Hash::Hash(HashKind kind) : state_(std::make_unique<State>()) {
-  EVP_DigestInit_ex(state_->context, kind == HashKind::sha1 ? EVP_sha1() : EVP_sha256(), nullptr);
+  const EVP_MD* digest = kind == HashKind::md5 ? EVP_md5() : kind == HashKind::sha1 ? EVP_sha1() : EVP_sha256();
+  check(EVP_DigestInit_ex(state_->context, digest, nullptr) == 1, "this libcrypto does not offer MD5, SHA-1 and SHA-256 all three");
 }
 Hash::~Hash() = default;
 

@@ -1,4 +1,4 @@
-// SHA-256 of bytes and files, as 64 hexadecimal digits; SHA-1 for git's names of contents.
+// SHA-256 of bytes and files, as 64 hexadecimal digits; SHA-1 for git's names of contents; MD5 for splits that were made by it.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 
 namespace palate {
 
-enum class HashKind { sha256, sha1 };
+enum class HashKind { sha256, sha1, md5 };
 
 class Hash {
  public:

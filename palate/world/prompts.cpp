@@ -1,22 +1,18 @@
 #include "palate/world/prompts.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/core/hash.h"
 #include "palate/world/caption.h"
 
 namespace palate::world {
 namespace {
 
+// The first 8 hexadecimal digits.
 uint32_t leading_md5(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned length = 0;
-  check(EVP_Digest(text.data(), text.size(), digest.data(), &length, EVP_md5(), nullptr) == 1, "MD5 is not available in this libcrypto");
-  return uint32_t{digest[0]} << 24 | uint32_t{digest[1]} << 16 | uint32_t{digest[2]} << 8 | digest[3];
+  return static_cast<uint32_t>(std::stoul(Hash(HashKind::md5).update(text).hex().substr(0, 8), nullptr, 16));
 }
 
 std::vector<std::string> captions_of(const std::vector<Scene>& scenes, Split split) {
