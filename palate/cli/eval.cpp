@@ -100,50 +100,63 @@ void run(const Flags& flags) {
   }
 }
 
+// What models draw with.
+std::vector<CLI::Option*> add_drawing_flags(CLI::App& app, Flags& flags) {
+  std::vector<CLI::Option*> all;
+  const auto add = [&](const std::string& name, auto& value, const std::string& help) {
+    all.push_back(app.add_option(name, value, help));
+    return all.back();
+  };
+  add("--lora", flags.lora, "LoRA on --model, with an optional weight: the side that is judged")->type_name("FILE[:WEIGHT]");
+  add("--base", flags.base, "model folder to compare with (default: --model without the LoRA)");
+  add("--prompts", flags.prompts, "file with one prompt a line (default: held-out prompts of the embedded world)");
+  add("--split", flags.split, "which held-out prompts of the embedded world: tune on development, report on test")
+      ->check(CLI::IsMember({"test", "development"}))
+      ->capture_default_str();
+  add("--count", flags.count, "how many held-out prompts")->check(whole(1, 100000))->capture_default_str();
+  add("--repeats", flags.repeats, "pictures for each prompt")->check(whole(1, 10000))->capture_default_str();
+  add("--steps", flags.sampling.steps, "sampling steps")->check(whole(1, 1000))->capture_default_str();
+  add("--guidance-scale", flags.sampling.guidance_scale, "classifier-free guidance; 1 is none")
+      ->check(number(0, 1000))
+      ->capture_default_str();
+  add("--scheduler", flags.sampling.sampler, one_of(sampler_names()) + " (default: the model's own)");
+  add("--dtype", flags.dtype, "float32 or bf16")->capture_default_str();
+  add("--device", flags.device, "cpu or cuda")->capture_default_str();
+  return all;
+}
+
 }  // namespace
 
 void add_eval(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "model folder");
-  app.add_option("--lora", flags->lora, "LoRA on it, with an optional weight: the side that is judged")
-      ->type_name("FILE[:WEIGHT]")
-      ->needs("--model");
-  app.add_option("--base", flags->base, "model folder to compare with (default: --model without the LoRA)")->needs("--model");
-  app.add_option("--pictures", flags->pictures,
-                 "instead of --model: pictures that are there, a manifest.jsonl or a folder, the side that is judged")
+  app.add_option("--pictures", flags->pictures, "instead of --model: a manifest.jsonl or a folder of pictures, the side that is judged")
       ->type_name("PATH");
-  app.add_option("--base-pictures", flags->base_pictures,
-                 "with --pictures: those that they are compared with, of the same prompts and seeds")
+  app.add_option("--base-pictures", flags->base_pictures, "with --pictures: what they are compared with, of the same prompts and seeds")
       ->type_name("PATH");
-  app.add_option("--judge", flags->judges, one_of(judge_names()) + "; repeatable")
+  const auto drawing = add_drawing_flags(app, *flags);
+  app.add_option("--judge", flags->judges, "what scores the pictures, repeatable: " + one_of(judge_names()))
       ->type_name("NAME")
       ->allow_extra_args(false)
       ->capture_default_str();
-  app.add_option("--prompts", flags->prompts, "file with one prompt a line (default: held-out prompts of the embedded world)");
-  app.add_option("--split", flags->split, "which held-out prompts of the embedded world: tune on development, report on test")
-      ->check(CLI::IsMember({"test", "development"}))
-      ->capture_default_str();
-  app.add_option("--count", flags->count, "how many held-out prompts")->check(whole(1, 100000))->capture_default_str();
-  app.add_option("--repeats", flags->repeats, "pictures for each prompt")->check(whole(1, 10000))->capture_default_str();
-  app.add_option("--steps", flags->sampling.steps, "sampling steps")->check(whole(1, 1000))->capture_default_str();
-  app.add_option("--guidance-scale", flags->sampling.guidance_scale, "classifier-free guidance; 1 is none")
-      ->check(number(0, 1000))
-      ->capture_default_str();
-  app.add_option("--scheduler", flags->sampling.sampler, one_of(sampler_names()) + " (default: the model's own)");
   app.add_option("--batch", flags->sampling.batch, "pictures at once")->check(whole(1, 4096))->capture_default_str();
-  app.add_option("--seed", flags->seed, "of noise and prompts")->check(a_seed())->capture_default_str();
-  app.add_option("--dtype", flags->dtype, "float32 or bf16")->capture_default_str();
-  app.add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
+  app.add_option("--seed", flags->seed, "of noise, prompts and intervals")->check(a_seed())->capture_default_str();
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->check(a_thread_count())->capture_default_str();
   app.add_option("--out", flags->out, "folder for pictures, eval.json and report.html; must not exist")->required();
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
-      "The same prompt and the same starting noise on both sides. The pictures of two models stay in OUT/pictures/base and "
-      "OUT/pictures/ours,\n"
-      "as palate sample writes them: palate judge, and palate eval --pictures, score them again.\n"
+      "The same prompt and the same starting noise on both sides. What two models drew stays in OUT/pictures/base and OUT/pictures/ours, "
+      "as\n"
+      "palate sample writes it: palate judge, and palate eval --pictures, score it again.\n"
       "Examples:\n  palate eval --model assets/base --lora runs/demo-1/dpo/pytorch_lora_weights.safetensors --out runs/eval-1\n"
       "  palate eval --pictures runs/ours --base-pictures runs/base --out runs/eval-2");
-  app.callback([flags] { run(*flags); });
+  app.callback([flags, drawing] {
+    for (const CLI::Option* option : drawing) {
+      check<UsageError>(flags->pictures.empty() || option->count() == 0, option->get_name(),
+                        " says what models draw, but the pictures are there already: leave it or --pictures out");
+    }
+    run(*flags);
+  });
 }
 
 }  // namespace palate

@@ -67,7 +67,7 @@ void add_judge(CLI::App& app) {
   app.add_option("PICTURES", flags->pictures, "manifest.jsonl, or a folder that holds it, metadata.jsonl, or a caption beside each picture")
       ->required()
       ->type_name("PATH");
-  app.add_option("--judge", flags->judges, one_of(judge_names()) + "; repeatable")
+  app.add_option("--judge", flags->judges, "what scores the pictures, repeatable: " + one_of(judge_names()))
       ->type_name("NAME")
       ->allow_extra_args(false)
       ->capture_default_str();

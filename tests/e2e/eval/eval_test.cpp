@@ -129,5 +129,6 @@ TEST_CASE("eval: refuses before anything is drawn") {
   const fs::path pictures = sampled(work / "one", "1"), others = sampled(work / "two", "1", "4");
   refused({"--pictures", pictures.string()}, "--base-pictures");
   refused({"--pictures", pictures.string(), "--base-pictures", others.string(), "--model", base}, "expected either");
+  refused({"--pictures", pictures.string(), "--base-pictures", pictures.string(), "--steps", "3"}, "--steps says what models draw");
   refused({"--pictures", pictures.string(), "--base-pictures", others.string()}, "has no partner among the 4 pictures");
 }
