@@ -1,5 +1,6 @@
 // palate judge: pictures that are there already, with their prompts, to scores.
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -39,6 +40,7 @@ void print(const Json& summary) {
               summary["scores"].get<std::string>().c_str());
   for (const auto& judge : summary["judges"]) {
     for (const auto& [name, mean] : judge["means"].items()) {
+      if (std::isnan(mean.get<double>())) continue;  // no prompt asks for it
       std::printf("%-12s %-12s %.3f\n", judge["name"].get<std::string>().c_str(), name.c_str(), mean.get<double>());
     }
   }
