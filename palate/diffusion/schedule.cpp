@@ -10,34 +10,6 @@
 #include "palate/diffusion/scheduler_config.h"
 
 namespace palate {
-namespace {
-
-// a = sqrt(alphas_cumprod[t]) and s = sqrt(1 - alphas_cumprod[t]), [B, 1, ...] to go with x.
-struct Levels {
-  Tensor a, s;
-};
-Levels levels(const Tensor& alphas_cumprod, const Tensor& t, const Tensor& x) {
-  check(t.dim() == 1 && t.size(0) == x.size(0), "noise schedule: expected one timestep a sample, found t ", show_shape(t.sizes()),
-        " for x ", show_shape(x.sizes()));
-  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
-  shape[0] = x.size(0);
-  const Tensor product = alphas_cumprod.to(x.device()).index_select(0, t.to(x.device(), torch::kInt64)).view(shape);
-  return {product.sqrt(), (1 - product).sqrt()};
-}
-
-}  // namespace
-
-const char* prediction_name(Prediction prediction) {
-  switch (prediction) {
-    case Prediction::epsilon:
-      return "epsilon";
-    case Prediction::v:
-      return "v_prediction";
-    case Prediction::sample:
-      return "sample";
-  }
-  return "";
-}
 
 Tensor make_betas(const std::string& schedule, double beta_start, double beta_end, int64_t steps) {
   check<FormatError>(steps >= 1, "noise schedule: expected at least one step, found ", steps);
@@ -65,40 +37,32 @@ Tensor rescale_zero_terminal_snr(const Tensor& betas) {
   return 1 - alphas;
 }
 
-NoiseSchedule::NoiseSchedule(const Json& scheduler_config) {
-  const SchedulerConfig config(scheduler_config);
-  alphas_cumprod_ = (1 - config.betas()).cumprod(0);
-  prediction_ = config.prediction();
+NoiseSchedule::NoiseSchedule(const Json& scheduler_config) : NoiseProcess(SchedulerConfig(scheduler_config).prediction()) {
+  alphas_cumprod_ = (1 - SchedulerConfig(scheduler_config).betas()).cumprod(0);
 }
 
 int64_t NoiseSchedule::steps() const { return alphas_cumprod_.size(0); }
-Prediction NoiseSchedule::prediction() const { return prediction_; }
 const Tensor& NoiseSchedule::alphas_cumprod() const { return alphas_cumprod_; }
 
-Tensor NoiseSchedule::add_noise(const Tensor& x0, const Tensor& noise, const Tensor& t) const {
-  const auto [a, s] = levels(alphas_cumprod_, t, x0);
-  return a * x0.to(torch::kFloat32) + s * noise.to(torch::kFloat32);
+Tensor NoiseSchedule::variance_kept(const Tensor& t) const {
+  check(!t.is_floating_point() || t.eq(t.floor()).all().item<bool>(),
+        "noise schedule: expected timesteps that are whole numbers, found fractions");
+  return alphas_cumprod_.to(t.device()).index_select(0, t.to(torch::kInt64));
 }
 
-Tensor NoiseSchedule::target(const Tensor& x0, const Tensor& noise, const Tensor& t) const {
-  if (prediction_ == Prediction::epsilon) return noise.to(torch::kFloat32);
-  if (prediction_ == Prediction::sample) return x0.to(torch::kFloat32);
-  const auto [a, s] = levels(alphas_cumprod_, t, x0);
-  return a * noise.to(torch::kFloat32) - s * x0.to(torch::kFloat32);
-}
+Tensor NoiseSchedule::alpha(const Tensor& t) const { return variance_kept(t).sqrt(); }
+Tensor NoiseSchedule::sigma(const Tensor& t) const { return (1 - variance_kept(t)).sqrt(); }
 
-Tensor NoiseSchedule::to_x0(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const {
-  const Tensor p = predicted.to(torch::kFloat32), x = x_t.to(torch::kFloat32);
-  if (prediction_ == Prediction::sample) return p;
-  const auto [a, s] = levels(alphas_cumprod_, t, x);
-  return prediction_ == Prediction::epsilon ? (x - s * p) / a : a * x - s * p;
-}
+TimestepRange NoiseSchedule::range() const { return {.first = 0, .last = static_cast<double>(steps() - 1), .whole = true}; }
 
-Tensor NoiseSchedule::to_epsilon(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const {
-  const Tensor p = predicted.to(torch::kFloat32), x = x_t.to(torch::kFloat32);
-  if (prediction_ == Prediction::epsilon) return p;
-  const auto [a, s] = levels(alphas_cumprod_, t, x);
-  return prediction_ == Prediction::sample ? (x - a * p) / s : a * p + s * x;
+Tensor NoiseSchedule::timesteps(const std::vector<double>& drawn) const {
+  std::vector<int64_t> whole;
+  for (const double each : drawn) {
+    whole.push_back(static_cast<int64_t>(each));
+    check(each >= 0 && each < static_cast<double>(steps()) && static_cast<double>(whole.back()) == each,
+          "noise schedule: expected whole timesteps from 0 to ", steps() - 1, ", found ", each);
+  }
+  return torch::tensor(whole, torch::kInt64);
 }
 
 }  // namespace palate

@@ -1,36 +1,33 @@
-// The forward process and the algebra between parameterisations (docs/objectives.md, section 0).
+// The forward process of a table of betas (DDPM): alpha(t)^2 = alphas_cumprod[t], sigma(t)^2 = 1 - alphas_cumprod[t] (docs/objectives.md,
+// section 0.1).
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "palate/core/tensor.h"
-#include "palate/io/json.h"
+#include "palate/diffusion/noise_process.h"
 
 namespace palate {
 
-enum class Prediction { epsilon, v, sample };
-const char* prediction_name(Prediction prediction);  // "epsilon", "v_prediction", "sample": diffusers' words
-
-class NoiseSchedule {
+class NoiseSchedule final : public NoiseProcess {
  public:
   // From a scheduler_config.json; missing keys take the DDPM class defaults of diffusers, unknown keys are ignored.
   explicit NoiseSchedule(const Json& scheduler_config);
 
-  int64_t steps() const;  // T, usually 1000
-  Prediction prediction() const;
+  int64_t steps() const;                 // T, usually 1000
   const Tensor& alphas_cumprod() const;  // [T] float32 on the CPU
 
-  // x0 and noise [B, C, H, W], t [B] int64. All in float32.
-  Tensor add_noise(const Tensor& x0, const Tensor& noise, const Tensor& t) const;  // x_t
-  Tensor target(const Tensor& x0, const Tensor& noise, const Tensor& t) const;     // what the network should predict
-  Tensor to_x0(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const;
-  Tensor to_epsilon(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const;
+  // Timesteps are whole numbers from 0 to T - 1. Error for one that lies between, which the table does not have.
+  Tensor alpha(const Tensor& t) const override;
+  Tensor sigma(const Tensor& t) const override;
+  TimestepRange range() const override;
+  Tensor timesteps(const std::vector<double>& drawn) const override;
 
  private:
+  Tensor variance_kept(const Tensor& t) const;  // alphas_cumprod[t]
+
   Tensor alphas_cumprod_;
-  Prediction prediction_;
 };
 
 // betas [T] float32 as diffusers computes them: linear, scaled_linear, squaredcos_cap_v2; zero-SNR rescale as an option.

@@ -6,17 +6,17 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/diffusion/noise_process.h"
 #include "palate/models/denoiser.h"
 
 namespace palate::test {
 
 class MadeUpDenoiser final : public Denoiser {
  public:
-  explicit MadeUpDenoiser(Tensor wave) : wave_(std::move(wave)) {}  // [1, C, H, W]
+  explicit MadeUpDenoiser(Tensor wave) : wave_(std::move(wave)) {}  // [1, C, ...]
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
     ++calls;
-    const Tensor mean = condition.text.mean({1, 2}).view({-1, 1, 1, 1});
-    return 0.3 * x_t + mean * wave_ + t.to(torch::kFloat32).view({-1, 1, 1, 1}) / 10000;
+    return 0.3 * x_t + per_sample(condition.text.mean({1, 2}), x_t) * wave_ + per_sample(t.to(torch::kFloat32), x_t) / 10000;
   }
   torch::nn::Module& module() override { fail("a made-up denoiser has no module"); }
   const Json& config() const override { fail("a made-up denoiser has no config"); }
