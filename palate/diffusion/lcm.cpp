@@ -4,6 +4,7 @@
 
 #include "palate/core/error.h"
 #include "palate/diffusion/discrete_sampler.h"
+#include "palate/diffusion/markov_sampler.h"
 #include "palate/diffusion/samplers.h"
 
 namespace palate {
@@ -11,9 +12,9 @@ namespace {
 
 // The steps are taken from the original_inference_steps that the consistency model was distilled on; timestep_spacing has
 // no say. Each step goes to x0 and noises it again.
-class Lcm final : public DiscreteSampler {
+class Lcm final : public MarkovSampler<DiscreteSampler> {
  public:
-  explicit Lcm(const Json& json) : DiscreteSampler(json, {"scaled_linear", 0.00085, 0.012}) {
+  explicit Lcm(const Json& json) : MarkovSampler(json, {"scaled_linear", 0.00085, 0.012}) {
     const SchedulerConfig config(json);
     clip_ = config.flag("clip_sample", false) ? config.number("clip_sample_range", 1.0) : 0;
     scaling_ = static_cast<float>(config.number("timestep_scaling", 10));
@@ -36,7 +37,8 @@ class Lcm final : public DiscreteSampler {
 
   bool stochastic() const override { return true; }
 
-  Tensor step(const Tensor& predicted, int64_t index, const Tensor& x_t, const Tensor& noise) override {
+ private:
+  MarkovStep markov_step(const Tensor& predicted, int64_t index, const Tensor& x_t) const override {
     const int64_t t = timestep(index);
     const float product = alpha_cumprod(t), scaled = static_cast<float>(t) * scaling_, data = 0.25f;  // data: variance of x0
     const Tensor x = x_t.to(torch::kFloat32);
@@ -45,13 +47,11 @@ class Lcm final : public DiscreteSampler {
     if (clip_ > 0) x0 = x0.clamp(-clip_, clip_);
     const float skip = data / (scaled * scaled + data), out = scaled / std::sqrt(scaled * scaled + data);
     const Tensor clean = out * x0 + skip * x;
-    if (index == count_ - 1) return clean;
-    check(noise.defined(), "lcm: the step from timestep ", t, " needs noise");
+    if (index == count_ - 1) return {clean};
     const float before = alpha_cumprod(timestep(index + 1));
-    return std::sqrt(before) * clean + std::sqrt(1 - before) * noise.to(x.device(), torch::kFloat32);
+    return {std::sqrt(before) * clean, std::sqrt(1 - before)};
   }
 
- private:
   float scaling_;
   int64_t original_;
 };

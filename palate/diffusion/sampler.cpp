@@ -80,6 +80,23 @@ Tensor predict(Denoiser& denoiser, const Tensor& input, const Tensor& t, const P
   return options.guidance_rescale > 0 ? rescaled(guided, conditional, options.guidance_rescale) : guided;
 }
 
+// Checked, and put together for one call of the network a step.
+Prompts prompts_for(const Condition& positive, const Condition& negative, const SampleOptions& options) {
+  const bool reward = options.reward_weight.has_value(), guided = reward || options.guidance_scale > 1;
+  check<UsageError>(!guided || negative.text.defined(), "sampling: guidance needs the text states of the negative prompt");
+  check<UsageError>(!reward || options.base.text.defined(), "sampling: reward guidance needs the text states of the base prompt");
+  return {positive, guided ? concat_conditions(negative, reward ? options.base : positive) : Condition()};
+}
+
+// What the network is given of x before step `index`: scaled, with the options' extra channels behind.
+Tensor network_input(const Sampler& sampler, const Tensor& x, int64_t index, const SampleOptions& options) {
+  const Tensor scaled = sampler.scale_model_input(x, index);
+  if (!options.extra.defined()) return scaled;
+  std::vector<int64_t> rows(static_cast<size_t>(options.extra.dim()), -1);
+  rows[0] = x.size(0);
+  return torch::cat({scaled, options.extra.to(x.device(), torch::kFloat32).expand(rows)}, 1);
+}
+
 Tensor step_noise(const Sampler& sampler, const SampleOptions& options, int64_t batch, int64_t step) {
   if (!sampler.stochastic()) return {};
   check<UsageError>(bool(options.noise), "sampling: this sampler adds noise at each step, but no source of noise was given");
@@ -89,6 +106,8 @@ Tensor step_noise(const Sampler& sampler, const SampleOptions& options, int64_t 
 }
 
 }  // namespace
+
+std::optional<Transition> Sampler::transition(const Tensor&, int64_t, const Tensor&) const { return std::nullopt; }
 
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const Json& scheduler_config) {
   const bool own = name.empty();
@@ -117,27 +136,29 @@ std::vector<std::string> sampler_names() {
   return names;
 }
 
+Tensor guided_prediction(Denoiser& denoiser, const Sampler& sampler, const Tensor& x, int64_t index, const Condition& positive,
+                         const Condition& negative, const SampleOptions& options) {
+  const Tensor t = sampler.timesteps().narrow(0, index, 1).to(x.device());
+  return predict(denoiser, network_input(sampler, x, index, options), t, prompts_for(positive, negative, options), options);
+}
+
 Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starting_noise, const Condition& positive,
                       const Condition& negative, const SampleOptions& options) {
   const torch::NoGradGuard no_grad;
   check(sampler.timesteps().defined(), "sampling: set_timesteps comes first");
-  const bool reward = options.reward_weight.has_value(), guided = reward || options.guidance_scale > 1;
-  check<UsageError>(!guided || negative.text.defined(), "sampling: guidance needs the text states of the negative prompt");
-  check<UsageError>(!reward || options.base.text.defined(), "sampling: reward guidance needs the text states of the base prompt");
-  const Prompts prompts{positive, guided ? concat_conditions(negative, reward ? options.base : positive) : Condition()};
+  const Prompts prompts = prompts_for(positive, negative, options);
   const auto device = positive.text.device();
   const Tensor steps = sampler.timesteps().to(device), start = starting_noise.to(device, torch::kFloat32);
   const Tensor clean = options.clean.defined() ? options.clean.to(device, torch::kFloat32) : Tensor(),
                mask = options.mask.defined() ? options.mask.to(device, torch::kFloat32) : Tensor();
   check<UsageError>(!mask.defined() || clean.defined(), "sampling: a mask needs the latents of the picture that it keeps");
   const bool from_noise = !clean.defined() || (mask.defined() && options.begin == 0);
-  const Tensor extra = options.extra.defined() ? options.extra.to(device, torch::kFloat32).expand({start.size(0), -1, -1, -1}) : Tensor();
   Tensor x = from_noise ? start * sampler.init_noise_sigma() : sampler.add_noise(clean, start, options.begin);
   for (int64_t i = options.begin; i < steps.size(0); ++i) {
-    const Tensor scaled = sampler.scale_model_input(x, i);
-    const Tensor predicted =
-        predict(denoiser, extra.defined() ? torch::cat({scaled, extra}, 1) : scaled, steps.narrow(0, i, 1), prompts, options);
-    x = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
+    const Tensor predicted = predict(denoiser, network_input(sampler, x, i, options), steps.narrow(0, i, 1), prompts, options);
+    const Tensor next = sampler.step(predicted, i, x, step_noise(sampler, options, x.size(0), i));
+    if (options.on_transition) options.on_transition(i, x, predicted, next);
+    x = next;
     if (mask.defined()) x = (1 - mask) * (i + 1 < steps.size(0) ? sampler.add_noise(clean, start, i + 1) : clean) + mask * x;
     if (options.on_step) options.on_step(i);
   }

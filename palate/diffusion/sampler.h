@@ -13,6 +13,12 @@
 
 namespace palate {
 
+// What a stochastic step draws from: a normal distribution around `mean` [B, ...], with one deviation for all elements.
+struct Transition {
+  Tensor mean;  // float32
+  Tensor std;   // [], float32, above 0
+};
+
 class Sampler {
  public:
   virtual ~Sampler() = default;
@@ -25,6 +31,9 @@ class Sampler {
   // there samplers with a memory want every index in turn.
   virtual Tensor step(const Tensor& predicted, int64_t index, const Tensor& x, const Tensor& noise) = 0;
   virtual bool stochastic() const = 0;
+  // What that step draws from: step() is mean + std * noise, to the bit. Gradients reach `predicted` and x. None where the step adds no
+  // noise, and for samplers with a memory, whose steps are no Markov chain.
+  virtual std::optional<Transition> transition(const Tensor& predicted, int64_t index, const Tensor& x) const;
   // What x is before step `index`, made from a clean latent and unit-variance noise of its shape: float32, in the scale
   // of the sampler (starting noise times init_noise_sigma() is the other way to begin).
   virtual Tensor add_noise(const Tensor& clean, const Tensor& noise, int64_t index) const = 0;
@@ -45,21 +54,28 @@ struct SampleOptions {
   // added so many times: e(base, none) + guidance_scale (e(base, base) - e(base, none)) + weight (e(adapted, positive) - e(base, base)).
   std::optional<double> reward_weight;
   Condition base;
-  // SDEdit: from this clean latent [B, C, H, W], noised for step `begin`; undefined: from noise alone and the first step.
+  // SDEdit: from this clean latent [B, C, ...], noised for step `begin`; undefined: from noise alone and the first step.
   Tensor clean;
   int64_t begin = 0;
-  // Inpainting: [1 or B, 1, H, W], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From
+  // Inpainting: [1 or B, 1, ...], 1 where the picture is made anew; elsewhere it is `clean` (noised as each step asks) throughout. From
   // step 0 it starts at noise alone, as diffusers' inpainting does at strength 1.
   Tensor mask;
-  // [1 or B, C', H, W] in float32: channels that the network is given behind those of the scaled latents (an inpainting U-Net: the mask,
+  // [1 or B, C', ...] in float32: channels that the network is given behind those of the scaled latents (an inpainting U-Net: the mask,
   // and the masked picture's latents); undefined: none.
   Tensor extra;
-  // Noise for sample b at step i of a stochastic sampler, [1, C, H, W]; keyed by image, so equal for any batch size.
+  // Noise for sample b at step i of a stochastic sampler, [1, C, ...]; keyed by image, so equal for any batch size.
   std::function<Tensor(int64_t sample, int64_t step)> noise;
   std::function<void(int64_t step)> on_step;
+  // Each step as it was taken: x before it, the guided prediction, and what came of them, before a mask puts the picture back.
+  std::function<void(int64_t step, const Tensor& x, const Tensor& predicted, const Tensor& next)> on_transition;
 };
 
-// From unit-variance noise [B, C, H, W] to latents, without gradients. `negative` is the unconditional branch.
+// What sample_latents makes step `index` from: the network's prediction for x [B, C, ...] with the options' guidance, in float32. Gradients
+// reach x and the network, so a trajectory's steps can be trained on.
+Tensor guided_prediction(Denoiser& denoiser, const Sampler& sampler, const Tensor& x, int64_t index, const Condition& positive,
+                         const Condition& negative, const SampleOptions& options);
+
+// From unit-variance noise [B, C, ...] to latents, without gradients. `negative` is the unconditional branch.
 Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starting_noise, const Condition& positive,
                       const Condition& negative, const SampleOptions& options);
 
