@@ -71,6 +71,12 @@ void Lora::set_weight(double weight) {
   for (auto& item : state_->dense) item.adapter->weight = weight;
 }
 
+void Lora::set_adapter_set(int set) {
+  check(set >= 0 && set < 64, "[lora] adapter set: expected 0 to 63, found ", set);
+  for (auto& item : state_->layers) item.adapter->set = set;
+  for (auto& item : state_->dense) item.adapter->set = set;
+}
+
 std::vector<std::pair<std::string, Tensor>> Lora::parameters() const {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const auto& item : state_->layers) {

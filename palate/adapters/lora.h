@@ -47,6 +47,7 @@ class Lora {
   Lora& operator=(Lora&&) noexcept;
   void remove();                   // takes the adapters off for good
   void set_weight(double weight);  // scales the adapters' effect; 1 as trained
+  void set_adapter_set(int set);   // 0 to 63, 0 at first: what AdaptersOnly (nn/adaptable.h) tells it from other LoRAs by
 
   // "down_blocks.0...to_q.lora_A.weight" -> tensor, in a fixed order: what the optimizer trains and the checkpoint keeps.
   std::vector<std::pair<std::string, Tensor>> parameters() const;

@@ -1,6 +1,5 @@
 // palate bench: how long a training step, encoding or sampling takes here, as one JSON object. bench/run puts the Python
-// peer beside it. (size budget: three small benchmarks that share their arguments and their report)
-#include <torch/nn/module.h>
+// peer beside it.
 #include <torch/types.h>
 
 #include <ATen/Parallel.h>
@@ -14,24 +13,16 @@
 
 #include "palate/cli/bench_models.h"
 #include "palate/cli/bench_operators.h"
-#include "palate/cli/bench_reference.h"
+#include "palate/cli/bench_step.h"
 #include "palate/cli/command.h"
 #include "palate/core/device.h"
-#include "palate/core/generator.h"
 #include "palate/diffusion/sampler.h"
-#include "palate/objective/make_reference.h"
-#include "palate/train/optimizer.h"
-#include "palate/train/trainable.h"
 #include "palate/train/unet_cost.h"
 
 namespace palate {
 namespace {
 
-struct Arguments {
-  std::string kind, model, dtype, reference = "computed", work = "cached";
-  int64_t latent = 0, pairs = 0, rank = 0, steps = 3, threads = 0, operators = 0;
-  bool checkpointing = false, json = false;
-};
+using Arguments = BenchArguments;
 
 // Each kind's own sizes, where none are given.
 void fill_in(Arguments& a) {
@@ -43,121 +34,6 @@ void fill_in(Arguments& a) {
   if (a.rank == 0) a.rank = embedded ? 16 : 8;
 }
 
-using Parts = std::map<std::string, double>;
-Tensor noise(const std::vector<int64_t>& sizes, uint64_t sample) {
-  return Generator({.seed = 0, .sample = sample, .draw = 0, .purpose = Purpose::noise}).normal(sizes);
-}
-
-// One DPO step of a LoRA through the trainer's own parts.
-class StepBench {
- public:
-  explicit StepBench(const Arguments& a)
-      : a_(a),
-        dtype_(parse_dtype(a.dtype)),
-        denoiser_(bench_denoiser(a.model, dtype_)),
-        trainable_(Trainable::adapters(*denoiser_, lora(), 0)),
-        optimizer_(make_optimizer({}, trainable_.names(), trainable_.values())),
-        schedule_(bench_scheduler(a.model)) {
-    denoiser_->set_gradient_checkpointing(a.checkpointing);
-    trainable_.set_training(true);
-    ObjectiveConfig config;
-    config.reference = a.reference == "cached" ? "cached" : "adapters_off";
-    ReferenceSetup setup;
-    setup.policy = denoiser_.get();
-    objective_ = make_objective(
-        config, schedule_,
-        std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds_));
-    make_batch();
-    if (a.work == "cached") return;
-    autoencoder_ = bench_autoencoder(a.model, dtype_);
-    text_encoder_ = bench_text_encoder(a.model, dtype_);
-    pixels_ = noise({1, 3, a.latent * autoencoder_->factor(), a.latent * autoencoder_->factor()}, 7).to(dtype_);
-  }
-
-  Parts step() {
-    const auto begin = Clock::now();
-    if (autoencoder_) encode();
-    const double encoded = since(begin);
-    const std::vector<uint64_t> draws(batch_.ids.size(), step_++);
-    const Draw draw = objective_->draw(batch_, draws, 0);
-    const ObjectiveOutput output = objective_->evaluate(*denoiser_, batch_, draw, draws);
-    const double evaluated = since(begin);
-    output.loss.backward();
-    trainable_.collect();
-    const double backward = since(begin);
-    const auto gradients = trainable_.gradients();
-    clip_gradients(gradients, 1.0);
-    optimizer_->step(gradients, 1e-5);
-    trainable_.publish();
-    trainable_.clear_gradients();
-    const double total = since(begin);
-    return {{"encode", encoded},
-            {"policy", evaluated - encoded - reference_seconds_},
-            {"reference", reference_seconds_},
-            {"backward", backward - evaluated},
-            {"optimizer", total - backward},
-            {"total", total}};
-  }
-
- private:
-  LoraConfig lora() const {
-    LoraConfig config;
-    config.rank = a_.rank;
-    if (a_.kind == "embedded") config.targets.insert(config.targets.end(), {"conv1", "conv2"});
-    return config;
-  }
-
-  void make_batch() {
-    const std::vector<int64_t> size = {a_.pairs, denoiser_->latent_channels(), a_.latent, a_.latent};
-    for (int64_t i = 0; i < a_.pairs; ++i) {
-      batch_.ids.push_back(static_cast<uint64_t>(i));
-      batch_.rows.push_back(i);
-    }
-    batch_.latents_win = noise(size, 1);
-    batch_.latents_lose = noise(size, 2);
-    batch_.condition.text = noise({a_.pairs, bench_text_length(a_.model), denoiser_->text_width()}, 3).to(dtype_);
-    batch_.preference = torch::ones({a_.pairs});
-    add_sizes(batch_.condition);
-  }
-
-  // SDXL's pooled text and sizes.
-  void add_sizes(Condition& condition) const {
-    const Json config = bench_unet_config(a_.model);
-    if (config.value("addition_embed_type", Json()) != "text_time") return;
-    const int64_t side = 8 * a_.latent, pooled = config.at("projection_class_embeddings_input_dim").get<int64_t>() -
-                                                 6 * config.at("addition_time_embed_dim").get<int64_t>();
-    condition.text_embeds = noise({a_.pairs, pooled}, 4).to(dtype_);
-    condition.time_ids =
-        torch::tensor({side, side, int64_t{0}, int64_t{0}, side, side}, torch::kFloat32).expand({a_.pairs, 6}).contiguous();
-  }
-
-  // What a trainer without a cache does at every step.
-  void encode() {
-    const torch::NoGradGuard no_grad;
-    for (Tensor* latents : {&batch_.latents_win, &batch_.latents_lose}) {
-      std::vector<Tensor> rows;
-      for (int64_t i = 0; i < a_.pairs; ++i) rows.push_back(autoencoder_->encode(pixels_).mean * autoencoder_->scaling_factor());
-      *latents = torch::cat(rows).to(torch::kFloat32);
-    }
-    batch_.condition.text =
-        text_encoder_->encode(torch::full({a_.pairs, text_encoder_->max_length()}, 7, torch::kInt64)).last_hidden_state.to(dtype_);
-  }
-
-  const Arguments& a_;
-  c10::ScalarType dtype_;
-  std::unique_ptr<Denoiser> denoiser_;
-  Trainable trainable_;
-  std::unique_ptr<Optimizer> optimizer_;
-  NoiseSchedule schedule_;
-  std::unique_ptr<Objective> objective_;
-  double reference_seconds_ = 0;
-  PairBatch batch_;
-  uint64_t step_ = 0;
-  std::unique_ptr<Autoencoder> autoencoder_;
-  std::unique_ptr<TextEncoder> text_encoder_;
-  Tensor pixels_;
-};
-
 // Each gives a function that does the work once.
 std::function<Parts()> step_work(const Arguments& a) {
   return [bench = std::make_shared<StepBench>(a)] { return bench->step(); };
@@ -166,7 +42,7 @@ std::function<Parts()> step_work(const Arguments& a) {
 std::function<Parts()> vae_work(const Arguments& a) {
   std::shared_ptr<Autoencoder> autoencoder = bench_autoencoder(a.model, parse_dtype(a.dtype));
   const int64_t side = a.latent * autoencoder->factor();
-  return [autoencoder, pixels = noise({1, 3, side, side}, 1)] {
+  return [autoencoder, pixels = bench_noise({1, 3, side, side}, 1)] {
     const torch::NoGradGuard no_grad;
     const auto begin = Clock::now();
     autoencoder->encode(pixels);
@@ -177,9 +53,9 @@ std::function<Parts()> vae_work(const Arguments& a) {
 std::function<Parts()> sample_work(const Arguments& a) {
   std::shared_ptr<Denoiser> denoiser = bench_denoiser(a.model, parse_dtype(a.dtype));
   std::shared_ptr<Sampler> sampler = make_sampler("ddim", bench_scheduler(a.model));
-  const Tensor start = noise({a.pairs, denoiser->latent_channels(), a.latent, a.latent}, 1);
-  Condition text;
-  text.text = noise({a.pairs, bench_text_length(a.model), denoiser->text_width()}, 2).to(parse_dtype(a.dtype));
+  const Tensor start = bench_noise({a.pairs, denoiser->latent_channels(), a.latent, a.latent}, 1);
+  const Condition text = {
+      {"encoder_hidden_states", bench_noise({a.pairs, bench_text_length(a.model), denoiser->text_width()}, 2).to(parse_dtype(a.dtype))}};
   return [=] {
     constexpr int64_t evaluations = 2;  // with guidance; each takes as long as any other
     sampler->set_timesteps(evaluations);
@@ -192,7 +68,7 @@ std::function<Parts()> sample_work(const Arguments& a) {
 // What the machine can do at best: the number that the others are read against.
 std::function<Parts()> matrix_work(const Arguments& a) {
   constexpr int64_t side = 2048;
-  const Tensor left = noise({side, side}, 1).to(parse_dtype(a.dtype)), right = noise({side, side}, 2).to(parse_dtype(a.dtype));
+  const Tensor left = bench_noise({side, side}, 1).to(parse_dtype(a.dtype)), right = bench_noise({side, side}, 2).to(parse_dtype(a.dtype));
   return [left, right] {
     constexpr int64_t products = 8;
     const auto begin = Clock::now();
@@ -242,6 +118,7 @@ void bench(Arguments& a) {
                  {"pairs", a.pairs},
                  {"rank", a.rank},
                  {"dtype", a.dtype},
+                 {"device", a.device},
                  {"steps", a.steps},
                  {"threads", at::get_num_threads()},
                  {"reference", a.reference},
@@ -280,6 +157,7 @@ void add_bench(CLI::App& app) {
       ->type_name("N");
   app.add_option("--rank", a->rank, "of the LoRA; default 8, embedded 16")->check(CLI::Range(1, 4096))->type_name("N");
   app.add_option("--dtype", a->dtype, "bf16 | float32; default bf16, embedded float32")->type_name("NAME");
+  app.add_option("--device", a->device, "cpu | cuda, of step and embedded")->capture_default_str()->type_name("NAME");
   app.add_option("--steps", a->steps, "how often it is timed, after once without")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str()

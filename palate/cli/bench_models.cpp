@@ -98,9 +98,11 @@ LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::D
 
 }  // namespace
 
-std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype) {
-  return in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype)
-                          : load_denoiser(model_path(model) / "unet", in(dtype));
+std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device) {
+  auto denoiser = in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype)
+                                   : load_denoiser(model_path(model) / "unet", in(dtype));
+  if (!device.is_cpu()) denoiser->module().to(device);
+  return denoiser;
 }
 
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype) {

@@ -2,6 +2,7 @@
 // weights are, so they are a cheap pattern, written straight in the compute dtype.
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 #include <memory>
@@ -14,7 +15,7 @@
 namespace palate {
 
 // `model` is "sd15", "sd21", "sdxl" or a model folder in diffusers' layout. Autoencoder and text encoder are SD1.5's in either case.
-std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype);
+std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device = c10::Device(c10::kCPU));
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype);
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype);
 Json bench_scheduler(const std::string& model);

@@ -13,6 +13,7 @@
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 #include "palate/core/hash.h"
+#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
 #include "palate/eval/evaluation.h"
@@ -75,6 +76,11 @@ RunConfig run_config(const Flags& flags, const fs::path& folder, const std::stri
 // A DPO step runs policy and reference on winner and loser and goes backward through both (2 + 2 + 4 forward passes' worth);
 // a step of SFT runs and goes backward through the winner alone (1 + 2). Equal compute is 8/3 as many steps.
 int64_t equal_compute_steps(int64_t dpo_steps) { return dpo_steps * 8 / 3; }
+
+TrainResult train_until_signal(const RunConfig& config) {
+  const InterruptGuard guard;
+  return train(config);
+}
 
 void require_whole(const TrainResult& result) {
   check(!result.interrupted, "the demo was stopped; what was made stays in ", result.folder.parent_path().string());
@@ -142,14 +148,14 @@ void run(const Flags& flags) {
   seconds["pairs"] = clock.lap();
 
   log("2/4 DPO on these pairs (", dpo.train.steps, " steps)");
-  require_whole(train(dpo));
+  require_whole(train_until_signal(dpo));
   seconds["dpo"] = clock.lap();
 
   const RunConfig sft =
       run_config(flags, folder, "sft",
                  {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
   log("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
-  require_whole(train(sft));
+  require_whole(train_until_signal(sft));
   seconds["sft"] = clock.lap();
 
   log("4/4 ", flags.prompts, " held-out prompts, the same noise for every model");

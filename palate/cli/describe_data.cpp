@@ -9,7 +9,7 @@
 
 #include "palate/core/error.h"
 #include "palate/core/progress.h"
-#include "palate/data/pair_files.h"
+#include "palate/data/readers/pair_files.h"
 #include "palate/io/image.h"
 
 namespace palate {

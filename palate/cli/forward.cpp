@@ -41,10 +41,7 @@ class Inputs {
     return tensor;
   }
   // In the compute dtype.
-  Tensor optional_values(const std::string& name) const {
-    const Tensor tensor = optional(name);
-    return tensor.defined() ? tensor.to(options_.dtype) : tensor;
-  }
+  Condition converted(const Condition& condition) const { return condition.to(options_.device, options_.dtype); }
   Tensor values(const std::string& name, int64_t dimensions) const { return required(name, dimensions).to(options_.dtype); }
 
  private:
@@ -61,15 +58,10 @@ fs::path component_folder(const fs::path& model, const std::string& name) {
 }
 
 Condition read_condition(const Inputs& in, bool with_text) {
+  if (with_text) in.required("encoder_hidden_states", 3);
   Condition condition;
-  if (with_text) condition.text = in.values("encoder_hidden_states", 3);
-  condition.text_embeds = in.optional_values("text_embeds");
-  condition.time_ids = in.optional_values("time_ids");
-  condition.class_labels = in.optional("class_labels");
-  condition.timestep_cond = in.optional_values("timestep_cond");
-  condition.attention_mask = in.optional("attention_mask");
-  condition.encoder_attention_mask = in.optional("encoder_attention_mask");
-  return condition;
+  for (const auto& name : condition_names()) condition.set(name, in.optional(name));
+  return in.converted(condition);
 }
 
 TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& options) {

@@ -9,13 +9,19 @@
 #include "palate/diffusion/sampler.h"
 #include "palate/judge/judge.h"
 #include "palate/models/registry.h"
-#include "palate/objective/objective.h"
+#include "palate/objective/objective_config.h"
 #include "palate/train/run_config.h"
 
 namespace palate {
 namespace {
 
-using Lines = std::vector<RegistryLine>;
+using Lines = std::vector<PresetLine>;
+
+Lines described(const std::vector<ChoiceLine>& choices) {
+  Lines lines;
+  for (const auto& choice : choices) lines.push_back({choice.name, choice.summary});
+  return lines;
+}
 
 Lines bare(const std::vector<std::string>& names) {
   Lines lines;
@@ -44,10 +50,10 @@ struct Registry {
   Lines (*lines)();
 };
 constexpr Registry registries[] = {
-    {"losses", losses},
-    {"error-spaces", error_spaces},
-    {"timesteps", timestep_policies},
-    {"references", references},
+    {"losses", [] { return described(losses()); }},
+    {"error-spaces", [] { return described(error_spaces()); }},
+    {"timesteps", [] { return described(timestep_policies()); }},
+    {"references", [] { return described(references()); }},
     {"presets", presets},
     {"judges", judges},
     {"models", [] { return bare(model_names()); }},

@@ -34,7 +34,7 @@ Side make_side(Pipeline& pipeline, const LoraFile& lora, const std::string& prom
   hung.remove();
   check(side.latents.isfinite().all().item<bool>(), lora.origin, ": the pictures it makes are not finite");
   side.condition = pipeline.encode_prompts({prompt});
-  if (pipeline.takes_time_ids()) side.condition.time_ids = pipeline.time_ids(side.latents.narrow(0, 0, 1));
+  if (pipeline.takes_time_ids()) side.condition.set("time_ids", pipeline.time_ids(side.latents.narrow(0, 0, 1)));
   return side;
 }
 

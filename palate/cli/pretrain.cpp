@@ -5,6 +5,7 @@
 #include "palate/cli/command.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
+#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/io/json.h"
 #include "palate/pretrain/pretrain.h"
@@ -22,6 +23,7 @@ void run(const Flags& flags) {
   world::PretrainConfig config;
   load_config(read_config_source(flags.config, flags.overrides), [&](Fields& f) { config.visit(f); });
   set_threads(config.threads);
+  const InterruptGuard guard;
   const auto result = world::pretrain(config, flags.resume ? RunStart::resume : RunStart::fresh);
   if (result.interrupted) {
     log("stopped; go on with: palate pretrain ", flags.config, " --resume");

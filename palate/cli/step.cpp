@@ -14,7 +14,7 @@
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/hub/model_path.h"
-#include "palate/objective/make_reference.h"
+#include "palate/objective/objective.h"
 #include "palate/train/run_config.h"
 
 namespace palate {
@@ -93,55 +93,65 @@ class BatchFile {
   c10::Device device_;
 };
 
-struct Step {
-  PairBatch batch;
-  Draw draw;
+struct Given {
+  Batch batch;
+  Noising noising;
 };
 
-Step read_batch(const BatchFile& file, const Loss& loss, c10::ScalarType dtype) {
-  Step step;
-  PairBatch& batch = step.batch;
-  const bool single = !loss.needs_loser() && !file.contains("latents_win");
-  batch.latents_win = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
-  check<UsageError>(batch.latents_win.dim() == 4, "step: latents have shape ", show_shape(batch.latents_win.sizes()),
-                    ", expected [B, C, H, W]");
-  const int64_t count = batch.latents_win.size(0);
+Given read_given(const BatchFile& file, const Needs& needs, c10::ScalarType dtype) {
+  const bool single = !needs.rejected && !file.contains("latents_win");
+  const Tensor first = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
+  check<UsageError>(first.dim() >= 4, "step: latents have shape ", show_shape(first.sizes()), ", expected [B, C, H, W]");
+  const int64_t count = first.size(0);
   const auto like_latents = [&](const std::string& name) {
     const Tensor tensor = file.rows(name, count).to(torch::kFloat32);
-    check<UsageError>(tensor.sizes() == batch.latents_win.sizes(), "step: ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
-                      show_shape(batch.latents_win.sizes()), " as the winners' latents");
+    check<UsageError>(tensor.sizes() == first.sizes(), "step: ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
+                      show_shape(first.sizes()), " as the winners' latents");
     return tensor;
   };
-  if (loss.needs_loser()) batch.latents_lose = like_latents("latents_lose");
-  batch.condition.text = file.rows("encoder_hidden_states", count).to(dtype);
-  if (file.contains("text_embeds")) batch.condition.text_embeds = file.rows("text_embeds", count).to(dtype);
-  if (file.contains("time_ids")) batch.condition.time_ids = file.rows("time_ids", count);
-  batch.preference =
-      file.contains("preference") ? file.rows("preference", count).to(torch::kFloat32) : torch::ones({count}, batch.latents_win.options());
-  for (int64_t i = 0; i < count; ++i) {
-    batch.ids.push_back(static_cast<uint64_t>(i));
-    batch.rows.push_back(i);
+  Given given;
+  Batch& batch = given.batch;
+  batch.views = needs.rejected ? 2 : 1;
+  batch.x0 = needs.rejected ? torch::cat({first, like_latents("latents_lose")}) : first;
+  file.required("encoder_hidden_states");
+  for (const auto& name : condition_names()) {
+    if (file.contains(name)) batch.condition.set(name, file.rows(name, count));
   }
+  batch.condition = batch.condition.to(first.device(), dtype);
+  const char* label = needs.labels ? "label" : "preference";
+  batch.label = file.contains(label) ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
+  for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
   const Tensor t = file.required("timesteps").to(torch::kInt64).flatten();
   check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");
-  step.draw = {
-      .t = t.expand({count}).contiguous(), .weight = torch::ones({count}, batch.latents_win.options()), .noise = like_latents("noise")};
-  return step;
+  given.noising = {.t = t.expand({count}).contiguous(), .weight = torch::ones({count}, first.options()), .noise = like_latents("noise")};
+  if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  return given;
 }
 
 TensorMap outputs(const ObjectiveOutput& result) {
   TensorMap out;
-  const PairErrors& e = result.errors;
-  for (const auto& [name, value] : TensorMap{{"loss", result.loss},
-                                             {"losses", result.losses},
-                                             {"logits", result.terms.logits},
-                                             {"policy_win", e.policy_win},
-                                             {"policy_lose", e.policy_lose},
-                                             {"reference_win", e.reference_win},
-                                             {"reference_lose", e.reference_lose}}) {
+  for (const auto& [name, value] : TensorMap{{"loss", result.loss}, {"losses", result.losses}, {"logits", result.terms.logits}}) {
     if (value.defined()) out[name] = value.detach().to(torch::kFloat32);
   }
+  for (const auto& [name, d] : TensorMap{{"policy", result.policy}, {"reference", result.reference}}) {
+    if (!d.defined()) continue;
+    out[name + "_win"] = d.narrow(0, 0, result.examples).clone();
+    if (result.views == 2) out[name + "_lose"] = d.narrow(0, result.examples, result.examples).clone();
+  }
+  for (const auto& [name, value] : result.terms.terms) out["terms." + name] = value.detach().to(torch::kFloat32);
   return out;
+}
+
+// What is trained, under the names that it is saved with: the gradients that are asked for.
+TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, bool full) {
+  TensorMap trained;
+  for (const auto& item : network.module().named_parameters()) {
+    item.value().set_requires_grad(full);
+    if (full) trained[item.key()] = item.value();
+  }
+  if (!lora) return trained;
+  for (const auto& [name, value] : lora->parameters()) trained["unet." + name] = value;
+  return trained;
 }
 
 void step(const Arguments& a) {
@@ -149,35 +159,26 @@ void step(const Arguments& a) {
   const c10::Device device = parse_device(a.device);
   const c10::ScalarType dtype = parse_dtype(a.dtype);
   const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
-  const fs::path model = model_path(run.model);
+  const fs::path model = model_path(run.model), frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / "unet";
   const NoiseSchedule schedule(read_json(model / "scheduler" / "scheduler_config.json"));
-  const auto policy = load_denoiser(model / "unet", load);
-
-  // What is trained, under the names that it is saved with.
-  std::vector<std::pair<std::string, Tensor>> trained;
+  const auto network = load_denoiser(model / "unet", load);
   std::optional<Lora> lora;
-  for (auto& parameter : policy->module().parameters()) parameter.requires_grad_(run.full);
-  if (run.full) {
-    for (const auto& item : policy->module().named_parameters()) trained.emplace_back(item.key(), item.value());
-  }
-  if (!a.lora.empty()) {
-    lora = Lora::load(policy->module(), a.lora);
-    for (const auto& [name, value] : lora->parameters()) trained.emplace_back("unet." + name, value);
-  }
+  if (!a.lora.empty()) lora = Lora::load(network->module(), a.lora);
+  const TensorMap trained = trained_values(*network, lora, run.full);
 
-  const fs::path frozen = a.reference_model.empty() ? model : model_path(a.reference_model);
-  ReferenceSetup setup;
-  setup.policy = run.full ? nullptr : policy.get();
-  setup.denoiser_folder = frozen / "unet";
-  setup.load = load;
-  ObjectiveConfig config = run.objective;
-  config.build();
-  const Step given = read_batch(BatchFile(a.in, device), *config.loss_member, dtype);
-  auto objective = make_objective(config, schedule, config.loss_member->needs_reference() ? make_reference(config, setup) : nullptr);
-  const std::vector<uint64_t> draws(given.batch.ids.size(), 0);
-  const ObjectiveOutput result = objective->evaluate(*policy, given.batch, given.draw, draws);
+  Objective objective(run.objective,
+                      {.process = schedule, .network = network.get(), .frozen = run.full ? frozen : fs::path(), .load = load});
+  if (objective.needs().reference) {
+    ReferenceSetup setup;
+    setup.policy = run.full ? nullptr : network.get();
+    setup.denoiser_folder = frozen;
+    setup.load = load;
+    objective.set_reference(make_reference(run.objective, setup));
+  }
+  const Given given = read_given(BatchFile(a.in, device), objective.needs(), dtype);
+  Policy policy{*network};
+  const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();
-
   TensorMap out = outputs(result);
   for (const auto& [name, value] : trained) out["grad." + name] = value.grad().defined() ? value.grad() : torch::zeros_like(value);
   save_safetensors(a.out, out);

@@ -10,6 +10,7 @@
 #include "palate/config/toml_read.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
 #include "palate/io/json.h"
@@ -185,6 +186,7 @@ void add_train(CLI::App& app) {
   app.callback([flags] {
     RunConfig config = read_run(*flags);
     if (flags->dry_run) return dry_run(config, *flags);
+    const InterruptGuard guard;  // the first Ctrl-C writes a checkpoint
     const TrainResult result = train(config);
     std::printf("%s\n", flags->json ? to_json(result).dump().c_str() : result.folder.string().c_str());
     std::fflush(stdout);

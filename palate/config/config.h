@@ -1,4 +1,4 @@
-// The visitors over config structs. `Visit` is usually [&](Fields& f) { config.visit(f); }.
+// The visitors over config structs. `VisitFields` is usually [&](Fields& f) { config.visit(f); }.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace palate {
 
-using Visit = std::function<void(Fields&)>;
+using VisitFields = std::function<void(Fields&)>;
 
 // Where values come from, later ones over earlier ones.
 struct ConfigSource {
@@ -23,11 +23,11 @@ ConfigSource read_config_source(const std::filesystem::path& file, std::vector<s
 
 // Fills the struct. ConfigError lists every mistake at once: "run.toml:7: unknown key 'train.step', did you mean
 // 'train.steps'?", wrong types, values out of range, broken rules; an override is named by its own text.
-void load_config(const ConfigSource& source, const Visit& visit);
+void load_config(const ConfigSource& source, const VisitFields& visit);
 
-std::string config_to_toml(const Visit& visit);  // complete: load_config of it gives the same struct
-std::string config_help(const Visit& visit);     // key, default, help; one field a line, tables as headings
+std::string config_to_toml(const VisitFields& visit);  // complete: load_config of it gives the same struct
+std::string config_help(const VisitFields& visit);     // key, default, help; one field a line, tables as headings
 // "objective.beta: 2000 -> 5000", one line a difference.
-std::vector<std::string> config_difference(const Visit& a, const Visit& b);
+std::vector<std::string> config_difference(const VisitFields& a, const VisitFields& b);
 
 }  // namespace palate

@@ -44,6 +44,11 @@ class Fields {
     end();
   }
 
+  // Keys of a member that `key` could name, but `chosen` is named. Most visitors pass over them; where true is returned the member's
+  // fields follow, and then end_unchosen().
+  virtual bool begin_unchosen(const std::string& /*key*/, const std::string& /*member*/, const std::string& /*chosen*/) { return false; }
+  virtual void end_unchosen() {}
+
   // A rule between fields; `message` says what to change. Collected with all the other mistakes.
   virtual void require(bool holds, const std::string& message) = 0;
 

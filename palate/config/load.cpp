@@ -112,8 +112,15 @@ class Load : public Visitor<Load> {
     }
   }
 
+  bool begin_unchosen(const std::string& key, const std::string& member, const std::string& chosen) override {
+    unchosen_ = concat("is a key of ", path(key), " = \"", member, "\", but ", path(key), " is \"", chosen, "\"");
+    return true;
+  }
+  void end_unchosen() override { unchosen_.clear(); }
+
   template <class T>
   void field(const char* key, T& value, const char*, const Limits& limits) {
+    if (!unchosen_.empty()) return stray(key, value, limits);
     known_.insert(path(key));
     std::vector<std::string> names{path(key)};
     for (const auto& alias : limits.aliases) names.push_back(path(alias));
@@ -133,7 +140,7 @@ class Load : public Visitor<Load> {
   void entered(const char*) { tables_.insert(table_); }
 
   void require(bool holds, const std::string& message) override {
-    if (holds) return;
+    if (holds || !unchosen_.empty()) return;
     for (const auto& name : wrong_) {  // said already; the rule saw the default
       if (message.starts_with(name + ":") || message.starts_with(name + " ")) return;
     }
@@ -170,6 +177,20 @@ class Load : public Visitor<Load> {
   }
 
   void complain(std::string line) { errors_.push_back(std::move(line)); }
+
+  // A key that only a member reads that is not chosen. At its default it changes nothing (complete files of earlier versions have such
+  // keys); else it is something that the person wants and would not get.
+  template <class T>
+  void stray(const char* key, const T& value, const Limits& limits) {
+    if (known_.count(path(key))) return;
+    std::vector<std::string> names{path(key)};
+    for (const auto& alias : limits.aliases) names.push_back(path(alias));
+    const Leaf* leaf = choose(names);
+    T candidate = value;
+    if (!leaf || (read_leaf(*leaf, candidate).empty() && candidate == value)) return;
+    if (wrong_.insert(path(key)).second)
+      complain(concat(leaf->value.where, ": ", path(key), " ", unchosen_, ", which does not read it: remove it"));
+  }
 
   // Tables are taken apart into leaves by dotted name; an empty table leaves no trace but its own name.
   void add(const std::string& name, const TomlValue& value, const std::string& raw, size_t order) {
@@ -270,6 +291,7 @@ class Load : public Visitor<Load> {
   std::map<std::string, std::vector<Leaf>> values_;
   std::map<std::string, std::string> given_tables_;  // name -> where
   std::set<std::string> known_, aliases_, tables_, wrong_;
+  std::string unchosen_;  // while such keys are visited: whose they are
   std::vector<std::string> errors_, rules_;
 };
 
@@ -287,7 +309,7 @@ ConfigSource read_config_source(const std::filesystem::path& file, std::vector<s
   return source;
 }
 
-void load_config(const ConfigSource& source, const Visit& visit) {
+void load_config(const ConfigSource& source, const VisitFields& visit) {
   Load load(source);
   visit(load);
   load.finish();

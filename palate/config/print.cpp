@@ -64,19 +64,30 @@ struct Line {
 
 class Collect : public Visitor<Collect> {
  public:
-  explicit Collect(const Visit& visit) {
+  // `every`: also the keys of members that are not chosen.
+  explicit Collect(const VisitFields& visit, bool every = false) : every_(every) {
     tables.push_back({"", ""});
     visit(*this);
   }
   template <class T>
   void field(const char* key, T& value, const char* help, const Limits& limits) {
-    lines.push_back({table_, key, toml_of(value), shown(value), help, limits});
+    if (!reader_.empty() && std::any_of(lines.begin(), lines.end(), [&](const Line& line) { return line.path() == path(key); })) return;
+    lines.push_back({table_, key, toml_of(value), shown(value), reader_ + help, limits});
   }
+  bool begin_unchosen(const std::string& key, const std::string& member, const std::string&) override {
+    reader_ = key + "=" + member + ": ";
+    return every_;
+  }
+  void end_unchosen() override { reader_.clear(); }
   void entered(const char* help) { tables.emplace_back(table_, help); }
   void require(bool, const std::string&) override {}
 
   std::vector<Line> lines;
   std::vector<std::pair<std::string, std::string>> tables;  // name, help
+
+ private:
+  bool every_;
+  std::string reader_;  // of the keys that are visited: a member that is not chosen
 };
 
 std::string bounds(const Limits& limits) {
@@ -88,7 +99,7 @@ std::string bounds(const Limits& limits) {
 
 }  // namespace
 
-std::string config_to_toml(const Visit& visit) {
+std::string config_to_toml(const VisitFields& visit) {
   const Collect all(visit);
   std::string out;
   for (const auto& [table, help] : all.tables) {
@@ -103,8 +114,8 @@ std::string config_to_toml(const Visit& visit) {
   return out;
 }
 
-std::string config_help(const Visit& visit) {
-  const Collect all(visit);
+std::string config_help(const VisitFields& visit) {
+  const Collect all(visit, true);
   size_t width = 0;
   for (const auto& line : all.lines) width = std::max(width, std::min<size_t>(line.path().size() + 1 + line.text.size(), 44));
   std::string out;
@@ -123,7 +134,7 @@ std::string config_help(const Visit& visit) {
   return out;
 }
 
-std::vector<std::string> config_difference(const Visit& a, const Visit& b) {
+std::vector<std::string> config_difference(const VisitFields& a, const VisitFields& b) {
   const Collect before(a), after(b);
   std::map<std::string, std::string> old_values, new_values;
   for (const auto& line : before.lines) old_values[line.path()] = line.text;

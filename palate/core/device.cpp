@@ -58,12 +58,8 @@ void set_threads(int64_t requested) {
   if (requested > 0) at::set_num_threads(static_cast<int>(requested));
 }
 
-int64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
+ThreadCount::ThreadCount(int64_t requested) : before_(at::get_num_threads()) { set_threads(requested); }
+ThreadCount::~ThreadCount() { at::set_num_threads(before_); }
 
 int64_t peak_resident_bytes() {
   rusage usage{};

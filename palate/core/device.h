@@ -17,8 +17,19 @@ std::string dtype_name(c10::ScalarType dtype);
 // Threads for a run: `requested`, or with 0 what OMP_NUM_THREADS or the machine's cores say.
 void set_threads(int64_t requested);
 
-// Bytes: resident now, the peak so far, and what this machine has in all.
-int64_t resident_bytes();
+// The same while it lives; then it is as many as before.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int64_t requested);
+  ~ThreadCount();
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
+// Bytes: the peak that was resident so far, and what this machine has in all.
 int64_t peak_resident_bytes();
 int64_t total_memory_bytes();
 

@@ -30,6 +30,7 @@ enum class Purpose : uint32_t {
   label = 13,        // a simulated person's choice
   bootstrap = 14,    // resampled prompts
   test = 15,
+  step_noise = 16,  // z of the step that a perceptual error space makes
 };
 
 struct Key {

@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <iterator>
 
 namespace palate {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
+constexpr int stopping[] = {SIGINT, SIGTERM, SIGHUP};
 
 constexpr char note[] = "\nstopping as soon as nothing is lost by it; once more to stop at once\n";
 
@@ -22,17 +24,14 @@ void on_signal(int number) {
 
 InterruptGuard::InterruptGuard() {
   received = 0;
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
-  std::signal(SIGPIPE, SIG_IGN);
+  for (size_t i = 0; i < std::size(stopping); ++i) before_[i] = std::signal(stopping[i], on_signal);
+  if (before_[2] == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
+  before_[3] = std::signal(SIGPIPE, SIG_IGN);
 }
 
 InterruptGuard::~InterruptGuard() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
-  if (std::signal(SIGHUP, SIG_DFL) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
-  std::signal(SIGPIPE, SIG_DFL);
+  for (size_t i = 0; i < std::size(stopping); ++i) std::signal(stopping[i], before_[i]);
+  std::signal(SIGPIPE, before_[3]);
 }
 
 int interrupted() { return received; }

@@ -12,6 +12,9 @@ class InterruptGuard {
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+ private:
+  void (*before_[4])(int);  // the handlers that stood there, which come back
 };
 
 // The signal's number once one has come, else 0.

@@ -83,9 +83,9 @@ Tensor predict(Denoiser& denoiser, const Tensor& input, const Tensor& t, const P
 // Checked, and put together for one call of the network a step.
 Prompts prompts_for(const Condition& positive, const Condition& negative, const SampleOptions& options) {
   const bool reward = options.reward_weight.has_value(), guided = reward || options.guidance_scale > 1;
-  check<UsageError>(!guided || negative.text.defined(), "sampling: guidance needs the text states of the negative prompt");
-  check<UsageError>(!reward || options.base.text.defined(), "sampling: reward guidance needs the text states of the base prompt");
-  return {positive, guided ? concat_conditions(negative, reward ? options.base : positive) : Condition()};
+  check<UsageError>(!guided || !negative.empty(), "sampling: guidance needs the text states of the negative prompt");
+  check<UsageError>(!reward || !options.base.empty(), "sampling: reward guidance needs the text states of the base prompt");
+  return {positive, guided ? Condition::cat({negative, reward ? options.base : positive}) : Condition()};
 }
 
 // What the network is given of x before step `index`: scaled, with the options' extra channels behind.
@@ -147,7 +147,7 @@ Tensor sample_latents(Denoiser& denoiser, Sampler& sampler, const Tensor& starti
   const torch::NoGradGuard no_grad;
   check(sampler.timesteps().defined(), "sampling: set_timesteps comes first");
   const Prompts prompts = prompts_for(positive, negative, options);
-  const auto device = positive.text.device();
+  const auto device = positive["encoder_hidden_states"].device();
   const Tensor steps = sampler.timesteps().to(device), start = starting_noise.to(device, torch::kFloat32);
   const Tensor clean = options.clean.defined() ? options.clean.to(device, torch::kFloat32) : Tensor(),
                mask = options.mask.defined() ? options.mask.to(device, torch::kFloat32) : Tensor();

@@ -2,6 +2,7 @@
 // the base model to the bit, which is how the reference policy costs no second copy of the weights.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ namespace palate {
 class Adapter {
  public:
   virtual ~Adapter() = default;
+  int set = 0;  // 0 to 63: the adapters of one LoRA have one, so that several LoRAs on the same layers can be told apart
   // What to add to the layer's output. `input` is what the layer was given, in the compute dtype.
   virtual Tensor delta(const Tensor& input) = 0;
 };
@@ -28,16 +30,26 @@ class Adaptable {
   virtual Tensor with_weight(const Tensor& input, const Tensor& weight) const = 0;
 };
 
-// While it lives, no adapter of this thread's forward passes is applied.
-class AdaptersOff {
+// While it lives, this thread's forward passes apply the adapters of these sets alone.
+class AdaptersOnly {
  public:
-  AdaptersOff();
-  ~AdaptersOff();
-  AdaptersOff(const AdaptersOff&) = delete;
+  explicit AdaptersOnly(uint64_t sets);  // bit n: set n
+  ~AdaptersOnly();
+  AdaptersOnly(const AdaptersOnly&) = delete;
+  AdaptersOnly& operator=(const AdaptersOnly&) = delete;
 
  private:
-  bool before_;
+  uint64_t before_;
 };
-bool adapters_on();
+constexpr uint64_t adapter_set(int set) { return uint64_t{1} << set; }
+
+// None of them: the base model.
+class AdaptersOff : public AdaptersOnly {
+ public:
+  AdaptersOff() : AdaptersOnly(0) {}
+};
+
+uint64_t active_adapters();  // the sets that are applied now; all of them at first
+inline bool adapters_on() { return active_adapters() != 0; }
 
 }  // namespace palate

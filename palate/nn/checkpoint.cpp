@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "palate/nn/adaptable.h"
-#include "palate/nn/adapters_as.h"
 
 namespace palate {
 namespace {
@@ -16,7 +15,7 @@ using Run = std::function<Tensor(const std::vector<Tensor>&)>;
 
 struct Closure : torch::CustomClassHolder {
   Run run;
-  bool adapters;
+  uint64_t adapters;  // that the forward pass applied
 };
 
 struct Checkpointed : torch::autograd::Function<Checkpointed> {
@@ -25,7 +24,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     context->save_for_backward(inputs);
     auto closure = c10::make_intrusive<Closure>();
     closure->run = *run;
-    closure->adapters = adapters_on();
+    closure->adapters = active_adapters();
     context->saved_data["closure"] = torch::IValue::make_capsule(closure);
     return (*run)(inputs);  // no graph is recorded inside a custom function
   }
@@ -41,7 +40,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     }
     {
       const torch::AutoGradMode with_graph(true);
-      const AdaptersAs adapters(closure->adapters);
+      const AdaptersOnly adapters(closure->adapters);
       const Tensor out = closure->run(inputs);
       if (out.requires_grad()) torch::autograd::backward({out}, {gradients[0]});  // a frozen segment of frozen inputs has nothing to give
     }

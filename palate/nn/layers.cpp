@@ -11,8 +11,9 @@ namespace {
 Tensor like(const Tensor& parameter, const Tensor& x) { return parameter.defined() ? parameter.to(x.scalar_type()) : parameter; }
 
 Tensor with_adapters(Tensor y, const Tensor& x, const Adaptable& layer) {
-  if (!adapters_on()) return y;
-  for (const auto& adapter : layer.adapters) y = y + adapter->delta(x);
+  for (const auto& adapter : layer.adapters) {
+    if (active_adapters() & adapter_set(adapter->set)) y = y + adapter->delta(x);
+  }
   return y;
 }
 

@@ -1,30 +1,30 @@
-// Error-space axis: how far a prediction is from its target, per sample.
+// Error-space axis: where a prediction is compared with its target.
 #pragma once
 
-#include <memory>
+#include <filesystem>
 
-#include "palate/config/fields.h"
 #include "palate/diffusion/schedule.h"
-#include "palate/models/denoiser.h"
+#include "palate/models/registry.h"
+#include "palate/objective/statistics.h"
 
 namespace palate {
 
-// Everything an error space may look at. x0, noise, x_t [B, C, h, w] float32; t [B]; prediction as the network gave it.
-struct ErrorInput {
-  const NoiseSchedule& schedule;
-  const Tensor& x0;
-  const Tensor& noise;
-  const Tensor& x_t;
-  const Tensor& t;
-  const Condition& condition;
-  const Tensor& prediction;
+// What a space may be made of.
+struct SpaceSetup {
+  const NoiseSchedule& process;
+  Denoiser* network = nullptr;   // the policy's: with its adapters off it is the frozen network
+  std::filesystem::path frozen;  // folder of the frozen network where the policy is trained whole
+  LoadOptions load = {};
 };
 
 class ErrorSpace {
  public:
   virtual ~ErrorSpace() = default;
-  virtual Tensor error(const ErrorInput& input) const = 0;  // [B] float32
-  virtual void visit(Fields& f) = 0;
+  // A prediction [views * B, C, (F,) h, w], as the network gave it, to what is compared: any shape with one row a sample, float32.
+  // Gradients reach the prediction. The error is the mean square of embed(prediction) - embed(target), taken outside, so that policy,
+  // reference and target are embedded once each. `condition` is the frozen network's.
+  virtual Tensor embed(const Noised& noised, const Condition& condition, const Tensor& prediction) const = 0;
+  virtual bool needs_step_noise() const { return false; }  // Noised::step_noise
 };
 
 }  // namespace palate

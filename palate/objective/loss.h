@@ -1,22 +1,17 @@
-// Loss axis: errors of policy and reference for winner and loser -> loss and implicit rewards.
+// Loss axis: errors of policy and reference -> a loss for each example, and its implicit rewards.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "palate/config/fields.h"
-#include "palate/objective/terms.h"
+#include "palate/core/ranks.h"
+#include "palate/objective/statistics.h"
 
 namespace palate {
 
 class Loss {
  public:
   virtual ~Loss() = default;
-  virtual LossOutput operator()(const PairErrors& errors, const Draw& draw) const = 0;
-  virtual bool needs_reference() const = 0;
-  virtual bool needs_loser() const = 0;  // false: the loser's forward passes are not run
-  virtual void visit(Fields& f) = 0;     // its constants, as keys of [objective]
+  virtual Needs needs() const = 0;
+  // A mean over more than the batch is ranks.mean of a detached one.
+  virtual LossOutput operator()(const Statistics& statistics, const Ranks& ranks) const = 0;
 };
 
 }  // namespace palate

@@ -1,10 +1,10 @@
-#include "palate/objective/noising.h"
-
+// What is drawn for the examples of a batch, and the pictures with that noise.
 #include <torch/types.h>
 
 #include <algorithm>
 
 #include "palate/core/error.h"
+#include "palate/objective/objective.h"
 
 namespace palate {
 
@@ -21,42 +21,50 @@ double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma) {
   return capped;
 }
 
-Draw draw_noise(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed, const ObjectiveConfig& config,
-                const NoiseSchedule& schedule) {
-  check(draws.size() == batch.ids.size(), "draws: expected one a pair (", batch.ids.size(), "), found ", draws.size());
-  const std::vector<int64_t> one(batch.latents_win.sizes().begin() + 1, batch.latents_win.sizes().end());
+Noising Objective::draw(const Batch& batch, uint64_t seed) const { return draw_with(*timesteps_, batch, seed); }
+Noising Objective::draw_fixed(const Batch& batch, uint64_t seed) const { return draw_with(fixed_ ? *fixed_ : *timesteps_, batch, seed); }
+
+Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given, uint64_t seed) const {
+  const Batch batch = seen(given);
+  const std::vector<int64_t> one = batch.x0.sizes().slice(1).vec();
+  std::vector<int64_t> constants(one.size(), 1);  // one number a channel, whatever comes behind it
+  constants[0] = one[0];
+  const Tensor own = batch.weight.defined() ? batch.weight : torch::ones({batch.size()});
   std::vector<int64_t> t;
   std::vector<float> weight;
-  std::vector<Tensor> noise;
-  for (size_t i = 0; i < draws.size(); ++i) {
-    Generator times({seed, batch.ids[i], draws[i], Purpose::timestep});
-    const Timestep step = config.timestep_member->draw(schedule, times);
-    t.push_back(step.t);
-    const double own = batch.weights.empty() ? 1 : batch.weights[i];
-    weight.push_back(
-        static_cast<float>(own * step.weight * (config.snr_gamma > 0 ? min_snr_weight(schedule, step.t, config.snr_gamma) : 1)));
-    Generator numbers({seed, batch.ids[i], draws[i], Purpose::noise});
+  std::vector<Tensor> noise, step_noise;
+  for (const Visit& visit : batch.visits) {
+    Generator times({seed, visit.id, visit.draw, Purpose::timestep});
+    const Timestep step = timesteps.draw(process_, times);
+    const auto told = static_cast<int64_t>(step.t);
+    const double min_snr = config_.snr_gamma > 0 ? min_snr_weight(process_, told, config_.snr_gamma) : 1;
+    weight.push_back(static_cast<float>(own[static_cast<int64_t>(t.size())].item<float>() * step.weight * min_snr));
+    t.push_back(told);
+    Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
-    if (config.noise_offset > 0) noise.back().add_(numbers.normal({one[0], 1, 1}), config.noise_offset);
+    if (config_.noise_offset > 0) noise.back().add_(numbers.normal(constants), config_.noise_offset);
+    if (space_->needs_step_noise()) step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
   }
-  const auto device = batch.latents_win.device();
+  const auto device = batch.x0.device();
   return {.t = torch::tensor(t, torch::kInt64).to(device),
           .weight = torch::tensor(weight, torch::kFloat32).to(device),
-          .noise = at::stack(noise).to(device)};
+          .noise = at::stack(noise).to(device),
+          .step_noise = step_noise.empty() ? Tensor() : at::stack(step_noise).to(device)};
 }
 
-std::pair<Tensor, Tensor> branch_errors(Denoiser& network, const PairBatch& batch, const Draw& draw, const NoiseSchedule& schedule,
-                                        const ErrorSpace& space, bool with_loser) {
-  const auto twice = [&](const Tensor& x) { return with_loser ? at::cat({x, x}) : x; };
-  const Tensor x0 = with_loser ? at::cat({batch.latents_win, batch.latents_lose}) : batch.latents_win;  // [2B, C, h, w]
-  const Tensor noise = twice(draw.noise), t = twice(draw.t);
-  const Condition condition = with_loser ? concat_conditions(batch.condition, batch.condition) : batch.condition;
-  const Tensor x_t = schedule.add_noise(x0, noise, t);
-  const Tensor prediction = network.predict(x_t, t, condition);
-  const Tensor error = space.error({schedule, x0, noise, x_t, t, condition, prediction});  // [2B]
-  if (!with_loser) return {error, Tensor()};
-  const auto halves = error.chunk(2);
-  return {halves[0], halves[1]};
+Noised Objective::noised(const Batch& batch, const Noising& noising) const {
+  const auto each_view = [&](const Tensor& x) {
+    return batch.views == 1 || !x.defined() ? x : at::cat(std::vector<Tensor>(static_cast<size_t>(batch.views), x));
+  };
+  Noised it{.x0 = batch.x0,
+            .noise = each_view(noising.noise),
+            .x_t = {},
+            .target = {},
+            .t = each_view(noising.t),
+            .step_noise = each_view(noising.step_noise)};
+  it.x_t = process_.add_noise(it.x0, it.noise, it.t);
+  it.target = process_.target(it.x0, it.noise, it.t);
+  return it;
 }
 
 }  // namespace palate

@@ -2,71 +2,111 @@
 
 #include <torch/types.h>
 
+#include <optional>
+
+#include "palate/config/config.h"
 #include "palate/core/error.h"
-#include "palate/objective/make_reference.h"
+#include "palate/nn/adaptable.h"
 #include "palate/objective/metrics.h"
-#include "palate/objective/noising.h"
 
 namespace palate {
-namespace {
 
-PairBatch as_policy(const PairBatch& batch) {
-  PairBatch own = batch;
-  if (batch.policy_condition.text.defined()) own.condition = batch.policy_condition;
-  return own;
+Tensor Statistics::inner(const Tensor& a, const Tensor& b) { return (a * b).flatten(1).mean(1); }
+
+Objective::Objective(const ObjectiveConfig& config, const SpaceSetup& setup)
+    : config_(config),
+      process_(setup.process),
+      loss_(make_loss(config)),
+      space_(make_error_space(config, setup)),
+      timesteps_(make_timestep_policy(config)),
+      fixed_(timesteps_->fixed()),
+      needs_(loss_->needs()) {}
+
+void Objective::set_reference(std::unique_ptr<Reference> reference) {
+  check<UsageError>(reference || !needs_.reference, "objective.loss '", config_.loss, "' needs a reference, but objective.reference is '",
+                    config_.reference, "': choose adapters_off, frozen_copy or cached");
+  check<UsageError>(!reference || !needs_.residuals || reference->gives_residuals(), "objective.loss '", config_.loss,
+                    "' compares predictions, and objective.reference = \"", config_.reference,
+                    "\" keeps their errors alone: choose adapters_off or frozen_copy");
+  reference_ = std::move(reference);
 }
 
-// The product of the axes.
-class GridObjective : public Objective {
- public:
-  GridObjective(const ObjectiveConfig& config, const NoiseSchedule& schedule, std::unique_ptr<Reference> reference)
-      : config_(config), schedule_(schedule), reference_(std::move(reference)) {
-    config_.build();
-    check<UsageError>(reference_ || !config_.loss_member->needs_reference(), "objective.loss '", config.loss,
-                      "' needs a reference, but objective.reference is '", config.reference,
-                      "': choose adapters_off, frozen_copy or cached");
-  }
-
-  Draw draw(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed) const override {
-    std::vector<uint64_t> effective;
-    for (uint64_t draw : draws) effective.push_back(effective_draw(config_, draw));
-    return draw_noise(batch, effective, seed, config_, schedule_);
-  }
-
-  ObjectiveOutput evaluate(Denoiser& policy, const PairBatch& batch, const Draw& draw, const std::vector<uint64_t>& draws) override {
-    const Loss& loss = *config_.loss_member;
-    const ErrorSpace& space = *config_.error_space_member;
-    ObjectiveOutput out;
-    out.errors.preference = batch.preference.defined() ? batch.preference.to(batch.latents_win.device()) : torch::ones_like(draw.weight);
-    // The reference first: its forward pass is over before the policy's graph takes memory.
-    if (loss.needs_reference()) {
-      std::tie(out.errors.reference_win, out.errors.reference_lose) =
-          reference_->errors({batch, draw, draws, schedule_, space, policy, loss.needs_loser()});
+RunBranch Objective::branch(const Noised& noised, const Condition& frozen, int64_t views) const {
+  std::optional<Tensor> target;  // embedded when the first network asks
+  return [this, &noised, frozen, views, target](Denoiser& network, const Condition& condition) mutable {
+    if (!target) {
+      const torch::NoGradGuard no_grad;
+      target = space_->embed(noised, frozen, noised.target);
     }
-    std::tie(out.errors.policy_win, out.errors.policy_lose) =
-        branch_errors(policy, as_policy(batch), draw, schedule_, space, loss.needs_loser());
-    out.terms = loss(out.errors, draw);
-    out.losses = out.terms.loss * draw.weight;
-    out.loss = out.losses.mean();
-    out.metrics = step_metrics(out);
-    return out;
-  }
-
- private:
-  ObjectiveConfig config_;
-  NoiseSchedule schedule_;
-  std::unique_ptr<Reference> reference_;
-};
-
-}  // namespace
-
-std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule,
-                                          std::unique_ptr<Reference> reference) {
-  return std::make_unique<GridObjective>(config, schedule, std::move(reference));
+    const Tensor prediction = network.predict(noised.x_t, noised.t, condition.repeat(views));
+    const Tensor residual = space_->embed(noised, frozen, prediction) - *target;
+    return Branch{residual.square().flatten(1).mean(1), needs_.residuals ? residual : Tensor()};
+  };
 }
 
-uint64_t effective_draw(const ObjectiveConfig& config, uint64_t draw) {
-  return config.reference == "cached" ? draw % static_cast<uint64_t>(config.reference_draws) : draw;
+ObjectiveOutput Objective::evaluate(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks) {
+  return compute(policy, batch, noising, ranks, [this](const Statistics& statistics) { timesteps_->observe(statistics); });
+}
+
+ObjectiveOutput Objective::measure(Policy& policy, const Batch& batch, const Noising& noising) const {
+  return compute(policy, batch, noising, {}, [](const Statistics&) {});
+}
+
+Batch Objective::seen(const Batch& batch) const {
+  if (needs_.labels) return batch.singles();
+  return needs_.rejected || batch.views == 1 ? batch : batch.first_view();
+}
+
+void Objective::check_batch(const Batch& batch) const {
+  check<UsageError>(!needs_.rejected || batch.views == 2, "objective.loss '", config_.loss,
+                    "' compares a preferred picture with a rejected one, and the batch has single pictures");
+  check<UsageError>(batch.size() >= needs_.least_batch, "objective.loss '", config_.loss, "' needs at least ", needs_.least_batch,
+                    " examples in one pass, found ", batch.size(), ": raise train.batch");
+  check(!needs_.reference || reference_, "objective: set_reference comes before evaluate");
+}
+
+ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noising& noising, const Ranks& ranks,
+                                   const Observe& observe) const {
+  const Batch batch = seen(given);
+  check_batch(batch);
+  const Noised noised = this->noised(batch, noising);
+  const RunBranch run = branch(noised, policy.condition(batch, Prompts::base), batch.views);
+  Branch reference;
+  if (needs_.reference) {  // first: its forward pass is over before the policy's graph takes memory
+    const torch::NoGradGuard no_grad;
+    reference = reference_->run(run, policy, batch);
+  }
+  const Statistics statistics{run(policy.network, policy.condition(batch, Prompts::own)), reference, batch, noised};
+  ObjectiveOutput out;
+  out.terms = (*loss_)(statistics, ranks);
+  out.losses = out.terms.loss * noising.weight;
+  out.loss = out.losses.mean();
+  out.examples = given.size();
+  out.views = batch.x0.size(0) / given.size();
+  out.policy = statistics.policy.d.detach();
+  out.reference = reference.d;
+  out.metrics = step_metrics(out);
+  observe(statistics);
+  return out;
+}
+
+Tensor Objective::errors(Denoiser& network, const Batch& given, const Noising& noising) const {
+  const torch::NoGradGuard no_grad;
+  const Batch batch = seen(given);
+  const Noised noised = this->noised(batch, noising);
+  const Condition& condition = batch.base_condition.empty() ? batch.condition : batch.base_condition;
+  return branch(noised, condition, batch.views)(network, condition).d;
+}
+
+std::string Objective::noising_key() const {
+  ObjectiveConfig copy = config_;
+  std::string key = copy.error_space + "\n" + config_to_toml([&](Fields& f) { copy.error_space_constants.visit(f); });
+  key += copy.timesteps + "\n" + config_to_toml([&](Fields& f) { copy.timestep_constants.visit(f); });
+  if (copy.noise_offset > 0) key += concat("noise_offset=", copy.noise_offset, "\n");
+  const Tensor alphas = process_.alphas_cumprod().to(torch::kCPU, torch::kFloat32).contiguous();
+  key += prediction_name(process_.prediction());
+  key.append(reinterpret_cast<const char*>(alphas.data_ptr<float>()), static_cast<size_t>(alphas.numel()) * sizeof(float));
+  return key;
 }
 
 }  // namespace palate

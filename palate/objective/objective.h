@@ -1,65 +1,73 @@
-// One method = feedback x error space x loss x timestep policy x reference. What cannot be a product implements Objective.
+// One method = error space x loss x timestep policy x reference, evaluated on one batch. What is no product of these (rollouts, reward
+// models, language models) is a Task of its own (train/task.h).
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "palate/core/registry_line.h"
-#include "palate/data/batch.h"
 #include "palate/objective/error_space.h"
 #include "palate/objective/loss.h"
+#include "palate/objective/objective_config.h"
 #include "palate/objective/reference.h"
 #include "palate/objective/timestep_policy.h"
 
 namespace palate {
 
-// The [objective] table: names choose the members, whose own constants are further keys of the same table.
-struct ObjectiveConfig {
-  std::string feedback = "pair";
-  std::string error_space = "output";
-  std::string loss = "dpo";
-  std::string timesteps = "uniform";
-  std::string reference = "adapters_off";  // none | adapters_off | frozen_copy | cached
-  int64_t reference_draws = 8;             // cached: K draws of (t, noise) for each pair
-  double snr_gamma = 0;                    // min-SNR weights (2303.09556); 0: off
-  double noise_offset = 0;                 // size of a constant added to each channel's noise; 0: off
-
-  void visit(Fields& f);  // builds the members below while the names are read
-  void build();           // builds them from the names where no visitor has; keeps constants whose name is unchanged
-  std::shared_ptr<Loss> loss_member;
-  std::shared_ptr<ErrorSpace> error_space_member;
-  std::shared_ptr<TimestepPolicy> timestep_member;
-  std::string built_loss, built_error_space, built_timesteps;  // the names that the members were built from
-};
-
 struct ObjectiveOutput {
-  Tensor loss;    // [], mean over the batch of weight * loss, with gradients
-  Tensor losses;  // [B]
-  PairErrors errors;
+  Tensor loss;                      // [], mean over the batch of weight * loss, with gradients
+  Tensor losses;                    // [B]
+  int64_t examples = 0, views = 0;  // of d: rows of the batch that was given, and pictures of each that were looked at
+  Tensor policy, reference;         // d [views * B], detached; the reference's undefined where the loss needs none
   LossOutput terms;
-  std::map<std::string, double> metrics;  // names of docs/objectives.md, section 0.11: loss, implicit_acc, rewards/chosen, ...
+  std::map<std::string, double> metrics;  // objective/metrics.h
 };
 
 class Objective {
  public:
-  virtual ~Objective() = default;
-  // One evaluation. `draws` (one a pair) key t and noise; in `palate step` they are given instead.
-  virtual Draw draw(const PairBatch& batch, const std::vector<uint64_t>& draws, uint64_t seed) const = 0;
-  virtual ObjectiveOutput evaluate(Denoiser& policy, const PairBatch& batch, const Draw& draw, const std::vector<uint64_t>& draws) = 0;
+  // `network`, `frozen` and `load` of the setup are for error spaces; the process is copied.
+  Objective(const ObjectiveConfig& config, const SpaceSetup& setup);
+
+  const Needs& needs() const { return needs_; }
+  // UsageError when the loss needs a reference and there is none, or one that cannot give what it needs.
+  void set_reference(std::unique_ptr<Reference> reference);
+
+  // The batch as the loss sees it: pairs as single pictures where it wants labels, first views alone where it compares with nothing.
+  Batch seen(const Batch& batch) const;
+  // Timestep, weight and noise of each example that the loss sees, keyed by (seed, id, draw): the same for both views, for policy and reference, and for any
+  // batch that the example falls into. On the batch's device. `draw_fixed` takes the timestep policy's stateless twin.
+  Noising draw(const Batch& batch, uint64_t seed) const;
+  Noising draw_fixed(const Batch& batch, uint64_t seed) const;
+  ObjectiveOutput evaluate(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks = {});
+  // The same of data that the timestep policy is not to learn from.
+  ObjectiveOutput measure(Policy& policy, const Batch& batch, const Noising& noising) const;
+  // d [views * B] of one network alone, without gradients: what a reference's cache holds.
+  Tensor errors(Denoiser& network, const Batch& batch, const Noising& noising) const;
+
+  TimestepPolicy& timesteps() { return *timesteps_; }
+  // Everything that errors() depends on besides network and batch, for a hash.
+  std::string noising_key() const;
+
+ private:
+  Noising draw_with(const TimestepPolicy& timesteps, const Batch& batch, uint64_t seed) const;
+  void check_batch(const Batch& batch) const;
+  Noised noised(const Batch& batch, const Noising& noising) const;
+  RunBranch branch(const Noised& noised, const Condition& frozen, int64_t views) const;
+  using Observe = std::function<void(const Statistics&)>;
+  ObjectiveOutput compute(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks, const Observe& observe) const;
+
+  ObjectiveConfig config_;
+  NoiseSchedule process_;
+  std::unique_ptr<Loss> loss_;
+  std::unique_ptr<ErrorSpace> space_;
+  std::unique_ptr<TimestepPolicy> timesteps_, fixed_;  // fixed_: null where the policy has no state
+  std::unique_ptr<Reference> reference_;
+  Needs needs_;
 };
 
-std::unique_ptr<Objective> make_objective(const ObjectiveConfig& config, const NoiseSchedule& schedule,
-                                          std::unique_ptr<Reference> reference);
-
-// The one table of names (registry.cpp).
-std::shared_ptr<Loss> make_loss(const std::string& name);
-std::shared_ptr<ErrorSpace> make_error_space(const std::string& name);
-std::shared_ptr<TimestepPolicy> make_timestep_policy(const std::string& name);
-std::vector<RegistryLine> losses(), error_spaces(), timestep_policies(), references(), presets();
-// A preset is a list of overrides ("objective.loss=dpo"); UsageError names the nearest for an unknown one.
-std::vector<std::string> preset_overrides(const std::string& name);
+// The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v, times nothing
+// for sample: as diffusers' training scripts compute it.
+double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma);
 
 }  // namespace palate

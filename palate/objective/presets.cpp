@@ -1,6 +1,6 @@
 // Methods of papers as named points of the grid: lists of overrides. Sources: docs/objectives.md, sections 1 and 13.
 #include "palate/core/error.h"
-#include "palate/objective/objective.h"
+#include "palate/objective/objective_config.h"
 
 namespace palate {
 namespace {
@@ -56,8 +56,8 @@ const std::vector<Preset>& table() {
 
 }  // namespace
 
-std::vector<RegistryLine> presets() {
-  std::vector<RegistryLine> lines;
+std::vector<PresetLine> presets() {
+  std::vector<PresetLine> lines;
   for (const auto& preset : table()) lines.push_back({preset.name, preset.summary});
   return lines;
 }

@@ -1,70 +1,96 @@
-// The one table of names. A new member of the grid is one file and one line here.
+// The tables of names. A new member of the grid is one file and one line here: the function that the file ends with, the name that
+// configs say, and one sentence.
+#include "palate/config/member.h"
 #include "palate/core/error.h"
-#include "palate/objective/members.h"
+#include "palate/objective/error_space.h"
+#include "palate/objective/loss.h"
+#include "palate/objective/objective_config.h"
+#include "palate/objective/reference.h"
+#include "palate/objective/timestep_policy.h"
+
+#define PALATE_LOSSES(line)                                                                                 \
+  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison") \
+      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO")
+
+#define PALATE_ERROR_SPACES(line) \
+  line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")
+
+#define PALATE_TIMESTEPS(line)                                                    \
+  line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \
+      line(turbo_timesteps, "turbo",                                              \
+           "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps says otherwise")
+
+#define PALATE_REFERENCES(line)                                                                                            \
+  line(no_reference, "none", "no reference: for losses that need none")                                                    \
+      line(adapters_off_reference, "adapters_off", "the policy with its LoRA switched off: no second copy of the weights") \
+          line(frozen_copy_reference, "frozen_copy", "a second copy of the network, never trained: for full training")     \
+              line(cached_reference, "cached", "errors computed ahead for K draws of (t, noise) a pair and kept on disk")
 
 namespace palate {
+
+using LossMember = Member<Loss>;
+using SpaceMember = Member<ErrorSpace, SpaceSetup>;
+using TimestepMember = Member<TimestepPolicy>;
+using ReferenceMember = Member<Reference, ReferenceSetup>;
+
+#define PALATE_LOSS(function, name, summary) LossMember function();
+#define PALATE_SPACE(function, name, summary) SpaceMember function();
+#define PALATE_POLICY(function, name, summary) TimestepMember function();
+#define PALATE_REFERENCE(function, name, summary) ReferenceMember function();
+PALATE_LOSSES(PALATE_LOSS)
+PALATE_ERROR_SPACES(PALATE_SPACE)
+PALATE_TIMESTEPS(PALATE_POLICY)
+PALATE_REFERENCES(PALATE_REFERENCE)
+
 namespace {
 
-template <class Make>
-struct Line {
-  const char* name;
-  const char* summary;
-  Make make;
-};
+template <class Kind>
+struct Table {
+  struct Line {
+    const char* name;
+    const char* summary;
+    Kind member;
+  };
+  const char* axis;  // the key of [objective]
+  std::vector<Line> lines;
 
-constexpr Line<std::shared_ptr<Loss> (*)()> loss_table[] = {
-    {"sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison", make_sft},
-    {"dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO", make_dpo},
-};
-
-constexpr Line<std::shared_ptr<ErrorSpace> (*)()> error_space_table[] = {
-    {"output", "the network's own output (epsilon, v or sample): mean squared difference from its target", make_output_error},
-};
-
-constexpr Line<std::shared_ptr<TimestepPolicy> (*)()> timestep_table[] = {
-    {"uniform", "every t of [t_min, t_max) alike, weight 1", make_uniform},
-    {"turbo", "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps says otherwise", make_turbo},
-};
-
-using MakeReference = std::unique_ptr<Reference> (*)(const ObjectiveConfig&, const ReferenceSetup&);
-constexpr Line<MakeReference> reference_table[] = {
-    {"none", "no reference: for losses that need none", nullptr},
-    {"adapters_off", "the policy with its LoRA switched off: no second copy of the weights", make_adapters_off},
-    {"frozen_copy", "a second copy of the network, never trained: for full training", make_frozen_copy},
-    {"cached", "errors computed ahead for K draws of (t, noise) a pair and kept on disk", make_cached},
-};
-
-template <class Make, size_t N>
-std::vector<RegistryLine> lines(const Line<Make> (&table)[N]) {
-  std::vector<RegistryLine> all;
-  for (const auto& line : table) all.push_back({line.name, line.summary});
-  return all;
-}
-
-template <class Make, size_t N>
-const Line<Make>& find(const Line<Make> (&table)[N], const char* axis, const std::string& name) {
-  std::vector<std::string> known;
-  for (const auto& line : table) {
-    if (name == line.name) return line;
-    known.push_back(line.name);
+  const Kind& find(const std::string& name) const {
+    std::vector<std::string> known;
+    for (const auto& line : lines) {
+      if (name == line.name) return line.member;
+      known.emplace_back(line.name);
+    }
+    fail<UsageError>("objective.", axis, ": there is no '", name, "'", did_you_mean(name, known), "; it is one of ", one_of(known));
   }
-  fail<UsageError>("objective.", axis, ": there is no '", name, "'", did_you_mean(name, known), "; it is one of ", one_of(known));
-}
+  std::vector<ChoiceLine> choices() const {
+    std::vector<ChoiceLine> all;
+    for (const auto& line : lines) all.push_back({line.name, line.summary, line.member.defaults});
+    return all;
+  }
+};
+
+#define PALATE_ROW(function, name, summary) {name, summary, function()},
+const Table<LossMember> loss_table{"loss", {PALATE_LOSSES(PALATE_ROW)}};
+const Table<SpaceMember> space_table{"error_space", {PALATE_ERROR_SPACES(PALATE_ROW)}};
+const Table<TimestepMember> timestep_table{"timesteps", {PALATE_TIMESTEPS(PALATE_ROW)}};
+const Table<ReferenceMember> reference_table{"reference", {PALATE_REFERENCES(PALATE_ROW)}};
 
 }  // namespace
 
-std::shared_ptr<Loss> make_loss(const std::string& name) { return find(loss_table, "loss", name).make(); }
-std::shared_ptr<ErrorSpace> make_error_space(const std::string& name) { return find(error_space_table, "error_space", name).make(); }
-std::shared_ptr<TimestepPolicy> make_timestep_policy(const std::string& name) { return find(timestep_table, "timesteps", name).make(); }
-
+std::unique_ptr<Loss> make_loss(const ObjectiveConfig& config) { return loss_table.find(config.loss).make(config.loss_constants); }
+std::unique_ptr<ErrorSpace> make_error_space(const ObjectiveConfig& config, const SpaceSetup& setup) {
+  return space_table.find(config.error_space).make(config.error_space_constants, setup);
+}
+std::unique_ptr<TimestepPolicy> make_timestep_policy(const ObjectiveConfig& config) {
+  return timestep_table.find(config.timesteps).make(config.timestep_constants);
+}
 std::unique_ptr<Reference> make_reference(const ObjectiveConfig& config, const ReferenceSetup& setup) {
-  const auto& line = find(reference_table, "reference", config.reference);
-  return line.make ? line.make(config, setup) : nullptr;
+  return reference_table.find(config.reference).make(config.reference_constants, setup);
 }
 
-std::vector<RegistryLine> losses() { return lines(loss_table); }
-std::vector<RegistryLine> error_spaces() { return lines(error_space_table); }
-std::vector<RegistryLine> timestep_policies() { return lines(timestep_table); }
-std::vector<RegistryLine> references() { return lines(reference_table); }
+std::vector<ChoiceLine> losses() { return loss_table.choices(); }
+std::vector<ChoiceLine> error_spaces() { return space_table.choices(); }
+std::vector<ChoiceLine> timestep_policies() { return timestep_table.choices(); }
+std::vector<ChoiceLine> references() { return reference_table.choices(); }
 
 }  // namespace palate

@@ -23,13 +23,6 @@ std::vector<std::string> prompts_of(const Requests& requests) {
   return prompts;
 }
 
-Condition repeated(const Condition& one, int64_t rows) {
-  Condition many;
-  many.text = one.text.expand({rows, one.text.size(1), one.text.size(2)});
-  if (one.text_embeds.defined()) many.text_embeds = one.text_embeds.expand({rows, one.text_embeds.size(1)});
-  return many;
-}
-
 // One call of generate: what does not change from batch to batch.
 class Run {
  public:
@@ -101,14 +94,18 @@ class Run {
     };
     sampling.on_step = [&](int64_t) { progress_->advance(rows); };
     sampler_->set_timesteps(options_.steps);  // samplers with a memory start afresh
-    Condition negative = options_.guidance_scale > 1 || options_.reward_weight ? repeated(nothing(text_rows), rows) : Condition();
-    if (pipeline_.takes_time_ids()) positive.time_ids = negative.time_ids = pipeline_.time_ids(start);
+    Condition negative = options_.guidance_scale > 1 || options_.reward_weight ? nothing(text_rows).repeat(rows) : Condition();
+    const Condition sizes = pipeline_.takes_time_ids() ? Condition{{"time_ids", pipeline_.time_ids(start)}} : Condition();
+    positive = positive.with_missing_of(sizes);
+    if (!negative.empty()) negative = negative.with_missing_of(sizes);
     if (options_.reward_weight) {
       const AdaptersOff off;
       sampling.reward_weight = options_.reward_weight;
-      sampling.base = pipeline_.encode_prompts(
-          options_.base_prompt.empty() ? prompts_of(requests) : std::vector<std::string>(requests.size(), options_.base_prompt), text_rows);
-      sampling.base.time_ids = positive.time_ids;
+      sampling.base = pipeline_
+                          .encode_prompts(options_.base_prompt.empty() ? prompts_of(requests)
+                                                                       : std::vector<std::string>(requests.size(), options_.base_prompt),
+                                          text_rows)
+                          .with_missing_of(sizes);
     }
     return sample_latents(pipeline_.denoiser(), *sampler_, start, positive, negative, sampling);
   }
@@ -116,7 +113,7 @@ class Run {
  private:
   const Condition& nothing(int64_t text_rows) {
     Condition& known = negatives_[text_rows];
-    if (!known.text.defined())
+    if (known.empty())
       known = options_.negative.empty() ? pipeline_.encode_nothing(1, text_rows) : pipeline_.encode_prompts({options_.negative}, text_rows);
     return known;
   }

@@ -118,11 +118,9 @@ Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int6
 }
 
 Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
-  Condition condition = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
-  if (!condition.text_embeds.defined() || !state_->folder.option("force_zeros_for_empty_prompt", true)) return condition;
-  condition.text.zero_();
-  condition.text_embeds.zero_();
-  return condition;
+  const Condition empty = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
+  const bool zeros = empty["text_embeds"].defined() && state_->folder.option("force_zeros_for_empty_prompt", true);
+  return zeros ? empty.zeros() : empty;
 }
 
 bool Pipeline::takes_time_ids() const { return state_->unet_config.value("addition_embed_type", Json()) == "text_time"; }

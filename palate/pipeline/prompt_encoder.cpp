@@ -78,17 +78,12 @@ Condition PromptEncoder::encode(const std::vector<std::string>& prompts, int64_t
 
 Condition PromptEncoder::encode_here(const std::vector<std::string>& prompts, int64_t rows) {
   check<UsageError>(!prompts.empty(), "encoding prompts: there are none");
-  std::vector<Tensor> text, pooled;
+  std::vector<Condition> parts;
   for (size_t from = 0; from < prompts.size(); from += prompts_at_once) {
     const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(from);
-    const Condition part = encode_few({begin, begin + static_cast<std::ptrdiff_t>(std::min(prompts_at_once, prompts.size() - from))}, rows);
-    text.push_back(part.text);
-    if (part.text_embeds.defined()) pooled.push_back(part.text_embeds);
+    parts.push_back(encode_few({begin, begin + static_cast<std::ptrdiff_t>(std::min(prompts_at_once, prompts.size() - from))}, rows));
   }
-  Condition condition;
-  condition.text = torch::cat(text);
-  if (!pooled.empty()) condition.text_embeds = torch::cat(pooled);
-  return condition;
+  return Condition::cat(parts);
 }
 
 Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int64_t rows) {
@@ -105,9 +100,9 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
     if (which == 0) continue;
     check<FormatError>(found.text_embeds.defined(), folder_.path().string(),
                        ": text_encoder_2 has no text_projection: expected a CLIPTextModelWithProjection");
-    condition.text_embeds = found.text_embeds.view({static_cast<int64_t>(prompts.size()), rows, -1}).select(1, 0).to(options_.dtype);
+    condition.set("text_embeds", found.text_embeds.view({static_cast<int64_t>(prompts.size()), rows, -1}).select(1, 0).to(options_.dtype));
   }
-  condition.text = torch::cat(side_by_side, -1);
+  condition.set("encoder_hidden_states", torch::cat(side_by_side, -1));
   return condition;
 }
 

@@ -24,8 +24,8 @@ class PromptEncoder {
   // Loads nothing yet.
   PromptEncoder(const ModelFolder& folder, const LoadOptions& options);
 
-  // Without gradients. text [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row. Weighted tokens'
-  // states are multiplied, and then brought back to their mean. UsageError for no prompts.
+  // Without gradients. encoder_hidden_states [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row.
+  // Weighted tokens' states are multiplied, and then brought back to their mean. UsageError for no prompts.
   Condition encode(const std::vector<std::string>& prompts, int64_t rows = 1);
 
   Condition encode_here(const std::vector<std::string>& prompts, int64_t rows = 1);  // the same, with gradients unless they are off

@@ -5,16 +5,21 @@
 #include <memory>
 
 #include "palate/models/registry.h"
-#include "palate/pretrain/fit.h"
+#include "palate/train/loop.h"
+#include "palate/pretrain/base_config.h"
 
 namespace palate::world {
 
-// Trains an AutoencoderKL in OUTPUT/autoencoder; the checkpoint's folder vae/ holds it, with its scaling_factor measured.
-FitResult train_autoencoder(const PretrainConfig& config);
+// Trains an AutoencoderKL in OUTPUT/autoencoder, whose folder vae/ holds it then, with its scaling_factor measured.
+TrainResult train_autoencoder(const PretrainConfig& config);
 
-// Trains U-Net and text encoder in OUTPUT/denoiser on the latents of the autoencoder in VAE_FOLDER; the checkpoint's folder
-// base/ is a whole model.
-FitResult train_base(const PretrainConfig& config, const std::filesystem::path& vae_folder);
+// Trains U-Net and text encoder in OUTPUT/denoiser on the latents of the autoencoder in VAE_FOLDER; its folder
+// base/ is a whole model then.
+TrainResult train_base(const PretrainConfig& config, const std::filesystem::path& vae_folder);
+
+// One stage's loop: AdamW, a warm-up and then half a cosine, a running mean that is what is kept.
+TrainResult run_stage(Task& task, const FitConfig& config, const std::string& title, const std::filesystem::path& folder,
+                      double evaluate_minutes);
 
 // Writes a model folder in diffusers' layout; the autoencoder's files are copied.
 void write_base(const std::filesystem::path& folder, Denoiser& denoiser, TextEncoder& text, const std::filesystem::path& vae_folder);

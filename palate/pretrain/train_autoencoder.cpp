@@ -58,41 +58,61 @@ std::map<std::string, double> reconstruction_quality(Autoencoder& model, const C
   return sums;
 }
 
+class AutoencoderTask : public Task {
+ public:
+  explicit AutoencoderTask(const PretrainConfig& config)
+      : config_(config.autoencoder),
+        seed_(static_cast<uint64_t>(config.seed)),
+        model_(make_autoencoder(config_.model(), mix(seed_, 1))),
+        odds_(without_wrong_captions(config.odds)),
+        stream_(odds_, seed_, {}),
+        clean_(clean_pictures(config.evaluation.reconstructions, mix(seed_, 3))) {
+    quiet_posterior(model_->module(), config_.latent_channels);
+    parameters_.add("", model_->module());
+  }
+
+  Parameters& parameters() override { return parameters_; }
+
+  Pass pass(int64_t step, int64_t, double progress, const Ranks&) override {
+    const int64_t batch = config_.fit.batch, latent_side = side / config_.factor();
+    const Tensor pictures = stream_.get(step * batch, batch).pictures;
+    const Posterior posterior = model_->encode(pictures);
+    Generator generator({seed_, static_cast<uint64_t>(step), 0, Purpose::posterior});
+    const Tensor noise = generator.normal({batch, config_.latent_channels, latent_side, latent_side});
+    const Tensor decoded = model_->decode(posterior.mean + torch::exp(0.5 * posterior.logvar) * noise);
+    const Tensor loss = reconstruction_loss(decoded - pictures, progress) + 1e-6 * divergence(posterior);
+    return {.loss = loss, .metrics = {{"loss", loss.item<double>()}}};
+  }
+
+  void write(const fs::path& folder, const TrainState&) const override {
+    save_autoencoder(*model_, folder / "vae");
+    Json json = read_json(folder / "vae" / "config.json");
+    json["scaling_factor"] = latent_scale(*model_, odds_, seed_);
+    write_json(folder / "vae" / "config.json", json);
+  }
+
+  Metrics evaluate(const fs::path&) override { return reconstruction_quality(*model_, clean_); }
+
+ private:
+  static Odds without_wrong_captions(Odds odds) {
+    odds.wrong_caption = 0;
+    return odds;
+  }
+
+  AutoencoderConfig config_;
+  uint64_t seed_;
+  std::unique_ptr<Autoencoder> model_;
+  Odds odds_;
+  ExampleStream stream_;
+  CleanPictures clean_;
+  Parameters parameters_;
+};
+
 }  // namespace
 
-FitResult train_autoencoder(const PretrainConfig& config) {
-  const auto seed = static_cast<uint64_t>(config.seed);
-  const auto model = make_autoencoder(config.autoencoder.model(), mix(seed, 1));
-  const int64_t channels = config.autoencoder.latent_channels;
-  quiet_posterior(model->module(), channels);
-  Odds odds = config.odds;
-  odds.wrong_caption = 0;
-  ExampleStream stream(odds, seed, {});
-  const int64_t latent_side = side / config.autoencoder.factor();
-
-  FitTask task;
-  task.title = "autoencoder";
-  task.folder = fs::path(config.output) / "autoencoder";
-  task.config = config.autoencoder.fit;
-  task.weights.add("", model->module());
-  task.loss = [&](int64_t step, double progress) {
-    const int64_t batch = task.config.batch;
-    const Tensor pictures = stream.get(step * batch, batch).pictures;
-    const Posterior posterior = model->encode(pictures);
-    Generator generator({seed, static_cast<uint64_t>(step), 0, Purpose::posterior});
-    const Tensor noise = generator.normal({batch, channels, latent_side, latent_side});
-    const Tensor decoded = model->decode(posterior.mean + torch::exp(0.5 * posterior.logvar) * noise);
-    return reconstruction_loss(decoded - pictures, progress) + 1e-6 * divergence(posterior);
-  };
-  task.save = [&](const fs::path& folder) {
-    save_autoencoder(*model, folder / "vae");
-    Json json = read_json(folder / "vae" / "config.json");
-    json["scaling_factor"] = latent_scale(*model, odds, seed);
-    write_json(folder / "vae" / "config.json", json);
-  };
-  const CleanPictures clean = clean_pictures(config.evaluation.reconstructions, mix(seed, 3));
-  task.evaluate = [&](const fs::path&) { return reconstruction_quality(*model, clean); };
-  return fit(task);
+TrainResult train_autoencoder(const PretrainConfig& config) {
+  AutoencoderTask task(config);
+  return run_stage(task, config.autoencoder.fit, "autoencoder", fs::path(config.output) / "autoencoder", 0);
 }
 
 }  // namespace palate::world

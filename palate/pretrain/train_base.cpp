@@ -92,44 +92,62 @@ Draws draw(uint64_t seed, int64_t first, int64_t count, const std::vector<int64_
   return {torch::stack(noise), torch::tensor(t, torch::kLong), torch::tensor(dropped, torch::kLong).to(torch::kBool).unsqueeze(1)};
 }
 
+class BaseTask : public Task {
+ public:
+  BaseTask(const PretrainConfig& config, const fs::path& vae_folder, const fs::path& folder)
+      : config_(config),
+        seed_(static_cast<uint64_t>(config.seed)),
+        vae_folder_(vae_folder),
+        codec_(vae_folder, folder / "tokenizer"),
+        denoiser_(make_denoiser(config.unet.model(config.autoencoder, codec_.latent_channels(), config.text.width), mix(seed_, 4))),
+        text_(make_text_encoder(config.text.model(), mix(seed_, 5))),
+        schedule_(scheduler_config()),
+        stream_(config.odds, mix(seed_, 7), codec_.functions()) {
+    spread_embeddings(text_->module(), mix(seed_, 6));
+    if (!config.init.empty()) {
+      const fs::path from = model_path(config.init);
+      copy_weights(denoiser_->module(), load_denoiser(from / "unet")->module(), from / "unet");
+      copy_weights(text_->module(), load_text_encoder(from / "text_encoder")->module(), from / "text_encoder");
+    }
+    parameters_.add("unet.", denoiser_->module());
+    parameters_.add("text_encoder.", text_->module());
+  }
+
+  Parameters& parameters() override { return parameters_; }
+
+  Pass pass(int64_t step, int64_t, double, const Ranks&) override {
+    const int64_t batch = config_.fit.batch;
+    const Examples examples = stream_.get(step * batch, batch);
+    const Tensor& x0 = examples.pictures;
+    const Draws draws = draw(mix(seed_, 8), step * batch, batch, x0[0].sizes().vec(), schedule_.steps(), config_.caption_dropout);
+    const Tensor ids = torch::where(draws.dropped, codec_.ids({""}), examples.ids);
+    const Condition condition{{"encoder_hidden_states", text_->encode(ids).last_hidden_state}};
+    const Tensor predicted = denoiser_->predict(schedule_.add_noise(x0, draws.noise, draws.t), draws.t, condition);
+    const Tensor loss = (predicted - schedule_.target(x0, draws.noise, draws.t)).square().mean();
+    return {.loss = loss, .metrics = {{"loss", loss.item<double>()}}};
+  }
+
+  void write(const fs::path& folder, const TrainState&) const override { write_base(folder / "base", *denoiser_, *text_, vae_folder_); }
+  Metrics evaluate(const fs::path& folder) override { return evaluate_base(folder / "base", config_.evaluation, mix(seed_, 9)); }
+
+ private:
+  PretrainConfig config_;
+  uint64_t seed_;
+  fs::path vae_folder_;
+  Codec codec_;
+  std::unique_ptr<Denoiser> denoiser_;
+  std::unique_ptr<TextEncoder> text_;
+  NoiseSchedule schedule_;
+  ExampleStream stream_;
+  Parameters parameters_;
+};
+
 }  // namespace
 
-FitResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
-  const auto seed = static_cast<uint64_t>(config.seed);
+TrainResult train_base(const PretrainConfig& config, const fs::path& vae_folder) {
   const fs::path folder = fs::path(config.output) / "denoiser";
-  const Codec codec(vae_folder, folder / "tokenizer");
-  const auto denoiser = make_denoiser(config.unet.model(config.autoencoder, codec.latent_channels(), config.text.width), mix(seed, 4));
-  const auto text = make_text_encoder(config.text.model(), mix(seed, 5));
-  spread_embeddings(text->module(), mix(seed, 6));
-  if (!config.init.empty()) {
-    const fs::path from = model_path(config.init);
-    copy_weights(denoiser->module(), load_denoiser(from / "unet")->module(), from / "unet");
-    copy_weights(text->module(), load_text_encoder(from / "text_encoder")->module(), from / "text_encoder");
-  }
-  const NoiseSchedule schedule(scheduler_config());
-  const Tensor empty = codec.ids({""});
-  ExampleStream stream(config.odds, mix(seed, 7), codec.functions());
-
-  FitTask task;
-  task.title = "denoiser";
-  task.folder = folder;
-  task.config = config.fit;
-  task.weights.add("unet.", denoiser->module());
-  task.weights.add("text_encoder.", text->module());
-  task.loss = [&](int64_t step, double) {
-    const int64_t batch = task.config.batch;
-    const Examples examples = stream.get(step * batch, batch);
-    const Draws draws =
-        draw(mix(seed, 8), step * batch, batch, examples.pictures[0].sizes().vec(), schedule.steps(), config.caption_dropout);
-    const Tensor ids = torch::where(draws.dropped, empty, examples.ids);
-    const Condition condition{text->encode(ids).last_hidden_state, {}, {}};
-    const Tensor predicted = denoiser->predict(schedule.add_noise(examples.pictures, draws.noise, draws.t), draws.t, condition);
-    return (predicted - schedule.target(examples.pictures, draws.noise, draws.t)).square().mean();
-  };
-  task.save = [&](const fs::path& into) { write_base(into / "base", *denoiser, *text, vae_folder); };
-  task.evaluate = [&](const fs::path& from) { return evaluate_base(from / "base", config.evaluation, mix(seed, 9)); };
-  task.evaluate_minutes = config.evaluation.every_minutes;
-  return fit(task);
+  BaseTask task(config, vae_folder, folder);
+  return run_stage(task, config.fit, "denoiser", folder, config.evaluation.every_minutes);
 }
 
 }  // namespace palate::world

@@ -19,6 +19,7 @@
 #include "palate/io/tensor_file.h"
 #include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
+#include "palate/objective/statistics.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
@@ -51,15 +52,9 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::p
   return found;
 }
 
-int64_t numbers(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  return count;
-}
-
 int64_t numbers_of(const fs::path& folder, const std::string& stem, const std::string& variant) {
   int64_t count = 0;
-  for (const auto& [name, shape] : tensors_of(folder, stem, variant)) count += numbers(shape);
+  for (const auto& [name, shape] : tensors_of(folder, stem, variant)) count += c10::multiply_integers(shape);
   return count;
 }
 
@@ -70,7 +65,7 @@ Shapes read_shapes(const RunConfig& config) {
   Shapes shapes;
   const Json unet = read_json(model / "unet/config.json");
   shapes.unet = tensors_of(model / "unet", "diffusion_pytorch_model", config.variant);
-  for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += numbers(shape);
+  for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += c10::multiply_integers(shape);
   shapes.latent_channels = unet.value("in_channels", int64_t{4});
   if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number())
     shapes.context = unet["cross_attention_dim"].get<int64_t>();
@@ -106,7 +101,7 @@ Adapted adapted_by(const LoraConfig& lora, const Shapes& shapes) {
     const bool residual = layer.ends_with(".conv1") || layer.ends_with(".conv2");
     convolutions += residual;
     if (std::none_of(lora.targets.begin(), lora.targets.end(), [&](const auto& target) { return matches_target(layer, target); })) continue;
-    found.numbers += lora.rank * (shape[0] + numbers(shape) / shape[0]);
+    found.numbers += lora.rank * (shape[0] + c10::multiply_integers(shape) / shape[0]);
     found.convolutions += residual;
   }
   found.convolutions /= std::max(convolutions, 1.0);
@@ -146,10 +141,10 @@ struct Roles {
 };
 
 Roles roles_of(const RunConfig& config) {
-  const bool needs = config.objective.loss_member->needs_reference();
+  const Needs needs = needs_of(config.objective);
   const std::string& kind = config.objective.reference;
-  return {config.objective.loss_member->needs_loser() ? 2 : 1, needs && (kind == "adapters_off" || kind == "frozen_copy"),
-          needs && kind == "frozen_copy"};
+  return {needs.rejected ? 2 : 1, needs.reference && (kind == "adapters_off" || kind == "frozen_copy"),
+          needs.reference && kind == "frozen_copy"};
 }
 
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
@@ -158,7 +153,7 @@ int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side *
                           shapes.side * 4;  // mean and deviation of each image
   const int64_t width = config.train.dtype == "bf16" && !config.full ? 2 : 4;
-  const int64_t errors = config.objective.reference == "cached" ? pairs * config.objective.reference_draws * 8 : 0;
+  const int64_t errors = pairs * reference_draws(config.objective) * 8;
   return latents + pairs * shapes.tokens * shapes.context * width + errors;
 }
 

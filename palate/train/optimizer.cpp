@@ -11,20 +11,24 @@ namespace {
 // The one table of optimizers. A new one is one file of train/optimizers and one line here.
 struct Line {
   const char* name;
-  MakeOptimizer make;
+  const char* summary;
+  OptimizerMember (*member)();
   double bytes_per_value;
 };
 constexpr Line table[] = {
-    {"adamw", make_adamw, 8}, {"adamw8bit", make_adamw_8bit, 2.04}, {"adafactor", make_adafactor, 0.05},
-    {"lion", make_lion, 4},   {"prodigy", make_prodigy, 16},
+    {"adamw", "AdamW", adamw_optimizer, 8},
+    {"adamw8bit", "AdamW with moments in 8 bits", adamw_8bit_optimizer, 2.04},
+    {"adafactor", "sums of rows and columns instead of moments", adafactor_optimizer, 0.05},
+    {"lion", "the sign of a mean of the gradient", lion_optimizer, 4},
+    {"prodigy", "AdamW that finds the rate", prodigy_optimizer, 16},
 };
 
 const Line& find(const std::string& name) {
   for (const auto& line : table) {
     if (name == line.name) return line;
   }
-  fail<UsageError>("optimizer.name: there is no '", name, "'", did_you_mean(name, optimizer_names()), "; it is one of ",
-                   one_of(optimizer_names()));
+  const auto names = names_of(optimizers());
+  fail<UsageError>("optimizer.name: there is no '", name, "'", did_you_mean(name, names), "; it is one of ", one_of(names));
 }
 
 std::vector<Tensor> defined(const std::vector<Tensor>& tensors) {
@@ -48,13 +52,13 @@ void restore(const std::map<std::string, Tensor>& state, const std::string& name
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return find(config.name).make(config, std::move(names), std::move(values));
+  return find(config.name).member().make(config.constants, names, values);
 }
 
-std::vector<std::string> optimizer_names() {
-  std::vector<std::string> names;
-  for (const auto& line : table) names.emplace_back(line.name);
-  return names;
+std::vector<ChoiceLine> optimizers() {
+  std::vector<ChoiceLine> all;
+  for (const auto& line : table) all.push_back({line.name, line.summary, line.member().defaults});
+  return all;
 }
 
 int64_t optimizer_state_bytes(const std::string& name, int64_t values) {

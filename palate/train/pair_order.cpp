@@ -52,7 +52,7 @@ void PairOrder::Sequence::take(int64_t first, int64_t count, uint64_t seed, Part
     }
     const auto entry = static_cast<size_t>(order[static_cast<size_t>(place % total)]);
     part.rows.push_back(entries[entry].row);
-    part.draws.push_back(static_cast<uint64_t>(epoch) * static_cast<uint64_t>(entries[entry].repeats) + copy[entry]);
+    part.visits.push_back(static_cast<uint64_t>(epoch) * static_cast<uint64_t>(entries[entry].repeats) + copy[entry]);
   }
 }
 

@@ -25,7 +25,7 @@ class PairOrder {
 
   struct Part {
     std::vector<int64_t> rows;
-    std::vector<uint64_t> draws;  // how often this pair was seen before
+    std::vector<uint64_t> visits;  // how often this pair was seen before
   };
   // Places [first, first + count) of the endless sequence. With more than one bucket, `first` is a multiple of the batch and
   // `count` is the batch.

@@ -1,34 +1,21 @@
 #include "palate/train/run_config.h"
 
+#include "palate/objective/statistics.h"
 #include "palate/train/lr_schedule.h"
-#include "palate/train/optimizer.h"
 
 namespace palate {
 
 void OptimizerConfig::visit(Fields& f) {
-  f("name", name,
-    "how weights move: adamw; adamw8bit (moments in 8 bits), adafactor (next to none kept), lion (set beta2 = 0.99), prodigy (finds the "
-    "rate: set lr = 1)",
-    {.choices = optimizer_names(), .aliases = {"optimizer", "optim"}});
+  visit_choice(
+      f, "name", name, constants, optimizers(),
+      "how weights move: adamw; adamw8bit (moments in 8 bits), adafactor (next to none kept), lion (set beta2 = 0.99), prodigy (finds "
+      "the rate: set lr = 1)",
+      {"optimizer", "optim"});
   f("lr", lr, "peak learning rate", {.min = 0, .aliases = {"learning_rate"}});
-  f("beta1", beta1, "decay of the gradient's running mean", {.min = 0, .max = 0.999999, .aliases = {"adam_beta1"}});
-  f("beta2", beta2, "decay of the squared gradient's running mean", {.min = 0, .max = 0.9999999, .aliases = {"adam_beta2"}});
-  f("eps", eps, "added to the root of the second moment", {.min = 0, .aliases = {"adam_epsilon"}});
-  f("weight_decay", weight_decay, "decoupled weight decay", {.min = 0, .aliases = {"adam_weight_decay"}});
-  f("lr_schedule", lr_schedule, "the learning rate over time, by diffusers' names",
-    {.choices = lr_schedule_names(), .aliases = {"lr_scheduler", "lr_scheduler_type"}});
+  visit_choice(f, "lr_schedule", lr_schedule, schedule_constants, lr_schedules(), "the learning rate over time, by diffusers' names",
+               {"lr_scheduler", "lr_scheduler_type"});
   f("warmup_steps", warmup_steps, "steps over which the rate rises from 0", {.min = 0, .max = 1e12, .aliases = {"lr_warmup_steps"}});
-  f("num_cycles", num_cycles, "restarts of cosine_with_restarts", {.min = 1, .max = 1e12, .aliases = {"lr_num_cycles"}});
-  f("power", power, "exponent of polynomial", {.min = 0, .aliases = {"lr_power"}});
   f("clip_norm", clip_norm, "largest norm of the whole gradient; 0: no clipping", {.min = 0, .aliases = {"max_grad_norm"}});
-  f("scale_parameter", scale_parameter, "adafactor: the rate is a share of each tensor's size", {});
-  f("clip_threshold", clip_threshold, "adafactor: largest root mean square of one update, in units of the rate", {.min = 1e-6});
-  f("prodigy_beta3", prodigy_beta3, "prodigy: decay of the running sums that find the rate; 0: the root of beta2",
-    {.min = 0, .max = 0.9999999});
-  f("prodigy_d_coef", prodigy_d_coef, "prodigy: factor of the rate that is found", {.min = 1e-6});
-  f("prodigy_decouple", prodigy_decouple, "prodigy: weight decay as AdamW's, not added to the gradient");
-  f("prodigy_use_bias_correction", prodigy_use_bias_correction, "prodigy: Adam's correction of the first steps");
-  f("prodigy_safeguard_warmup", prodigy_safeguard_warmup, "prodigy: a warm-up does not enter the rate's estimate");
   f.require(name != "prodigy" || lr >= 0.01,
             "optimizer.lr: prodigy finds the rate itself and takes lr as a factor of it: set optimizer.lr = 1");
   f.require(lr_schedule != "polynomial" || lr > 1e-7, "optimizer.lr: polynomial decays to 1e-7, so the rate must be above that");
@@ -98,10 +85,10 @@ void RunConfig::visit(Fields& f) {
   f.table("sample", sample, "grids of pictures while training");
   f.require(!model.empty(), "model: name the model folder, for example model = \"models/sd15\"");
   f.require(!output.empty(), "output: name the run folder, for example output = \"runs/first\"");
-  f.require(!full || objective.reference != "adapters_off",
+  f.require(!full || objective.reference != "adapters_off" || !needs_of(objective).reference,
             "objective.reference: with full = true there are no adapters to switch off; use \"frozen_copy\" (a second copy of the weights) "
             "or \"cached\" (errors on disk)");
-  f.require(data.images.empty() || !objective.loss_member || !objective.loss_member->needs_loser(),
+  f.require(data.images.empty() || !needs_of(objective).rejected,
             "objective.loss: '" + objective.loss +
                 "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set "
                 "objective.loss = \"sft\"");

@@ -8,23 +8,10 @@
 #include "palate/adapters/lora.h"
 #include "palate/config/fields.h"
 #include "palate/data/pairs.h"
-#include "palate/objective/objective.h"
+#include "palate/objective/objective_config.h"
+#include "palate/train/optimizer.h"
 
 namespace palate {
-
-struct OptimizerConfig {
-  std::string name = "adamw";
-  double lr = 1e-5, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
-  std::string lr_schedule = "constant_with_warmup";  // diffusers' names
-  int64_t warmup_steps = 0, num_cycles = 1;
-  double power = 1;
-  double clip_norm = 1;                                                                               // 0: no clipping
-  bool scale_parameter = false;                                                                       // adafactor
-  double clip_threshold = 1;                                                                          // adafactor
-  double prodigy_beta3 = 0, prodigy_d_coef = 1;                                                       // beta3 0: the root of beta2
-  bool prodigy_decouple = true, prodigy_use_bias_correction = true, prodigy_safeguard_warmup = true;  // as diffusers' scripts set them
-  void visit(Fields& f);
-};
 
 // Training of the text encoders, and of a new word (textual inversion).
 struct TextConfig {

@@ -31,6 +31,12 @@ std::string owner(int file) {
 
 }  // namespace
 
+std::string remedy_of_write(const std::string& reason) {
+  const auto says = [&](int number) { return reason.find(std::strerror(number)) != std::string::npos; };
+  if (says(ENOSPC) || says(EDQUOT) || says(EFBIG)) return "Make room";
+  return says(EACCES) || says(EPERM) || says(EROFS) ? "Make the folder writable" : "Put that right";
+}
+
 RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
   std::error_code error;
   const bool there = fs::exists(path_, error);

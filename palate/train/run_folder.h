@@ -2,8 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace palate {
+
+// What to do about a write that failed for this reason: "Make room".
+std::string remedy_of_write(const std::string& reason);
 
 enum class RunStart { fresh, resume };
 

@@ -10,6 +10,7 @@ namespace palate {
 
 TextTraining::TextTraining(PromptEncoder& prompts, const TextConfig& config, const LoraConfig& lora, uint64_t seed)
     : prompts_(prompts), word_(config.word) {
+  group_.lr = config.lr;
   for (const size_t which : prompts.present()) {
     torch::nn::Module& model = prompts.encoder(which).module();
     for (auto& weight : model.parameters()) weight.set_requires_grad(false);
@@ -20,8 +21,8 @@ TextTraining::TextTraining(PromptEncoder& prompts, const TextConfig& config, con
     const std::string component = PromptEncoder::component(which);
     const Lora& made = loras_.emplace(component, Lora::inject(model, own, seed + 1 + which)).first->second;
     for (const auto& [name, value] : made.parameters()) {
-      names_.push_back(component + "." + name);
-      values_.push_back(value);
+      group_.names.push_back(component + "." + name);
+      group_.values.push_back(value);
     }
   }
   if (!word_.empty()) add_word(config);
@@ -36,21 +37,11 @@ void TextTraining::add_word(const TextConfig& config) {
     const Tensor known = prompts_.encoder(which).embeddings(ids).to(torch::kFloat).mean(0, true).expand({config.vectors, -1});
     Tensor& vectors = vectors_[component] = known.clone().set_requires_grad(true);
     norms_[component] = vectors.detach().norm(2, 1, true);
-    names_.push_back(component + ".token_embedding");
-    values_.push_back(vectors);
+    group_.names.push_back(component + ".token_embedding");
+    group_.values.push_back(vectors);
   }
   prompts_.forget_word(word_);  // its reading while the cache was built
   prompts_.add_word(word_, vectors_);
-}
-
-std::vector<Tensor> TextTraining::gradients() const {
-  std::vector<Tensor> found;
-  for (const auto& value : values_) found.push_back(value.grad());
-  return found;
-}
-
-void TextTraining::clear_gradients() {
-  for (auto& value : values_) value.mutable_grad().reset();
 }
 
 void TextTraining::keep_norms() {

@@ -9,6 +9,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/pipeline/prompt_encoder.h"
+#include "palate/train/parameters.h"
 #include "palate/train/run_config.h"
 
 namespace palate {
@@ -19,11 +20,8 @@ class TextTraining {
   // text.initializer's. UsageError when the word is a token already or the initializer has no tokens.
   TextTraining(PromptEncoder& prompts, const TextConfig& config, const LoraConfig& lora, uint64_t seed);
 
-  // "text_encoder.text_model...lora_A.weight", "text_encoder.token_embedding": float32, on the model's device.
-  const std::vector<std::string>& names() const { return names_; }
-  const std::vector<Tensor>& values() const { return values_; }
-  std::vector<Tensor> gradients() const;
-  void clear_gradients();
+  // "text_encoder.text_model...lora_A.weight", "text_encoder.token_embedding": float32, on the model's device; at text.lr.
+  const Parameters::Group& group() const { return group_; }
 
   Condition condition(const std::vector<std::string>& texts) { return prompts_.encode_here(texts); }  // with gradients unless they are off
   // After the values changed: the word's vectors get their first length again (as DCO does).
@@ -41,8 +39,7 @@ class TextTraining {
   std::map<std::string, Lora> loras_;      // by component
   std::map<std::string, Tensor> vectors_;  // by component, [n, width]; leaves
   std::map<std::string, Tensor> norms_;    // [n, 1]
-  std::vector<std::string> names_;
-  std::vector<Tensor> values_;
+  Parameters::Group group_;
 };
 
 // While the cache is built the word reads as its initializer: what the reference is asked for. Nothing without a word.

@@ -2,247 +2,141 @@
 
 #include <torch/types.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <optional>
-
+#include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
-#include "palate/core/generator.h"
-#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
-#include "palate/core/progress.h"
+#include "palate/hub/model_path.h"
+#include "palate/io/atomic_file.h"
+#include "palate/train/align_task.h"
 #include "palate/train/lr_schedule.h"
-#include "palate/train/run.h"
+#include "palate/train/run_folder.h"
 
 namespace palate {
+namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
-
-std::string short_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
+VisitFields visits_of(RunConfig& config) {
+  return [&config](Fields& f) { config.visit(f); };
 }
 
-std::string pair_name(uint64_t id) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id));
-  return text;
+// A config that was put together in code is checked as one from a file.
+RunConfig checked(RunConfig config) {
+  RunConfig whole;
+  load_config({.file_name = "config", .file_text = config_to_toml(visits_of(config)), .overrides = {}}, visits_of(whole));
+  return whole;
 }
 
-std::string remedy(const std::string& reason) {
-  const auto says = [&](int number) { return reason.find(std::strerror(number)) != std::string::npos; };
-  if (says(ENOSPC) || says(EDQUOT) || says(EFBIG)) return "Make room";
-  return says(EACCES) || says(EPERM) || says(EROFS) ? "Make the folder writable" : "Put that right";
+// What can be said to be wrong before a run folder is made and hours of encoding begin.
+std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
+  // A model that is trained whole starts from float32, whatever it computes in.
+  const LoadOptions load{.dtype = config.full ? torch::kFloat : parse_dtype(config.train.dtype),
+                         .device = parse_device(config.device),
+                         .variant = config.variant};
+  auto pipeline = std::make_unique<Pipeline>(config.model, load);
+  if (const std::string commit = model_commit(config.model); !commit.empty()) log(config.model, " is commit ", commit);
+  check_batch_size(config.data, config.train.batch);
+  check<UsageError>(pipeline->extra_channels() == 0, "model: ", pipeline->folder().string(), ": its U-Net takes ",
+                    pipeline->latent_channels() + pipeline->extra_channels(), " channels and predicts ", pipeline->latent_channels(),
+                    ": models made for inpainting or editing are not trained here; train the base model");
+  make_timestep_policy(config.objective)->check_steps(pipeline->schedule());
+  PromptEncoder& prompts = pipeline->prompt_encoder();
+  for (const size_t which : prompts.present()) prompts.tokenizer(which);  // a file that is not there is said first
+  read_word_as_initializer(prompts, config.text);
+  const std::string& reference = config.objective.reference;
+  if (!needs_of(config.objective).reference && reference != "none" && reference != ObjectiveConfig().reference) {
+    log("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
+  }
+  return pipeline;
+}
+
+// A difference between two configs that cannot change what the run would have given without a break.
+bool changes_no_result(const std::string& difference, const RunConfig& now) {
+  const std::string& schedule = now.optimizer.lr_schedule;
+  if (difference.starts_with("train.steps:")) return schedule == "constant" || schedule == "constant_with_warmup";
+  for (const char* key :
+       {"output:", "resume:", "threads:", "train.log_every:", "train.checkpoint_every:", "train.keep_checkpoints:", "sample."}) {
+    if (difference.starts_with(key)) return true;
+  }
+  return false;
+}
+
+void compare_settings(const fs::path& file, RunConfig now) {
+  if (!fs::exists(file)) return;
+  RunConfig before;
+  try {
+    load_config(read_config_source(file, {}), visits_of(before));
+  } catch (const Error& error) {
+    warn(file.string(), " cannot be compared with this run's settings: ", error.what());
+    return;
+  }
+  for (const auto& line : config_difference(visits_of(before), visits_of(now))) {
+    if (changes_no_result(line, now)) continue;
+    warn("the run goes on with another setting than it began with: ", line,
+         line.starts_with("train.steps:") ? concat(" (optimizer.lr_schedule = \"", now.optimizer.lr_schedule,
+                                                   "\" spreads over all steps, so the learning rate jumps here)")
+                                          : "");
+  }
+}
+
+std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
+  const fs::path output = config.output;
+  const bool latest = config.resume == "latest";
+  check<UsageError>(config.resume.empty() || latest || fs::is_directory(config.resume), "resume: expected latest or a checkpoint folder, '",
+                    config.resume, "' is neither");
+  const bool own = !config.resume.empty() && !latest && fs::weakly_canonical(config.resume).parent_path() == fs::weakly_canonical(output);
+  const bool goes_on = latest ? fs::exists(output) : own;
+  auto folder = std::make_unique<RunFolder>(output, goes_on ? RunStart::resume : RunStart::fresh);
+  const fs::path file = output / "config.resolved.toml";
+  if (goes_on)
+    compare_settings(file, config);
+  else if (latest)
+    log(output.string(), " does not exist yet: starting at step 0");
+  RunConfig kept = config;
+  kept.resume.clear();
+  write_file(file, "# palate train " + file.string() + "\n" + config_to_toml(visits_of(kept)));
+  return folder;
+}
+
+LoopConfig loop_config(const RunConfig& config) {
+  LoopConfig loop;
+  loop.resume = config.resume;
+  loop.how_to_go_on = "go on with: palate train " + (fs::path(config.output) / "config.resolved.toml").string() + " resume=latest";
+  loop.steps = config.train.steps;
+  loop.accumulation = config.train.accumulation;
+  loop.optimizer = config.optimizer;
+  loop.ema = config.train.ema;
+  loop.rate = [optimizer = config.optimizer, steps = config.train.steps](const Parameters::Group& group, int64_t step, double) {
+    return learning_rate(optimizer, group.lr, step, steps);
+  };
+  loop.log_every = config.train.log_every;
+  loop.examples = config.train.batch * config.train.accumulation;
+  loop.speed = "pairs_per_second";
+  loop.validate_every = config.train.validate_every;
+  loop.keep_best = config.train.keep_best;
+  loop.sample_every = config.sample.every;
+  loop.checkpoint_every = config.train.checkpoint_every;
+  loop.keep_checkpoints = config.train.keep_checkpoints;
+  return loop;
 }
 
 }  // namespace
 
-TrainResult train(const RunConfig& config) {
-  const InterruptGuard guard;  // the caches are built while the run is set up
-  std::optional<Run> run;
+TrainResult train(const RunConfig& given) {
+  const RunConfig config = checked(given);
+  const ThreadCount threads(config.threads);
+  std::unique_ptr<Pipeline> pipeline;
+  std::unique_ptr<RunFolder> folder;
+  std::optional<AlignTask> task;
   try {
-    run.emplace(config);
+    pipeline = open_model(config);
+    const auto source = open_pairs(config.data);
+    folder = open_run_folder(config);
+    task.emplace(config, *pipeline, *source, folder->path());
   } catch (const IoError& error) {
-    fail<IoError>(error.what(), "; no step was made. ", remedy(error.what()), ", then the same command goes on from there");
+    fail<IoError>(error.what(), "; no step was made. ", remedy_of_write(error.what()), ", then the same command goes on from there");
   }
-  return run->go();
-}
-
-TrainResult Run::go() {
-  began_ = logged_ = announced_ = Clock::now();
-  try {
-    loop();
-    if (state_.step < config_.train.steps)
-      save();
-    else
-      write_results();
-  } catch (const IoError& error) {
-    explain_lost_write(error.what());
-  } catch (const std::filesystem::filesystem_error& error) {
-    explain_lost_write(error.what());
-  }
-  const bool stopped = state_.step < config_.train.steps;
-  if (stopped) log("stopped at step ", state_.step, " of ", config_.train.steps, "; ", how_to_go_on());
-  return {.folder = folder_->path(),
-          .steps = state_.step,
-          .best_step = state_.best_step,
-          .seconds = state_.seconds,
-          .metrics = last_,
-          .interrupted = stopped};
-}
-
-void Run::loop() {
-  if (state_.step == 0 && !config_.sample.prompts.empty() && !interrupted()) sample(0);
-  began_ = logged_ = Clock::now();
-  Progress progress("training", config_.train.steps, state_.step);
-  while (state_.step < config_.train.steps && !interrupted()) {
-    step();
-    progress.advance(1, "loss " + short_number(loss_));
-    after_step();
-  }
-  state_.seconds = seconds_before_ + since(began_);
-}
-
-std::string Run::how_to_go_on() const {
-  return "go on with: palate train " + (folder_->path() / "config.resolved.toml").string() + " resume=latest";
-}
-
-std::string Run::last_checkpoint() const {
-  const auto steps = checkpoint_steps(folder_->path());
-  return steps.empty() ? "no checkpoint was written before it"
-                       : "the last complete checkpoint is " + checkpoint_path(folder_->path(), steps.back()).string();
-}
-
-void Run::explain_lost_write(const std::string& reason) const {
-  fail<IoError>("step ", state_.step, ": ", reason, "; ", last_checkpoint(), ". ", remedy(reason), ", then ", how_to_go_on());
-}
-
-void Run::step() {
-  const TrainConfig& train = config_.train;
-  trainable_->set_training(true);
-  lr_ = learning_rate(config_.optimizer, state_.step, train.steps);
-  loss_ = 0;
-  std::vector<SeenBatch> seen;
-  for (int64_t part = 0; part < train.accumulation; ++part) {
-    seen.push_back(forward_backward((state_.step * train.accumulation + part) * train.batch));
-  }
-  const auto gradients = trainable_->gradients(), text_gradients = text_ ? text_->gradients() : std::vector<Tensor>();
-  std::vector<Tensor> all = gradients;
-  all.insert(all.end(), text_gradients.begin(), text_gradients.end());
-  const double norm = clip_gradients(all, config_.optimizer.clip_norm).item<double>();
-  refuse_non_finite(norm, loss_, seen);
-  optimizer_->step(gradients, lr_);
-  if (text_) step_text(text_gradients);
-  trainable_->publish();
-  trainable_->clear_gradients();
-  if (ema_) ema_->update(values_);
-  state_.sums["grad_norm"] += norm;
-  ++state_.summed;
-  ++state_.step;
-}
-
-// The U-Net's rate, or text.lr on the same schedule.
-double Run::text_rate() const {
-  OptimizerConfig own = config_.optimizer;
-  if (config_.text.lr == 0) return lr_;
-  if (own.lr > 0) return lr_ * (config_.text.lr / own.lr);
-  own.lr = config_.text.lr;
-  return learning_rate(own, state_.step, config_.train.steps);
-}
-
-void Run::step_text(const std::vector<Tensor>& gradients) {
-  text_optimizer_->step(gradients, text_rate());
-  text_->keep_norms();
-  text_->clear_gradients();
-}
-
-SeenBatch Run::forward_backward(int64_t first) {
-  const auto seed = static_cast<uint64_t>(config_.seed);
-  const auto part = order_->take(first, config_.train.batch);
-  std::vector<uint64_t> draws;
-  for (const uint64_t draw : part.draws) draws.push_back(effective_draw(config_.objective, draw));
-  PairBatch batch = cache_->batch(part.rows, draws, batch_options_);
-  Draw draw = objective_->draw(batch, draws, seed);
-  prepare_(batch, &draw);
-  std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's
-  for (size_t i = 0; i < batch.ids.size(); ++i) masks.push_back(mix(batch.ids[i], part.draws[i]));
-  trainable_->set_dropout_draw(seed, masks);
-  const ObjectiveOutput output = objective_->evaluate(pipeline_->denoiser(), batch, draw, draws);
-  const double share = 1.0 / static_cast<double>(config_.train.accumulation);
-  (config_.train.accumulation == 1 ? output.loss : output.loss * share).backward();
-  trainable_->collect();
-  loss_ += output.loss.item<double>() * share;
-  for (const auto& [name, value] : output.metrics) state_.sums[name] += value * share;
-  return {part.rows, batch.ids, output.losses.detach()};
-}
-
-void Run::refuse_non_finite(double norm, double loss, const std::vector<SeenBatch>& seen) const {
-  if (std::isfinite(norm) && std::isfinite(loss)) return;
-  std::string pairs, all;
-  for (const auto& batch : seen) {
-    const Tensor bad = torch::isfinite(batch.losses).logical_not().to(torch::kCPU);
-    for (size_t i = 0; i < batch.ids.size(); ++i) {
-      const std::string name = concat(pair_name(batch.ids[i]), " (row ", batch.rows[i], ", \"", cache_->prompt(batch.rows[i]), "\")");
-      all += (all.empty() ? "" : ", ") + name;
-      if (bad[static_cast<int64_t>(i)].item<bool>()) pairs += (pairs.empty() ? "" : ", ") + name;
-    }
-  }
-  fail<Error>("step ", state_.step + 1, ": the ", std::isfinite(loss) ? "gradient" : "loss", " is not a finite number (loss ", loss,
-              ", gradient norm ", norm, ") for pair ", pairs.empty() ? all : pairs, "; nothing was updated with it and ", last_checkpoint(),
-              ". A lower optimizer.lr, a clip_norm or float32 may help, or remove the pair");
-}
-
-void Run::after_step() {
-  const TrainConfig& train = config_.train;
-  const int64_t at = state_.step;
-  const bool last = at == train.steps;
-  const auto due = [&](int64_t every) { return every > 0 && (at % every == 0 || last); };
-  std::map<std::string, double> line;
-  if (due(train.log_every)) add_means(line);
-  if (validation_ && due(train.validate_every)) validate(line);
-  if (!line.empty()) {
-    metrics_->write(at, line);
-    for (const auto& [name, value] : line) last_[name] = value;
-  }
-  state_.seconds = seconds_before_ + since(began_);
-  if (config_.sample.every > 0 && at % config_.sample.every == 0 && !last) sample(at);
-  if (due(train.checkpoint_every)) save();
-}
-
-void Run::add_means(std::map<std::string, double>& line) {
-  for (const auto& [name, sum] : state_.sums) line[name] = sum / static_cast<double>(state_.summed);
-  state_.sums.clear();
-  state_.summed = 0;
-  const int64_t pairs = config_.train.batch * config_.train.accumulation;
-  line["lr"] = lr_;
-  line["epoch"] = order_->epochs(state_.step * pairs);
-  line["pairs_per_second"] = static_cast<double>((state_.step - logged_step_) * pairs) / std::max(1e-9, since(logged_));
-  line["memory_gb"] = static_cast<double>(peak_resident_bytes()) / 1e9;
-  logged_ = Clock::now();
-  logged_step_ = state_.step;
-  std::string accuracy;
-  if (const auto found = line.find("implicit_acc"); found != line.end()) accuracy = ", preferred winner " + short_number(found->second);
-  const std::string text = concat("step ", state_.step, ": loss ", short_number(line["loss"]), accuracy, ", ",
-                                  short_number(line["pairs_per_second"]), " pairs/s");
-  if (since(announced_) < 60) return log_detail(text);
-  announced_ = Clock::now();
-  log_line(text);
-}
-
-void Run::validate(std::map<std::string, double>& line) {
-  trainable_->set_training(false);
-  std::map<std::string, double> measured;
-  with_result_weights([&] { measured = validation_->measure(*objective_, pipeline_->denoiser()); });
-  const double value = Validation::value(measured);
-  const bool better = state_.best_step < 0 || value > state_.best_value;
-  if (better) {
-    state_.best_value = value;
-    state_.best_step = state_.step;
-    if (config_.train.keep_best) save_best();
-  }
-  std::string text = concat("step ", state_.step, ": held-out loss ", short_number(measured.at("held_out/loss")));
-  if (measured.count("held_out/accuracy")) text += ", preference accuracy " + short_number(measured.at("held_out/accuracy"));
-  log(text, better ? " (best so far)" : "");
-  line.insert(measured.begin(), measured.end());
-}
-
-void Run::with_result_weights(const std::function<void()>& use) {
-  if (ema_) {
-    ema_->swap(values_);
-    trainable_->publish();
-  }
-  use();
-  if (ema_) {
-    ema_->swap(values_);
-    trainable_->publish();
-  }
+  return run_loop(*task, loop_config(config), folder->path());
 }
 
 }  // namespace palate

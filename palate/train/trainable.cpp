@@ -6,9 +6,15 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/io/safetensors.h"
 
 namespace palate {
 namespace fs = std::filesystem;
+namespace {
+
+const char* const weight_file = "diffusion_pytorch_model.safetensors";
+
+}  // namespace
 
 Trainable Trainable::adapters(Denoiser& denoiser, const LoraConfig& config, uint64_t seed) {
   Trainable it(denoiser);
@@ -16,64 +22,24 @@ Trainable Trainable::adapters(Denoiser& denoiser, const LoraConfig& config, uint
   it.lora_ = Lora::inject(denoiser.module(), config, seed);
   it.dropout_ = config.dropout > 0;
   for (auto& [name, value] : it.lora_->parameters()) {
-    it.names_.push_back(name);
-    it.values_.push_back(value);
+    it.group_.names.push_back(name);
+    it.group_.values.push_back(value);
   }
-  it.held_ = it.values_;
   return it;
 }
 
 Trainable Trainable::whole(Denoiser& denoiser, c10::ScalarType compute) {
   const torch::NoGradGuard no_grad;
   Trainable it(denoiser);
+  const bool masters = compute != torch::kFloat;
   for (const auto& entry : denoiser.module().named_parameters()) {
-    it.names_.push_back(entry.key());
-    it.values_.push_back(compute == torch::kFloat ? entry.value() : entry.value().detach().clone().contiguous());
+    it.group_.names.push_back(entry.key());
+    it.group_.values.push_back(masters ? entry.value().detach().clone().contiguous() : entry.value());
   }
-  if (compute != torch::kFloat) denoiser.module().to(compute);
-  it.held_ = denoiser.module().parameters();
-  for (auto& weight : it.held_) weight.set_requires_grad(true);
+  if (masters) denoiser.module().to(compute);
+  for (auto& weight : denoiser.module().parameters()) weight.set_requires_grad(true);
+  if (masters) it.group_.held = denoiser.module().parameters();
   return it;
-}
-
-int64_t Trainable::count() const {
-  int64_t total = 0;
-  for (const auto& value : values_) total += value.numel();
-  return total;
-}
-
-void Trainable::collect() {
-  if (held_.empty() || held_[0].is_same(values_[0])) return;  // autograd adds up in float32 by itself
-  const torch::NoGradGuard no_grad;
-  gradients_.resize(held_.size());
-  for (size_t i = 0; i < held_.size(); ++i) {
-    Tensor& gradient = held_[i].mutable_grad();
-    if (!gradient.defined()) continue;
-    if (gradients_[i].defined())
-      gradients_[i].add_(gradient);
-    else
-      gradients_[i] = gradient.to(torch::kFloat).contiguous();
-    gradient.reset();
-  }
-}
-
-std::vector<Tensor> Trainable::gradients() const {
-  if (!gradients_.empty()) return gradients_;
-  std::vector<Tensor> found;
-  found.reserve(held_.size());
-  for (const auto& value : held_) found.push_back(value.grad());
-  return found;
-}
-
-void Trainable::clear_gradients() {
-  gradients_.clear();
-  for (auto& value : held_) value.mutable_grad().reset();
-}
-
-void Trainable::publish() {
-  if (held_.empty() || held_[0].is_same(values_[0])) return;
-  const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < held_.size(); ++i) held_[i].copy_(values_[i]);
 }
 
 void Trainable::set_training(bool on) {
@@ -84,18 +50,29 @@ void Trainable::set_dropout_draw(uint64_t seed, const std::vector<uint64_t>& row
   if (lora_ && dropout_) lora_->set_dropout_draw(seed, rows, 0);
 }
 
-void Trainable::save_result(const fs::path& folder, const Metadata& metadata) const {
-  if (lora_) {
-    lora_->save(folder, metadata);
-    return;
-  }
+void Trainable::write(const fs::path& folder) const {
   std::error_code error;
-  fs::create_directories(folder / "unet", error);
-  check<IoError>(!error, (folder / "unet").string(), ": cannot be created (", error.message(), ")");
+  fs::create_directories(folder, error);
+  check<IoError>(!error, folder.string(), ": cannot be created (", error.message(), ")");
   TensorMap weights;
-  for (size_t i = 0; i < names_.size(); ++i) weights[names_[i]] = values_[i].detach();
-  write_json(folder / "unet/config.json", denoiser_->config());
-  save_safetensors(folder / "unet/diffusion_pytorch_model.safetensors", weights, {{"format", "pt"}});
+  for (size_t i = 0; i < group_.names.size(); ++i) weights[group_.names[i]] = group_.values[i].detach();
+  write_json(folder / "config.json", denoiser_->config());
+  save_safetensors(folder / weight_file, weights, {{"format", "pt"}});
+}
+
+void Trainable::read(const fs::path& folder) const {
+  const torch::NoGradGuard no_grad;
+  check<UsageError>(fs::exists(folder / weight_file), folder.parent_path().string(),
+                    " holds adapters, but full = true: resume with the run's own config");
+  const SafetensorsFile file(folder / weight_file);
+  for (size_t i = 0; i < group_.names.size(); ++i) {
+    Tensor value = group_.values[i];
+    const Tensor saved = file.contains(group_.names[i]) ? file.tensor(group_.names[i]) : Tensor();
+    check<UsageError>(saved.defined() && saved.sizes() == value.sizes(), file.path().string(), ": expected '", group_.names[i],
+                      "' of shape ", show_shape(value.sizes()), ", found ", saved.defined() ? show_shape(saved.sizes()) : "none",
+                      ": the run was started with another model");
+    value.copy_(saved);
+  }
 }
 
 }  // namespace palate

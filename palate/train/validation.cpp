@@ -5,34 +5,32 @@
 #include <algorithm>
 
 #include "palate/core/generator.h"
-#include "palate/objective/make_reference.h"
 
 namespace palate {
 namespace {
 
 Tensor margin_of(const ObjectiveOutput& output) {
-  if (output.terms.reward_win.defined() && output.terms.reward_lose.defined()) return output.terms.reward_win - output.terms.reward_lose;
-  return output.terms.logits;
+  const Tensor& reward = output.terms.reward;
+  if (!reward.defined() || output.views != 2) return output.terms.logits;
+  return reward.narrow(0, 0, output.examples) - reward.narrow(0, output.examples, output.examples);
 }
 
 }  // namespace
 
-std::map<std::string, double> Validation::measure(Objective& objective, Denoiser& policy) const {
+std::map<std::string, double> Validation::measure(const Objective& objective, Policy& policy) const {
   const torch::NoGradGuard no_grad;
-  const auto count = static_cast<int64_t>(setup_.rows.size());
+  const auto count = static_cast<int64_t>(rows_.size());
   if (count == 0) return {};
   Tensor margins, loss = torch::zeros({}, torch::kFloat64);
   int64_t first = 0, size = 0;
-  for (const auto& rows : setup_.cache->batches(setup_.rows, setup_.batch)) {
+  for (const auto& rows : source_.cache.batches(rows_, batch_)) {
     first += size;
     size = static_cast<int64_t>(rows.size());
-    for (int64_t k = 0; k < setup_.draws; ++k) {
-      const std::vector<uint64_t> draws(static_cast<size_t>(size), effective_draw(*setup_.objective, static_cast<uint64_t>(k)));
-      PairBatch batch = setup_.cache->batch(rows, draws, setup_.options);
-      Draw draw = objective.draw(batch, draws, setup_.options.seed);
-      setup_.prepare(batch, &draw);
-      const ObjectiveOutput output = objective.evaluate(policy, batch, draw, draws);
-      loss += output.losses.detach().to(torch::kCPU, torch::kFloat64).sum();
+    for (int64_t k = 0; k < draws_; ++k) {
+      const Batch batch = source_.batch(rows, static_cast<uint64_t>(k));
+      const ObjectiveOutput output = objective.measure(policy, batch, objective.draw_fixed(batch, source_.options.seed));
+      // A pair whose pictures are judged one by one counts once, with its mean.
+      loss += output.losses.detach().to(torch::kCPU, torch::kFloat64).sum() * (static_cast<double>(size) / static_cast<double>(output.losses.numel()));
       const Tensor margin = margin_of(output);
       if (!margin.defined()) continue;
       if (!margins.defined()) margins = torch::zeros({count}, torch::kFloat64);
@@ -40,9 +38,9 @@ std::map<std::string, double> Validation::measure(Objective& objective, Denoiser
     }
   }
   std::map<std::string, double> measured;
-  measured["held_out/loss"] = loss.item<double>() / static_cast<double>(count * setup_.draws);
+  measured["held_out/loss"] = loss.item<double>() / static_cast<double>(count * draws_);
   if (margins.defined()) {
-    margins /= static_cast<double>(setup_.draws);
+    margins /= static_cast<double>(draws_);
     measured["held_out/accuracy"] = (margins.gt(0).to(torch::kFloat64) + 0.5 * margins.eq(0).to(torch::kFloat64)).mean().item<double>();
     measured["held_out/margin"] = margins.mean().item<double>();
   }

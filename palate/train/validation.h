@@ -3,32 +3,24 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "palate/data/pair_cache.h"
+#include "palate/data/cache/batch_source.h"
 #include "palate/objective/objective.h"
 
 namespace palate {
 
 class Validation {
  public:
-  // `prepare` moves a batch and its draw to the model's device. `draws` fixed draws of each of the rows.
-  struct Setup {
-    const PairCache* cache = nullptr;
-    const ObjectiveConfig* objective = nullptr;  // for effective_draw
-    std::vector<int64_t> rows;
-    PairCache::Options options;  // of the batches; its seed keys t and noise too
-    int64_t draws = 4, batch = 1;
-    std::function<void(PairBatch&, Draw*)> prepare;
-  };
-  explicit Validation(Setup setup) : setup_(std::move(setup)) {}
+  // `draws` fixed draws of each of the rows, `batch` rows at once. The source's seed keys t and noise too.
+  Validation(BatchSource source, std::vector<int64_t> rows, int64_t draws, int64_t batch)
+      : source_(std::move(source)), rows_(std::move(rows)), draws_(draws), batch_(batch) {}
 
   // held_out/loss; held_out/accuracy (the margin, averaged over a pair's draws, is above 0; a margin of 0 counts half) and
   // held_out/margin where the loss has implicit rewards, or else logits. Without gradients.
-  std::map<std::string, double> measure(Objective& objective, Denoiser& policy) const;
+  std::map<std::string, double> measure(const Objective& objective, Policy& policy) const;
 
   // A fixed choice of `count` (0: all) of `rows`, keyed by seed.
   static std::vector<int64_t> choose(const std::vector<int64_t>& rows, int64_t count, uint64_t seed);
@@ -36,7 +28,9 @@ class Validation {
   static double value(const std::map<std::string, double>& measured);
 
  private:
-  Setup setup_;
+  BatchSource source_;
+  std::vector<int64_t> rows_;
+  int64_t draws_, batch_;
 };
 
 }  // namespace palate

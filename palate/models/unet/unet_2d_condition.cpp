@@ -106,7 +106,7 @@ Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const
   const Tensor sample = arranged(o_.center_input_sample ? 2 * input - 1 : input);
   const Tensor time = embeddings_->time(t, sample, condition);  // [B, time]
   const Tensor text = embeddings_->text(sample, condition);     // [B, L, context]
-  const AttentionBias bias{score_bias(condition.attention_mask, sample), score_bias(condition.encoder_attention_mask, sample)};
+  const AttentionBias bias{score_bias(condition["attention_mask"], sample), score_bias(condition["encoder_attention_mask"], sample)};
   const BlockContext context{time, text, bias, checkpointing};
   Tensor x = conv_in_->forward(sample);
   std::vector<Tensor> skips = {x};
@@ -129,7 +129,7 @@ class UnetDenoiser : public Denoiser {
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
     check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels,
                       ", H, W], got ", show_shape(x_t.sizes()));
-    const Tensor& text = condition.text;
+    const Tensor text = condition["encoder_hidden_states"];
     check<UsageError>(!options_.uses_text || (text.defined() && text.dim() == 3 && text.size(2) == options_.text_width),
                       "[unet] expected text states of [B, L, ", options_.text_width, "], got ",
                       text.defined() ? show_shape(text.sizes()) : "none");
@@ -154,17 +154,6 @@ class UnetDenoiser : public Denoiser {
 
 std::unique_ptr<Denoiser> make_unet_2d_condition(const Json& config, const std::string& origin) {
   return std::make_unique<UnetDenoiser>(config, origin);
-}
-
-Condition concat_conditions(const Condition& a, const Condition& b) {
-  const auto join = [](const Tensor& x, const Tensor& y) { return x.defined() ? torch::cat({x, y}, 0) : x; };
-  return {join(a.text, b.text),
-          join(a.text_embeds, b.text_embeds),
-          join(a.time_ids, b.time_ids),
-          join(a.class_labels, b.class_labels),
-          join(a.timestep_cond, b.timestep_cond),
-          join(a.attention_mask, b.attention_mask),
-          join(a.encoder_attention_mask, b.encoder_attention_mask)};
 }
 
 }  // namespace palate

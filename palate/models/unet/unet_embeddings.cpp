@@ -43,10 +43,11 @@ Tensor UnetEmbeddings::steps(const Tensor& t) const { return time_proj_ ? time_p
 
 Tensor UnetEmbeddings::time(const Tensor& t, const Tensor& sample, const Condition& condition) const {
   const auto dtype = sample.scalar_type();
-  check<UsageError>(o_.time.condition > 0 || !condition.timestep_cond.defined(),
+  const Tensor guided = condition["timestep_cond"];
+  check<UsageError>(o_.time.condition > 0 || !guided.defined(),
                     "[unet] timestep_cond was given, but this model has none (its time_cond_proj_dim is not set)");
   const Tensor all = (t.dim() == 0 ? t.unsqueeze(0) : t).expand({sample.size(0)});
-  const Tensor guidance = condition.timestep_cond.defined() ? condition.timestep_cond.to(dtype) : Tensor();
+  const Tensor guidance = guided.defined() ? guided.to(dtype) : Tensor();
   Tensor embedding = time_embedding_->forward(steps(all).to(dtype), guidance);
   if (o_.classes != ClassEmbedding::none) {
     const Tensor classes = this->classes(condition, dtype);
@@ -57,7 +58,7 @@ Tensor UnetEmbeddings::time(const Tensor& t, const Tensor& sample, const Conditi
 }
 
 Tensor UnetEmbeddings::classes(const Condition& condition, c10::ScalarType dtype) const {
-  const Tensor& labels = condition.class_labels;
+  const Tensor labels = condition["class_labels"];
   const bool numbers = o_.classes == ClassEmbedding::table || o_.classes == ClassEmbedding::timestep;
   check<UsageError>(labels.defined() && labels.dim() == (numbers ? 1 : 2), "[unet] this model needs class_labels of ",
                     numbers ? "[B]" : "[B, P]", ", and ", labels.defined() ? "got " + show_shape(labels.sizes()) : "they were not given");
@@ -73,18 +74,19 @@ Tensor UnetEmbeddings::classes(const Condition& condition, c10::ScalarType dtype
 }
 
 Tensor UnetEmbeddings::addition(const Condition& condition, c10::ScalarType dtype) const {
-  if (add_text_embedding_) return add_text_embedding_->forward(condition.text.to(dtype));
-  check<UsageError>(condition.text_embeds.defined() && condition.time_ids.defined(),
+  if (add_text_embedding_) return add_text_embedding_->forward(condition["encoder_hidden_states"].to(dtype));
+  const Tensor text_embeds = condition["text_embeds"], time_ids = condition["time_ids"];
+  check<UsageError>(text_embeds.defined() && time_ids.defined(),
                     "[unet] this model needs text_embeds and time_ids (SDXL), and they were not given");
   SinusoidOptions ids = o_.sinusoids;
   ids.size = o_.addition_time_size;
-  const Tensor flat = timestep_sinusoids(condition.time_ids.flatten(), ids).reshape({condition.text_embeds.size(0), -1});  // [B, 6 * 256]
-  return add_embedding_->forward(torch::cat({condition.text_embeds.to(torch::kFloat32), flat}, 1).to(dtype));
+  const Tensor flat = timestep_sinusoids(time_ids.flatten(), ids).reshape({text_embeds.size(0), -1});  // [B, 6 * 256]
+  return add_embedding_->forward(torch::cat({text_embeds.to(torch::kFloat32), flat}, 1).to(dtype));
 }
 
 Tensor UnetEmbeddings::text(const Tensor& sample, const Condition& condition) const {
   if (!o_.uses_text) return sample.new_empty({0});
-  const Tensor text = condition.text.to(sample.scalar_type());
+  const Tensor text = condition["encoder_hidden_states"].to(sample.scalar_type());
   return encoder_hid_proj_ ? encoder_hid_proj_->forward(text) : text;
 }
 

@@ -2,22 +2,21 @@
 // d = mean over channels and pixels of (target - prediction)^2, in float32.
 #include <torch/types.h>
 
-#include "palate/objective/members.h"
+#include "palate/config/member.h"
+#include "palate/objective/error_space.h"
 
 namespace palate {
 namespace {
 
-class OutputError : public ErrorSpace {
+class Output : public ErrorSpace {
  public:
-  Tensor error(const ErrorInput& input) const override {
-    const Tensor target = input.schedule.target(input.x0, input.noise, input.t);  // [B, C, h, w]
-    return (input.prediction.to(torch::kFloat32) - target).square().flatten(1).mean(1);
-  }
-  void visit(Fields&) override {}
+  using Config = NoConstants;
+  Output(const Config&, const SpaceSetup&) {}
+  Tensor embed(const Noised&, const Condition&, const Tensor& prediction) const override { return prediction.to(torch::kFloat32); }
 };
 
 }  // namespace
 
-std::shared_ptr<ErrorSpace> make_output_error() { return std::make_shared<OutputError>(); }
+Member<ErrorSpace, SpaceSetup> output_space() { return member<Output, ErrorSpace, SpaceSetup>(); }
 
 }  // namespace palate

@@ -8,54 +8,60 @@
 // winner is preferred (label smoothing s mixes it: P (1 - s) + (1 - P) s) the loss is P l(m) + (1 - P) l(-m).
 #include <torch/types.h>
 
-#include "palate/objective/members.h"
+#include "palate/config/member.h"
+#include "palate/objective/loss.h"
 
 namespace palate {
 namespace {
 
-class Dpo : public Loss {
- public:
-  LossOutput operator()(const PairErrors& errors, const Draw&) const override {
-    const double k = scale();
-    const Tensor gain_win = errors.reference_win - errors.policy_win, gain_lose = errors.reference_lose - errors.policy_lose;
-    const Tensor margin = gain_win - gain_lose;
-    const Tensor preferred = errors.preference * (1 - 2 * label_smoothing_) + label_smoothing_;
-    return {.loss = preferred * one_sided(margin, k) + (1 - preferred) * one_sided(-margin, k),
-            .logits = k * margin,
-            .reward_win = (k * gain_win).detach(),
-            .reward_lose = (k * gain_lose).detach()};
-  }
-  bool needs_reference() const override { return true; }
-  bool needs_loser() const override { return true; }
+struct DpoConfig {
+  double beta = 5000, label_smoothing = 0;
+  std::string beta_convention = "palate", loss_type = "sigmoid";
 
-  void visit(Fields& f) override {
-    f("beta", beta_, "strength of the tie to the reference; 2000 to 5000 is usual for U-Nets", {.min = 0});
-    f("beta_convention", beta_convention_,
+  void visit(Fields& f) {
+    f("beta", beta, "strength of the tie to the reference; 2000 to 5000 is usual for U-Nets", {.min = 0});
+    f("beta_convention", beta_convention,
       "palate: z = beta/2 * margin, as the paper; diffusers: z = beta * margin; per-T: z = 1000 beta/2 * margin",
       {.choices = {"palate", "diffusers", "per-T"}});
-    f("loss_type", loss_type_, "sigmoid (DPO), hinge, or ipo (a square around the margin 1/beta)",
-      {.choices = {"sigmoid", "hinge", "ipo"}});
-    f("label_smoothing", label_smoothing_, "share of labels taken to be wrong; 0 trusts them all", {.min = 0, .max = 0.5});
-    f.require(beta_ > 0, "objective.beta is 0: the loss would not depend on the model; 2000 to 5000 is usual");
+    f("loss_type", loss_type, "sigmoid (DPO), hinge, or ipo (a square around the margin 1/beta)", {.choices = {"sigmoid", "hinge", "ipo"}});
+    f("label_smoothing", label_smoothing, "share of labels taken to be wrong; 0 trusts them all", {.min = 0, .max = 0.5});
+    f.require(beta > 0, "objective.beta is 0: the loss would not depend on the model; 2000 to 5000 is usual");
+  }
+};
+
+class Dpo : public Loss {
+ public:
+  using Config = DpoConfig;
+  explicit Dpo(const Config& config) : config_(config) {}
+  Needs needs() const override { return {.reference = true, .rejected = true}; }
+
+  LossOutput operator()(const Statistics& s, const Ranks&) const override {
+    const double k = scale();
+    const Tensor gain = s.reference.d - s.policy.d;
+    const Tensor gain_win = s.win(gain), gain_lose = s.lose(gain);
+    const Tensor margin = gain_win - gain_lose;
+    const Tensor preferred = s.batch.label * (1 - 2 * config_.label_smoothing) + config_.label_smoothing;
+    return {.loss = preferred * one_sided(margin, k) + (1 - preferred) * one_sided(-margin, k),
+            .logits = k * margin,
+            .reward = (k * gain).detach()};
   }
 
  private:
   double scale() const {
-    if (beta_convention_ == "diffusers") return beta_;
-    return beta_convention_ == "per-T" ? 500 * beta_ : beta_ / 2;
+    if (config_.beta_convention == "diffusers") return config_.beta;
+    return config_.beta_convention == "per-T" ? 500 * config_.beta : config_.beta / 2;
   }
   Tensor one_sided(const Tensor& margin, double k) const {
-    if (loss_type_ == "hinge") return at::relu(1 - k * margin);
-    if (loss_type_ == "ipo") return (margin - 1 / (2 * k)).square();
+    if (config_.loss_type == "hinge") return at::relu(1 - k * margin);
+    if (config_.loss_type == "ipo") return (margin - 1 / (2 * k)).square();
     return -at::log_sigmoid(k * margin);
   }
 
-  double beta_ = 5000, label_smoothing_ = 0;
-  std::string beta_convention_ = "palate", loss_type_ = "sigmoid";
+  DpoConfig config_;
 };
 
 }  // namespace
 
-std::shared_ptr<Loss> make_dpo() { return std::make_shared<Dpo>(); }
+Member<Loss> dpo_loss() { return member<Dpo, Loss>(); }
 
 }  // namespace palate

@@ -1,30 +1,28 @@
 // The reference is the policy with its adapters switched off: no second copy of the weights.
-#include <torch/types.h>
-
+#include "palate/config/member.h"
 #include "palate/core/error.h"
 #include "palate/nn/adaptable.h"
-#include "palate/objective/members.h"
-#include "palate/objective/noising.h"
+#include "palate/objective/reference.h"
 
 namespace palate {
 namespace {
 
 class AdaptersOffReference : public Reference {
  public:
-  std::pair<Tensor, Tensor> errors(const Request& r) override {
-    const torch::NoGradGuard no_grad;
+  using Config = NoConstants;
+  AdaptersOffReference(const Config&, const ReferenceSetup& setup) {
+    check<UsageError>(setup.policy != nullptr,
+                      "objective.reference is adapters_off, but the whole network is trained and has no adapters: "
+                      "choose frozen_copy or cached");
+  }
+  Branch run(const RunBranch& run, Policy& policy, const Batch& batch) override {
     const AdaptersOff off;
-    return branch_errors(r.policy, r.batch, r.draw, r.schedule, r.space, r.with_loser);
+    return run(policy.network, policy.condition(batch, Prompts::base));
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Reference> make_adapters_off(const ObjectiveConfig&, const ReferenceSetup& setup) {
-  check<UsageError>(setup.policy != nullptr,
-                    "objective.reference is adapters_off, but the whole network is trained and has no adapters: "
-                    "choose frozen_copy or cached");
-  return std::make_unique<AdaptersOffReference>();
-}
+Member<Reference, ReferenceSetup> adapters_off_reference() { return member<AdaptersOffReference, Reference, ReferenceSetup>(); }
 
 }  // namespace palate

@@ -2,19 +2,21 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include "palate/core/error.h"
-#include "palate/objective/members.h"
-#include "palate/objective/noising.h"
+#include "palate/config/member.h"
+#include "palate/objective/reference.h"
 
 namespace palate {
 namespace {
 
 class FrozenCopy : public Reference {
  public:
-  explicit FrozenCopy(std::unique_ptr<Denoiser> network) : network_(std::move(network)) {}
-  std::pair<Tensor, Tensor> errors(const Request& r) override {
-    const torch::NoGradGuard no_grad;
-    return branch_errors(*network_, r.batch, r.draw, r.schedule, r.space, r.with_loser);
+  using Config = NoConstants;
+  FrozenCopy(const Config&, const ReferenceSetup& setup) : network_(load_denoiser(setup.denoiser_folder, setup.load)) {
+    network_->module().eval();
+    for (auto& parameter : network_->module().parameters()) parameter.requires_grad_(false);
+  }
+  Branch run(const RunBranch& run, Policy& policy, const Batch& batch) override {
+    return run(*network_, policy.condition(batch, Prompts::base));
   }
 
  private:
@@ -23,11 +25,6 @@ class FrozenCopy : public Reference {
 
 }  // namespace
 
-std::unique_ptr<Reference> make_frozen_copy(const ObjectiveConfig&, const ReferenceSetup& setup) {
-  auto network = load_denoiser(setup.denoiser_folder, setup.load);
-  network->module().eval();
-  for (auto& parameter : network->module().parameters()) parameter.requires_grad_(false);
-  return std::make_unique<FrozenCopy>(std::move(network));
-}
+Member<Reference, ReferenceSetup> frozen_copy_reference() { return member<FrozenCopy, Reference, ReferenceSetup>(); }
 
 }  // namespace palate

@@ -1,33 +1,45 @@
-// The few timesteps that a distilled model is asked at (DiffusionDPO for SDXL-Turbo: t = 250 k + 249; docs/objectives.md, section 0.6).
+// The few timesteps that a distilled model is asked at (DiffusionDPO's launcher for SDXL-Turbo: t = 250 k + 249; docs/objectives.md,
+// section 0.6).
+#include "palate/config/member.h"
 #include "palate/core/error.h"
-#include "palate/objective/members.h"
+#include "palate/objective/timestep_policy.h"
 
 namespace palate {
 namespace {
 
+struct TurboConfig {
+  std::vector<int64_t> turbo_timesteps = {249, 499, 749, 999};
+
+  void visit(Fields& f) {
+    f("turbo_timesteps", turbo_timesteps, "the timesteps that are drawn", {.min = 0});
+    f.require(!turbo_timesteps.empty(),
+              "objective.turbo_timesteps is empty: name the model's timesteps, or set objective.timesteps = \"uniform\"");
+  }
+};
+
 class Turbo : public TimestepPolicy {
  public:
-  Timestep draw(const NoiseSchedule& schedule, Generator& generator) const override {
-    check_steps(schedule);
-    return {.t = timesteps_.at(static_cast<size_t>(generator.below(static_cast<int64_t>(timesteps_.size())))), .weight = 1};
+  using Config = TurboConfig;
+  explicit Turbo(const Config& config) : timesteps_(config.turbo_timesteps) {}
+
+  Timestep draw(const NoiseSchedule& process, Generator& generator) const override {
+    check_steps(process);
+    const int64_t which = generator.below(static_cast<int64_t>(timesteps_.size()));
+    return {.t = static_cast<double>(timesteps_.at(static_cast<size_t>(which)))};
   }
-  void check_steps(const NoiseSchedule& schedule) const override {
-    for (const int64_t t : timesteps_)
-      check<UsageError>(t < schedule.steps(), "objective.turbo_timesteps: ", t, " is not within the ", schedule.steps(),
+  void check_steps(const NoiseSchedule& process) const override {
+    for (const int64_t t : timesteps_) {
+      check<UsageError>(t < process.steps(), "objective.turbo_timesteps: ", t, " is not within the ", process.steps(),
                         " steps of this model's noise schedule");
-  }
-  void visit(Fields& f) override {
-    f("turbo_timesteps", timesteps_, "the timesteps that are drawn", {.min = 0});
-    f.require(!timesteps_.empty(),
-              "objective.turbo_timesteps is empty: name the model's timesteps, or set objective.timesteps = \"uniform\"");
+    }
   }
 
  private:
-  std::vector<int64_t> timesteps_ = {249, 499, 749, 999};
+  std::vector<int64_t> timesteps_;
 };
 
 }  // namespace
 
-std::shared_ptr<TimestepPolicy> make_turbo() { return std::make_shared<Turbo>(); }
+Member<TimestepPolicy> turbo_timesteps() { return member<Turbo, TimestepPolicy>(); }
 
 }  // namespace palate

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "palate/train/optimizers/constants.h"
 #include "palate/train/optimizers/members.h"
 
 namespace palate {
@@ -13,10 +14,23 @@ constexpr double square_eps = 1e-30, scale_eps = 1e-3, decay_rate = -0.8;  // tr
 
 Tensor root_mean_square(const Tensor& x) { return x.norm() / std::sqrt(static_cast<double>(x.numel())); }
 
+struct AdafactorConfig {
+  double weight_decay = 1e-2;
+  bool scale_parameter = false;
+  double clip_threshold = 1;
+  void visit(Fields& f) {
+    visit_weight_decay(f, weight_decay);
+    f("scale_parameter", scale_parameter, "adafactor: the rate is a share of each tensor's size", {});
+    f("clip_threshold", clip_threshold, "adafactor: largest root mean square of one update, in units of the rate", {.min = 1e-6});
+  }
+};
+
 class Adafactor : public Optimizer {
  public:
-  Adafactor(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)),
+  using Config = AdafactorConfig;
+  Adafactor(const Config& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(std::move(names), std::move(values)),
+        config_(config),
         rows_(state_["exp_avg_sq_row"]),
         columns_(state_["exp_avg_sq_col"]),
         squares_(state_["exp_avg_sq"]) {
@@ -36,6 +50,7 @@ class Adafactor : public Optimizer {
   }
 
  private:
+  const Config config_;
   void move(size_t i, const Tensor& gradient, double lr) {
     Tensor& value = values_[i];
     const Tensor rate = config_.scale_parameter ? root_mean_square(value).clamp_min(scale_eps) * lr : torch::full({}, lr, value.options());
@@ -61,8 +76,6 @@ class Adafactor : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adafactor(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return std::make_unique<Adafactor>(config, std::move(names), std::move(values));
-}
+OptimizerMember adafactor_optimizer() { return member<Adafactor, Optimizer, std::vector<std::string>, std::vector<Tensor>>(); }
 
 }  // namespace palate

@@ -1,6 +1,7 @@
 // AdamW with decoupled weight decay (Loshchilov and Hutter, 2019), equal to torch.optim.AdamW(fused=True).
 #include <torch/types.h>
 
+#include "palate/train/optimizers/constants.h"
 #include "palate/train/optimizers/members.h"
 
 namespace palate {
@@ -8,8 +9,9 @@ namespace {
 
 class AdamW : public Optimizer {
  public:
-  AdamW(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)), mean_(add_state("exp_avg")), square_(add_state("exp_avg_sq")) {}
+  using Config = AdamWConfig;
+  AdamW(const Config& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(std::move(names), std::move(values)), config_(config), mean_(add_state("exp_avg")), square_(add_state("exp_avg_sq")) {}
 
  protected:
   void update(const std::vector<Tensor>& gradients, double lr) override {
@@ -29,13 +31,12 @@ class AdamW : public Optimizer {
   }
 
  private:
+  const Config config_;
   std::vector<Tensor>&mean_, &square_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return std::make_unique<AdamW>(config, std::move(names), std::move(values));
-}
+OptimizerMember adamw_optimizer() { return member<AdamW, Optimizer, std::vector<std::string>, std::vector<Tensor>>(); }
 
 }  // namespace palate

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "palate/train/optimizers/constants.h"
 #include "palate/train/optimizers/members.h"
 
 namespace palate {
@@ -53,8 +54,9 @@ struct Codebook {
 
 class AdamW8bit : public Optimizer {
  public:
-  AdamW8bit(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)) {
+  using Config = AdamWConfig;
+  AdamW8bit(const Config& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(std::move(names), std::move(values)), config_(config) {
     for (const char* kind : {"state1", "state2", "absmax1", "absmax2"}) state_[kind].resize(values_.size());
     for (size_t i = 0; i < values_.size(); ++i) {
       const bool coded = values_[i].numel() >= smallest_coded;
@@ -82,6 +84,7 @@ class AdamW8bit : public Optimizer {
   }
 
  private:
+  const Config config_;
   Tensor read(const char* kind, const char* scale, const Codebook& codes, size_t i) {
     return state_[scale][i].defined() ? codes.read(state_[kind][i], state_[scale][i]) : state_[kind][i];
   }
@@ -94,8 +97,6 @@ class AdamW8bit : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adamw_8bit(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return std::make_unique<AdamW8bit>(config, std::move(names), std::move(values));
-}
+OptimizerMember adamw_8bit_optimizer() { return member<AdamW8bit, Optimizer, std::vector<std::string>, std::vector<Tensor>>(); }
 
 }  // namespace palate

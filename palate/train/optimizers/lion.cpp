@@ -2,15 +2,25 @@
 // usual rate a tenth of AdamW's.
 #include <torch/types.h>
 
+#include "palate/train/optimizers/constants.h"
 #include "palate/train/optimizers/members.h"
 
 namespace palate {
 namespace {
 
+struct LionConfig {
+  double beta1 = 0.9, beta2 = 0.999, weight_decay = 1e-2;
+  void visit(Fields& f) {
+    visit_betas(f, beta1, beta2);
+    visit_weight_decay(f, weight_decay);
+  }
+};
+
 class Lion : public Optimizer {
  public:
-  Lion(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)), mean_(add_state("exp_avg")) {}
+  using Config = LionConfig;
+  Lion(const Config& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(std::move(names), std::move(values)), config_(config), mean_(add_state("exp_avg")) {}
 
  protected:
   void update(const std::vector<Tensor>& gradients, double lr) override {
@@ -23,13 +33,12 @@ class Lion : public Optimizer {
   }
 
  private:
+  const Config config_;
   std::vector<Tensor>& mean_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_lion(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return std::make_unique<Lion>(config, std::move(names), std::move(values));
-}
+OptimizerMember lion_optimizer() { return member<Lion, Optimizer, std::vector<std::string>, std::vector<Tensor>>(); }
 
 }  // namespace palate

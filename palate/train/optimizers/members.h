@@ -1,17 +1,17 @@
-// One factory an optimizer; the table of their names is in train/optimizer.cpp.
+// One factory an optimizer, each in a file of its own name; the table of their names is in train/optimizer.cpp.
 #pragma once
 
+#include "palate/config/member.h"
 #include "palate/train/optimizer.h"
 
 namespace palate {
 
-using MakeOptimizer = std::unique_ptr<Optimizer> (*)(const OptimizerConfig&, std::vector<std::string> names, std::vector<Tensor> values);
+using OptimizerMember = Member<Optimizer, std::vector<std::string>, std::vector<Tensor>>;
 
-// Each in a file of its own name.
-std::unique_ptr<Optimizer> make_adamw(const OptimizerConfig&, std::vector<std::string>, std::vector<Tensor>);
-std::unique_ptr<Optimizer> make_adamw_8bit(const OptimizerConfig&, std::vector<std::string>, std::vector<Tensor>);
-std::unique_ptr<Optimizer> make_adafactor(const OptimizerConfig&, std::vector<std::string>, std::vector<Tensor>);
-std::unique_ptr<Optimizer> make_lion(const OptimizerConfig&, std::vector<std::string>, std::vector<Tensor>);
-std::unique_ptr<Optimizer> make_prodigy(const OptimizerConfig&, std::vector<std::string>, std::vector<Tensor>);
+OptimizerMember adamw_optimizer();
+OptimizerMember adamw_8bit_optimizer();
+OptimizerMember adafactor_optimizer();
+OptimizerMember lion_optimizer();
+OptimizerMember prodigy_optimizer();
 
 }  // namespace palate

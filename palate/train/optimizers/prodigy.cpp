@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "palate/core/error.h"
+#include "palate/train/optimizers/constants.h"
 #include "palate/train/optimizers/members.h"
 
 namespace palate {
@@ -13,10 +14,30 @@ namespace {
 
 constexpr double first_distance = 1e-6;
 
+struct ProdigyConfig {
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
+  double prodigy_beta3 = 0, prodigy_d_coef = 1;                                                       // beta3 0: the root of beta2
+  bool prodigy_decouple = true, prodigy_use_bias_correction = true, prodigy_safeguard_warmup = true;  // as diffusers' scripts set them
+
+  void visit(Fields& f) {
+    visit_betas(f, beta1, beta2);
+    visit_eps(f, eps);
+    visit_weight_decay(f, weight_decay);
+    f("prodigy_beta3", prodigy_beta3, "prodigy: decay of the running sums that find the rate; 0: the root of beta2",
+      {.min = 0, .max = 0.9999999});
+    f("prodigy_d_coef", prodigy_d_coef, "prodigy: factor of the rate that is found", {.min = 1e-6});
+    f("prodigy_decouple", prodigy_decouple, "prodigy: weight decay as AdamW's, not added to the gradient");
+    f("prodigy_use_bias_correction", prodigy_use_bias_correction, "prodigy: Adam's correction of the first steps");
+    f("prodigy_safeguard_warmup", prodigy_safeguard_warmup, "prodigy: a warm-up does not enter the rate's estimate");
+  }
+};
+
 class Prodigy : public Optimizer {
  public:
-  Prodigy(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values)
-      : Optimizer(config, std::move(names), std::move(values)),
+  using Config = ProdigyConfig;
+  Prodigy(const Config& config, std::vector<std::string> names, std::vector<Tensor> values)
+      : Optimizer(std::move(names), std::move(values)),
+        config_(config),
         mean_(add_state("exp_avg")),
         square_(add_state("exp_avg_sq")),
         sum_(add_state("s")),
@@ -51,6 +72,7 @@ class Prodigy : public Optimizer {
   }
 
  private:
+  const Config config_;
   double bias_correction() const {
     if (!config_.prodigy_use_bias_correction) return 1;
     const auto count = static_cast<double>(steps_);
@@ -81,8 +103,6 @@ class Prodigy : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_prodigy(const OptimizerConfig& config, std::vector<std::string> names, std::vector<Tensor> values) {
-  return std::make_unique<Prodigy>(config, std::move(names), std::move(values));
-}
+OptimizerMember prodigy_optimizer() { return member<Prodigy, Optimizer, std::vector<std::string>, std::vector<Tensor>>(); }
 
 }  // namespace palate

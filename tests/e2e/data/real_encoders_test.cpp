@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/device.h"
-#include "palate/data/pair_cache.h"
-#include "palate/data/transform.h"
+#include "palate/data/cache/pair_cache.h"
+#include "palate/data/framing/transform.h"
 #include "palate/io/image.h"
 #include "palate/io/json.h"
 #include "tests/support/expect_close.h"
@@ -81,18 +81,18 @@ TEST_CASE("cache: latents and text states are those that the model's own encoder
   const auto source = open_pairs(config);
   PairRecord record;
   source->read(4, record);  // the cache's fourth pair: row 3 is a tie
-  REQUIRE(cache.id(3) == record.id);
-  const PairBatch batch = cache.batch({3}, {0}, {.augment = false});
+  REQUIRE(cache.visits({3}, {0})[0].id == record.id);
+  const Batch batch = cache.batch({3}, {0}, {.augment = false});
   const auto expected = [&](const std::string& bytes) {
     return pipeline.to_latents(pipeline.encode_images(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)), {});
   };
   // Batches of another size may round differently, so equal but for that.
-  expect_close("winner", batch.latents_win, expected(record.win), 1e-5);
-  expect_close("loser", batch.latents_lose, expected(record.lose), 1e-5);
-  expect_close("text", batch.condition.text, pipeline.encode_prompts({record.prompt}).text, 1e-5);
-  CHECK(batch.latents_win.sizes().vec() == std::vector<int64_t>{1, 4, 8, 8});
-  expect_equal("dropped caption", cache.batch({3}, {0}, {.caption_dropout = 1}).condition.text,
-               cache.batch({0}, {5}, {.caption_dropout = 1}).condition.text);
+  expect_close("winner", batch.view(0), expected(record.win), 1e-5);
+  expect_close("loser", batch.view(1), expected(record.lose), 1e-5);
+  expect_close("text", batch.condition["encoder_hidden_states"], pipeline.encode_prompts({record.prompt})["encoder_hidden_states"], 1e-5);
+  CHECK(batch.view(0).sizes().vec() == std::vector<int64_t>{1, 4, 8, 8});
+  expect_equal("dropped caption", cache.batch({3}, {0}, {.caption_dropout = 1}).condition["encoder_hidden_states"],
+               cache.batch({0}, {5}, {.caption_dropout = 1}).condition["encoder_hidden_states"]);
 
   // Weights held in bf16 give text states in bf16, in a cache of their own.
   LoadOptions options;
@@ -100,8 +100,8 @@ TEST_CASE("cache: latents and text states are those that the model's own encoder
   Pipeline half(pipeline.folder(), options);
   const PairCache other = PairCache::open(half, config, caches, 0);
   CHECK(other.key() != cache.key());
-  const PairBatch small = other.batch({3}, {0}, {.augment = false});
-  CHECK(dtype_name(small.condition.text.scalar_type()) == "bf16");
-  CHECK(dtype_name(small.latents_win.scalar_type()) == "float32");
-  expect_close("text in bf16", small.condition.text.to(torch::kFloat), batch.condition.text, 0.02);
+  const Batch small = other.batch({3}, {0}, {.augment = false});
+  CHECK(dtype_name(small.condition["encoder_hidden_states"].scalar_type()) == "bf16");
+  CHECK(dtype_name(small.view(0).scalar_type()) == "float32");
+  expect_close("text in bf16", small.condition["encoder_hidden_states"].to(torch::kFloat), batch.condition["encoder_hidden_states"], 0.02);
 }

@@ -42,12 +42,12 @@ void palate::fuzz::toml(std::string_view bytes) {
   ConfigSource source{"fuzz", std::string(bytes.substr(end)), {}};
   if (end > 0) source.overrides.emplace_back(bytes.substr(0, end));
   Config config;
-  const Visit visit = [&](Fields& f) { config.visit(f); };
+  const VisitFields visit = [&](Fields& f) { config.visit(f); };
   load_config(source, visit);
   promise(config.steps >= 0 && config.steps <= 100 && (config.table.kind == "x" || config.table.kind == "y"), "a limit does not hold");
   const std::string saved = config_to_toml(visit);
   Config again;
-  const Visit visit_again = [&](Fields& f) { again.visit(f); };
+  const VisitFields visit_again = [&](Fields& f) { again.visit(f); };
   load_config({"saved", saved, {}}, visit_again);
   promise(config_difference(visit, visit_again).empty(), "what was saved loads to something else");
 }

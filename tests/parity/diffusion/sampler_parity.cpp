@@ -41,8 +41,8 @@ TEST_CASE("guidance: the loop equals StableDiffusionPipeline's, with and without
   const Json config = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false},
                        {"set_alpha_to_one", false},        {"steps_offset", 1}};
   Condition positive, negative;
-  positive.text = golden.at("guided.text");
-  negative.text = golden.at("guided.empty");
+  positive.set("encoder_hidden_states", golden.at("guided.text"));
+  negative.set("encoder_hidden_states", golden.at("guided.empty"));
   const auto run = [&](double scale, double rescale) {
     const auto sampler = make_sampler("ddim", config);
     sampler->set_timesteps(5);

@@ -6,7 +6,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/config/config.h"
-#include "palate/objective/make_reference.h"
+#include "palate/objective/objective.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
@@ -18,26 +18,25 @@ namespace {
 using Tensors = std::map<std::string, Tensor>;
 
 struct Given {
-  PairBatch batch;
-  Draw draw;
+  Batch batch;
+  Noising noising;
 };
 
 Given given(bool soft) {
   const Tensors in = load_golden("objective_batch.safetensors");
   Given all;
-  all.batch.ids = {0, 1, 2};
-  all.batch.rows = {0, 1, 2};
-  all.batch.latents_win = in.at("latents_win");
-  all.batch.latents_lose = in.at("latents_lose");
-  all.batch.condition.text = in.at("encoder_hidden_states");
-  if (soft) all.batch.preference = in.at("preference");
-  all.draw = {.t = in.at("timesteps"), .weight = torch::ones({3}), .noise = in.at("noise")};
+  all.batch.views = 2;
+  for (int64_t i = 0; i < 3; ++i) all.batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
+  all.batch.x0 = torch::cat({in.at("latents_win"), in.at("latents_lose")});
+  all.batch.condition = {{"encoder_hidden_states", in.at("encoder_hidden_states")}};
+  all.batch.label = soft ? in.at("preference") : torch::ones({3});
+  all.noising = {.t = in.at("timesteps"), .weight = torch::ones({3}), .noise = in.at("noise")};
   return all;
 }
 
 struct Run {
   explicit Run(const std::string& prediction) : schedule(scheduler(prediction)) {
-    for (auto& parameter : policy->module().parameters()) parameter.requires_grad_(false);
+    for (auto& parameter : network->module().parameters()) parameter.requires_grad_(false);
   }
   static Json scheduler(const std::string& prediction) {
     Json config = read_json(golden("tiny_model/scheduler/scheduler_config.json"));
@@ -47,13 +46,16 @@ struct Run {
   ObjectiveOutput evaluate(std::vector<std::string> overrides, bool soft) {
     ObjectiveConfig config;
     load_config({.file_name = "", .file_text = "", .overrides = std::move(overrides)}, [&](Fields& f) { config.visit(f); });
+    Objective objective(config, {.process = schedule, .network = network.get(), .frozen = {}});
     ReferenceSetup setup;
-    setup.policy = policy.get();
+    setup.policy = network.get();
+    objective.set_reference(make_reference(config, setup));
     const Given in = given(soft);
-    return make_objective(config, schedule, make_reference(config, setup))->evaluate(*policy, in.batch, in.draw, {0, 0, 0});
+    Policy policy{*network};
+    return objective.evaluate(policy, in.batch, in.noising);
   }
-  std::unique_ptr<Denoiser> policy = load_denoiser(golden("tiny_model/unet"));
-  Lora lora = Lora::load(policy->module(), golden("lora_peft.safetensors"));
+  std::unique_ptr<Denoiser> network = load_denoiser(golden("tiny_model/unet"));
+  Lora lora = Lora::load(network->module(), golden("lora_peft.safetensors"));
   NoiseSchedule schedule;
 };
 
@@ -76,10 +78,13 @@ TEST_CASE("objective parity: errors, logits and losses of dpo, hinge, ipo and so
     for (const auto& test : cases) {
       const auto out = run.evaluate(test.overrides, std::string(test.name) == "smooth");
       const std::string name = prediction + "." + test.name;
-      expect_close(prediction + ".policy_win", out.errors.policy_win, expected.at(prediction + ".policy_win"), 2e-6);
-      expect_close(prediction + ".policy_lose", out.errors.policy_lose, expected.at(prediction + ".policy_lose"), 2e-6);
-      expect_close(prediction + ".reference_win", out.errors.reference_win, expected.at(prediction + ".reference_win"), 2e-6);
-      expect_close(prediction + ".reference_lose", out.errors.reference_lose, expected.at(prediction + ".reference_lose"), 2e-6);
+      expect_close(prediction + ".policy_win", out.policy.narrow(0, 0, out.examples), expected.at(prediction + ".policy_win"), 2e-6);
+      expect_close(prediction + ".policy_lose", out.policy.narrow(0, out.examples, out.examples), expected.at(prediction + ".policy_lose"),
+                   2e-6);
+      expect_close(prediction + ".reference_win", out.reference.narrow(0, 0, out.examples), expected.at(prediction + ".reference_win"),
+                   2e-6);
+      expect_close(prediction + ".reference_lose", out.reference.narrow(0, out.examples, out.examples),
+                   expected.at(prediction + ".reference_lose"), 2e-6);
       expect_close(name + ".logits", out.terms.logits, expected.at(name + ".logits"), test.bound);
       expect_close(name + ".losses", out.losses, expected.at(name + ".losses"), test.bound);
       expect_close(name + ".loss", out.loss, expected.at(name + ".loss"), test.bound);

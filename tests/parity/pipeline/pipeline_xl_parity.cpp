@@ -23,18 +23,18 @@ TEST_CASE("sdxl: text states are both encoders' second to last side by side, and
   Pipeline pipeline(test::golden("tiny_pipeline_xl"));
   const auto golden = test::load_golden("pipeline_xl.safetensors");
   const Condition states = pipeline.encode_prompts(arguments()["prompts"].get<std::vector<std::string>>());
-  test::expect_close("text", states.text, golden.at("text"), 1e-5);
-  test::expect_close("text_embeds", states.text_embeds, golden.at("text_embeds"), 1e-5);
+  test::expect_close("text", states["encoder_hidden_states"], golden.at("text"), 1e-5);
+  test::expect_close("text_embeds", states["text_embeds"], golden.at("text_embeds"), 1e-5);
 }
 
 TEST_CASE("sdxl: no prompt is zeros, and the states of an empty one where the folder says so") {
   Pipeline pipeline(test::golden("tiny_pipeline_xl"));
   const Condition nothing = pipeline.encode_nothing(2);
-  CHECK(nothing.text.size(0) == 2);
-  CHECK(nothing.text.abs().max().item<float>() == 0);
-  CHECK(nothing.text_embeds.abs().max().item<float>() == 0);
+  CHECK(nothing["encoder_hidden_states"].size(0) == 2);
+  CHECK(nothing["encoder_hidden_states"].abs().max().item<float>() == 0);
+  CHECK(nothing["text_embeds"].abs().max().item<float>() == 0);
   Pipeline sd(test::golden("tiny_pipeline"));
-  CHECK(sd.encode_nothing(1).text.equal(sd.encode_prompts({""}).text));
+  CHECK(sd.encode_nothing(1)["encoder_hidden_states"].equal(sd.encode_prompts({""})["encoder_hidden_states"]));
 }
 
 TEST_CASE("sdxl: text to latents from given noise equals diffusers, without a negative prompt and with one, for any batch size") {

@@ -53,8 +53,9 @@ TEST_CASE("prompt weights and long prompts: text states equal the community pipe
     const int64_t rows = pipeline.prompt_encoder().rows(prompt);
     const Tensor wanted = golden.at("weighted." + std::to_string(i));
     REQUIRE(rows * 77 == wanted.size(1));
-    test::expect_close("states", pipeline.encode_prompts({prompt}, rows).text, wanted, 1e-5);
-    test::expect_close("in a batch", pipeline.encode_prompts({"a cat", prompt}, rows).text.narrow(0, 1, 1), wanted, 1e-5);
+    test::expect_close("states", pipeline.encode_prompts({prompt}, rows)["encoder_hidden_states"], wanted, 1e-5);
+    test::expect_close("in a batch", pipeline.encode_prompts({"a cat", prompt}, rows)["encoder_hidden_states"].narrow(0, 1, 1), wanted,
+                       1e-5);
   }
 }
 
@@ -65,12 +66,12 @@ TEST_CASE("long prompts: what fits into one row is read as ever, with one encode
     Pipeline plain(test::golden(folder)), styled(test::golden(folder));
     styled.prompt_encoder().set_style({.weights = true, .chunks = true});
     const Condition a = plain.encode_prompts({"two red circles"}), b = styled.encode_prompts({"two red circles"});
-    CHECK(a.text.equal(b.text));
-    if (!a.text_embeds.defined()) continue;
-    CHECK(a.text_embeds.equal(b.text_embeds));
+    CHECK(a["encoder_hidden_states"].equal(b["encoder_hidden_states"]));
+    if (!a["text_embeds"].defined()) continue;
+    CHECK(a["text_embeds"].equal(b["text_embeds"]));
     const Condition two = styled.encode_prompts({"two red circles"}, 2);
-    test::expect_close("the first row", two.text.narrow(1, 0, 77), a.text, 1e-5);
-    test::expect_close("pooled", two.text_embeds, a.text_embeds, 1e-5);
+    test::expect_close("the first row", two["encoder_hidden_states"].narrow(1, 0, 77), a["encoder_hidden_states"], 1e-5);
+    test::expect_close("pooled", two["text_embeds"], a["text_embeds"], 1e-5);
   }
 }
 
@@ -92,7 +93,8 @@ TEST_CASE("textual inversion: a prompt with new words gives diffusers' text stat
   Pipeline pipeline(test::golden("tiny_pipeline"));
   for (const char* name : {"<my-cat>", "<One>"})
     pipeline.prompt_encoder().add_word(name, {{"text_encoder", golden.at(std::string("embedding.") + name)}});
-  test::expect_close("states", pipeline.encode_prompts({words()["inverted"].get<std::string>()}).text, golden.at("inverted"), 1e-5);
+  test::expect_close("states", pipeline.encode_prompts({words()["inverted"].get<std::string>()})["encoder_hidden_states"],
+                     golden.at("inverted"), 1e-5);
   CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<one>", {{"text_encoder", torch::zeros({1, 16})}}),
                        doctest::Contains("is a token of this model already"), UsageError);
   CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder", torch::zeros({1, 5})}}),

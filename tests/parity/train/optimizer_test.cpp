@@ -8,6 +8,7 @@
 #include "palate/train/ema.h"
 #include "palate/train/lr_schedule.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/optimizers/constants.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
@@ -33,8 +34,9 @@ TEST_CASE("schedules: every step equals diffusers.optimization") {
     config.lr = 3e-4;
     config.lr_schedule = line["name"].get<std::string>();
     config.warmup_steps = line["warmup"].get<int64_t>();
-    config.num_cycles = line["cycles"].get<int64_t>();
-    config.power = line["power"].get<double>();
+    if (config.lr_schedule == "polynomial") config.schedule_constants = Constants(PolynomialConfig{line["power"].get<double>()});
+    if (config.lr_schedule == "cosine_with_restarts")
+      config.schedule_constants = Constants(CosineWithRestartsConfig{line["cycles"].get<int64_t>()});
     CAPTURE(config.lr_schedule);
     CAPTURE(config.warmup_steps);
     const auto rates = line["rates"].get<std::vector<double>>();
@@ -50,10 +52,7 @@ TEST_CASE("adamw: ten clipped steps equal torch.optim.AdamW, and the running mea
   const auto golden = load_golden("train_optimizer.safetensors");
   auto values = tensors(golden, "initial.");
   OptimizerConfig config;
-  config.beta1 = 0.8;
-  config.beta2 = 0.95;
-  config.eps = 1e-6;
-  config.weight_decay = 0.05;
+  config.constants = Constants(AdamWConfig{.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6, .weight_decay = 0.05});
   const auto optimizer = make_optimizer(config, names, values);
   Ema ema(0.3, names, values);
   for (int step = 0; step < 10; ++step) {

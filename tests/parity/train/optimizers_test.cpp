@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
+#include "palate/config/config.h"
 #include "palate/core/error.h"
 #include "palate/train/optimizer.h"
 #include "tests/support/expect_close.h"
@@ -27,38 +28,23 @@ struct Case {
   bool constant = false;
 };
 
+// From keys of [optimizer], as a config file has them.
+OptimizerConfig config(const std::vector<std::string>& overrides) {
+  OptimizerConfig made;
+  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) { made.visit(f); });
+  return made;
+}
+
 std::vector<Case> cases() {
-  OptimizerConfig adafactor;
-  adafactor.name = "adafactor";
-  adafactor.lr = 1e-2;
-  OptimizerConfig scaled = adafactor;
-  scaled.scale_parameter = true;
-  scaled.clip_threshold = 0.7;
-  scaled.weight_decay = 0;
-  OptimizerConfig lion;
-  lion.name = "lion";
-  lion.lr = 1e-3;
-  lion.beta2 = 0.99;
-  lion.weight_decay = 0.1;
-  OptimizerConfig prodigy;
-  prodigy.name = "prodigy";
-  prodigy.lr = 1;
-  prodigy.beta2 = 0.99;
-  OptimizerConfig coupled = prodigy;
-  coupled.beta1 = 0.8;
-  coupled.beta2 = 0.95;
-  coupled.prodigy_beta3 = 0.9;
-  coupled.prodigy_d_coef = 2;
-  coupled.weight_decay = 0.1;
-  coupled.prodigy_decouple = coupled.prodigy_use_bias_correction = coupled.prodigy_safeguard_warmup = false;
-  OptimizerConfig eight;
-  eight.name = "adamw8bit";
-  eight.lr = 1e-2;
-  eight.beta2 = 0.99;
-  eight.eps = 1e-6;
-  eight.weight_decay = 0.05;
-  return {{"adafactor", adafactor},   {"adafactor_scaled", scaled},       {"lion", lion},
-          {"prodigy", prodigy, true}, {"prodigy_coupled", coupled, true}, {"adamw8bit", eight}};
+  return {{"adafactor", config({"name=adafactor", "lr=1e-2"})},
+          {"adafactor_scaled", config({"name=adafactor", "lr=1e-2", "scale_parameter=true", "clip_threshold=0.7", "weight_decay=0"})},
+          {"lion", config({"name=lion", "lr=1e-3", "beta2=0.99", "weight_decay=0.1"})},
+          {"prodigy", config({"name=prodigy", "lr=1", "beta2=0.99"}), true},
+          {"prodigy_coupled",
+           config({"name=prodigy", "lr=1", "beta1=0.8", "beta2=0.95", "prodigy_beta3=0.9", "prodigy_d_coef=2", "weight_decay=0.1",
+                   "prodigy_decouple=false", "prodigy_use_bias_correction=false", "prodigy_safeguard_warmup=false"}),
+           true},
+          {"adamw8bit", config({"name=adamw8bit", "lr=1e-2", "beta2=0.99", "eps=1e-6", "weight_decay=0.05"})}};
 }
 
 void step(Optimizer& optimizer, const Case& one, const Golden& golden, int at) {

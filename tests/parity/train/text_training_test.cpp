@@ -34,22 +34,23 @@ TEST_CASE("text training: every gradient equals peft's, with one text encoder an
     TextTraining training(pipeline.prompt_encoder(), with_word(), lora, 7);
     {
       const torch::NoGradGuard no_grad;
-      for (size_t i = 0; i < training.names().size(); ++i)
-        Tensor(training.values()[i]).copy_(golden.at(label + ".value." + training.names()[i]));
+      for (size_t i = 0; i < training.group().names.size(); ++i)
+        Tensor(training.group().values[i]).copy_(golden.at(label + ".value." + training.group().names[i]));
     }
     Condition condition = training.condition({"a photo of <toy>", "two <toy> circles"});
-    expect_close("text", condition.text, golden.at(label + ".text"), 1e-5);
-    if (label == "xl") condition.time_ids = torch::tensor({16.F, 16.F, 0.F, 0.F, 16.F, 16.F}).expand({2, 6});
+    expect_close("text", condition["encoder_hidden_states"], golden.at(label + ".text"), 1e-5);
+    if (label == "xl") condition.set("time_ids", torch::tensor({16.F, 16.F, 0.F, 0.F, 16.F, 16.F}).expand({2, 6}));
     const Tensor loss =
         (pipeline.denoiser().predict(golden.at(label + ".x"), golden.at(label + ".t"), condition) - golden.at(label + ".target"))
             .square()
             .mean();
     expect_close("loss", loss, golden.at(label + ".loss"), 1e-5);
     loss.backward();
-    const auto gradients = training.gradients();
+    std::vector<Tensor> gradients;
+    for (const auto& value : training.group().values) gradients.push_back(value.grad());
     size_t zero = 0;
     for (size_t i = 0; i < gradients.size(); ++i) {
-      const std::string& name = training.names()[i];
+      const std::string& name = training.group().names[i];
       const Tensor& wanted = golden.at(label + ".gradient." + name);
       if (wanted.abs().max().item<double>() == 0) {  // SDXL does not read the last layer of its first text encoder
         ++zero;
@@ -69,10 +70,10 @@ TEST_CASE("text training: a word begins as its initializer's vectors and keeps t
   config.lora = false;
   const Condition cat = pipeline.encode_prompts({"a cat cat"});
   TextTraining training(pipeline.prompt_encoder(), config, {}, 7);
-  REQUIRE(training.names() == std::vector<std::string>{"text_encoder.token_embedding"});
+  REQUIRE(training.group().names == std::vector<std::string>{"text_encoder.token_embedding"});
   REQUIRE(pipeline.prompt_encoder().tokenizer(0).tokens("cat").size() == 1);
-  expect_close("as the initializer", training.condition({"a <toy>"}).text, cat.text, 1e-5);
-  Tensor value = training.values()[0];
+  expect_close("as the initializer", training.condition({"a <toy>"})["encoder_hidden_states"], cat["encoder_hidden_states"], 1e-5);
+  Tensor value = training.group().values[0];
   const Tensor norm = value.detach().norm(2, 1), before = value.detach().clone();
   {
     const torch::NoGradGuard no_grad;

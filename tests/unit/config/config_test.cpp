@@ -54,7 +54,7 @@ struct Run {
   }
 };
 
-Visit visit_of(Run& run) {
+VisitFields visit_of(Run& run) {
   return [&run](Fields& f) { run.visit(f); };
 }
 

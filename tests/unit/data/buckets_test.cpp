@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
-#include "palate/data/framing.h"
+#include "palate/data/framing/framing.h"
 #include "palate/io/image.h"
 #include "palate/io/json.h"
 #include "tests/support/expect_close.h"

@@ -11,9 +11,9 @@
 #include <cstdlib>
 
 #include "palate/core/hash.h"
-#include "palate/data/cache_build.h"
-#include "palate/data/content_hash.h"
-#include "palate/data/pair_cache.h"
+#include "palate/data/cache/cache_build.h"
+#include "palate/data/cache/content_hash.h"
+#include "palate/data/cache/pair_cache.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/data/fake_encoders.h"
 
@@ -61,16 +61,16 @@ int wait_for(pid_t child) {
 fs::path key_folder(const fs::path& folder) {
   const DataConfig config = slow_config();
   FakeEncoders encoders = slow_encoders(0);
-  return folder / sha256(cache_settings(config, encoders, content_hash(config, folder / "memo.json")));
+  return folder / sha256(cache_settings(config, encoders, content_hash(*open_pairs(config), folder / "memo.json")));
 }
 
 void expect_equal_caches(const PairCache& a, const PairCache& b) {
   for (int64_t row = 0; row < 8; ++row) {
     for (uint64_t draw = 0; draw < 32; ++draw) {
-      const PairBatch x = a.batch({row}, {draw}, {.seed = 3}), y = b.batch({row}, {draw}, {.seed = 3});
-      expect_equal("winner", x.latents_win, y.latents_win);
-      expect_equal("loser", x.latents_lose, y.latents_lose);
-      expect_equal("text", x.condition.text, y.condition.text);
+      const Batch x = a.batch({row}, {draw}, {.seed = 3}), y = b.batch({row}, {draw}, {.seed = 3});
+      expect_equal("winner", x.view(0), y.view(0));
+      expect_equal("loser", x.view(1), y.view(1));
+      expect_equal("text", x.condition["encoder_hidden_states"], y.condition["encoder_hidden_states"]);
     }
   }
 }
@@ -82,9 +82,10 @@ TEST_CASE("child: builds a cache" * doctest::skip()) {
   REQUIRE(folder != nullptr);
   const DataConfig config = slow_config();
   FakeEncoders encoders = slow_encoders(50);
-  const std::string settings = cache_settings(config, encoders, content_hash(config, fs::path(folder) / "memo.json")),
+  const auto source = open_pairs(config);
+  const std::string settings = cache_settings(config, encoders, content_hash(*source, fs::path(folder) / "memo.json")),
                     key = sha256(settings);
-  build_cache({config, encoders, fs::path(folder) / key, key, settings, 0});
+  build_cache({config, *source, encoders, fs::path(folder) / key, key, settings, 0});
   write_text(fs::path(folder) / ("encoded-" + std::to_string(::getpid())), std::to_string(encoders.encoded_images));
 }
 

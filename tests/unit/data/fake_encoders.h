@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "palate/core/generator.h"
-#include "palate/data/encoders.h"
+#include "palate/data/cache/encoders.h"
 #include "palate/data/pairs.h"
 #include "tests/support/paths.h"
 
@@ -51,7 +51,7 @@ struct FakeEncoders : Encoders {
     encoded_prompts += static_cast<int64_t>(prompts.size());
     std::vector<Tensor> rows;
     for (const std::string& prompt : prompts) rows.push_back(states(prompt));
-    return {torch::cat(rows), {}, {}};
+    return {{"encoder_hidden_states", torch::cat(rows)}};
   }
 };
 

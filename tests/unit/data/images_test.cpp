@@ -3,7 +3,7 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
-#include "palate/data/pair_files.h"
+#include "palate/data/readers/pair_files.h"
 #include "palate/io/image.h"
 #include "palate/io/parquet.h"
 #include "tests/support/paths.h"

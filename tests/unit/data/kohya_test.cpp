@@ -2,10 +2,10 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
-#include "palate/data/captions.h"
-#include "palate/data/kohya.h"
-#include "palate/data/pair_cache.h"
-#include "palate/data/pair_files.h"
+#include "palate/data/cache/pair_cache.h"
+#include "palate/data/readers/captions.h"
+#include "palate/data/readers/kohya.h"
+#include "palate/data/readers/pair_files.h"
 #include "palate/io/image.h"
 #include "tests/support/paths.h"
 #include "tests/unit/data/fake_encoders.h"
@@ -216,7 +216,7 @@ TEST_CASE("kohya: the weights of regularisation pictures come out of the cache, 
   const fs::path folder = fresh_folder("prior_cache_folder");
   for (int time = 0; time < 2; ++time) {
     const PairCache cache = PairCache::open(encoders, config, folder, 0);
-    CHECK(cache.batch({0, 1, 2, 3}, {0, 0, 0, 0}, {}).weights == std::vector<float>{0.25F, 0.25F, 1, 1});
+    CHECK(cache.batch({0, 1, 2, 3}, {0, 0, 0, 0}, {}).weight.equal(torch::tensor({0.25F, 0.25F, 1.F, 1.F})));
   }
   CHECK(encoders.encoded_images == 4);
 }

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "palate/core/error.h"
-#include "palate/data/pair_cache.h"
-#include "palate/data/transform.h"
+#include "palate/data/cache/pair_cache.h"
+#include "palate/data/framing/transform.h"
 #include "palate/io/image.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/data/fake_encoders.h"
@@ -49,9 +49,9 @@ TEST_CASE("cache: an unreadable row is named; with skip_bad it is passed over an
   config.skip_bad = true;
   const PairCache cache = PairCache::open(encoders, config, folder, 0);
   CHECK(all_rows(cache).size() == 8);  // 12 rows, 2 ties, 1 without a label, 1 unreadable
-  CHECK(cache.skipped() == 1);
-  CHECK(cache.dropped_ties() == 2);
-  CHECK(cache.unlabelled() == 1);
+  CHECK(cache.counts().bad.size() == 1);
+  CHECK(cache.counts().ties == 2);
+  CHECK(cache.counts().unlabelled == 1);
   config.skip_bad = false;  // the complete cache does not hide what it passed over
   CHECK(has(error_of([&] { PairCache::open(encoders, config, folder, 0); }), "row 7: jpg_1"));
 }
@@ -69,17 +69,17 @@ TEST_CASE("cache: holds the latents and text states that the encoders give, and 
   const auto source = open_pairs(config);
   PairRecord record;
   source->read(4, record);  // row 4 is the cache's fourth pair: row 3 is a tie
-  CHECK(cache.id(3) == record.id);
+  CHECK(cache.visits({3}, {0})[0].id == record.id);
   CHECK(cache.prompt(3) == record.prompt);
-  const PairBatch batch = cache.batch({3}, {9}, {.augment = false});
+  const Batch batch = cache.batch({3}, {9}, {.augment = false});
   const auto expected = [](const std::string& bytes) {
     return FakeEncoders::means(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)) * 0.5;
   };
-  expect_close("winner", batch.latents_win, expected(record.win), 1e-6);
-  expect_close("loser", batch.latents_lose, expected(record.lose), 1e-6);
-  expect_equal("text", batch.condition.text, FakeEncoders::states(record.prompt));
-  CHECK(batch.preference.item<double>() == 1);
-  CHECK(batch.ids == std::vector<uint64_t>{record.id});
+  expect_close("winner", batch.view(0), expected(record.win), 1e-6);
+  expect_close("loser", batch.view(1), expected(record.lose), 1e-6);
+  expect_equal("text", batch.condition["encoder_hidden_states"], FakeEncoders::states(record.prompt));
+  CHECK(batch.label.item<double>() == 1);
+  CHECK(batch.visits[0].id == record.id);
 }
 
 TEST_CASE("cache: a batch's split changes no bit, and a draw depends on seed, pair and draw number alone") {
@@ -91,27 +91,27 @@ TEST_CASE("cache: a batch's split changes no bit, and a draw depends on seed, pa
   const PairCache::Options options{.seed = 5, .caption_dropout = 0.4};
   const std::vector<int64_t> rows = {6, 0, 3, 7, 3};
   const std::vector<uint64_t> draws = {2, 0, 1, 9, 4};
-  const PairBatch whole = cache.batch(rows, draws, options);
+  const Batch whole = cache.batch(rows, draws, options);
   for (size_t i = 0; i < rows.size(); ++i) {
-    const PairBatch one = cache.batch({rows[i]}, {draws[i]}, options);
+    const Batch one = cache.batch({rows[i]}, {draws[i]}, options);
     const auto at = static_cast<int64_t>(i);
-    expect_equal("winner", one.latents_win[0], whole.latents_win[at]);
-    expect_equal("loser", one.latents_lose[0], whole.latents_lose[at]);
-    expect_equal("text", one.condition.text[0], whole.condition.text[at]);
+    expect_equal("winner", one.view(0)[0], whole.view(0)[at]);
+    expect_equal("loser", one.view(1)[0], whole.view(1)[at]);
+    expect_equal("text", one.condition["encoder_hidden_states"][0], whole.condition["encoder_hidden_states"][at]);
   }
-  CHECK_FALSE(whole.latents_win[2].equal(whole.latents_win[4]));  // one row, two draws
-  CHECK_FALSE(cache.batch({6}, {2}, {.seed = 6}).latents_win.equal(whole.latents_win.slice(0, 0, 1)));
+  CHECK_FALSE(whole.view(0)[2].equal(whole.view(0)[4]));  // one row, two draws
+  CHECK_FALSE(cache.batch({6}, {2}, {.seed = 6}).view(0).equal(whole.view(0).slice(0, 0, 1)));
 }
 
 TEST_CASE("cache: posterior noise has the encoder's standard deviation and differs between winner and loser") {
   FakeEncoders encoders;
   const PairCache cache = PairCache::open(encoders, golden_config(), fresh_folder("posterior"), 0);
-  const PairBatch mean = cache.batch({0}, {0}, {.augment = false});
+  const Batch mean = cache.batch({0}, {0}, {.augment = false});
   double sum = 0, squares = 0, product = 0;
   const int count = 300;
   for (int draw = 0; draw < count; ++draw) {
-    const PairBatch batch = cache.batch({0}, {static_cast<uint64_t>(draw)}, {.seed = 1});
-    const Tensor win = (batch.latents_win - mean.latents_win) / (0.5 * 0.1), lose = (batch.latents_lose - mean.latents_lose) / (0.5 * 0.1);
+    const Batch batch = cache.batch({0}, {static_cast<uint64_t>(draw)}, {.seed = 1});
+    const Tensor win = (batch.view(0) - mean.view(0)) / (0.5 * 0.1), lose = (batch.view(1) - mean.view(1)) / (0.5 * 0.1);
     sum += win.sum().item<double>(), squares += win.square().sum().item<double>(), product += (win * lose).sum().item<double>();
   }
   const double n = count * 48;  // 14400 normals: standard errors .0083, .0118, .0083; the bounds are five of them
@@ -126,8 +126,8 @@ TEST_CASE("cache: captions are dropped at the asked rate, and only then") {
   const Tensor empty = FakeEncoders::states("");
   int dropped = 0;
   for (uint64_t draw = 0; draw < 1000; ++draw) {
-    dropped += cache.batch({1}, {draw}, {.seed = 2, .caption_dropout = 0.3}).condition.text.equal(empty);
-    if (draw < 50) CHECK_FALSE(cache.batch({1}, {draw}, {.seed = 2}).condition.text.equal(empty));
+    dropped += cache.batch({1}, {draw}, {.seed = 2, .caption_dropout = 0.3}).condition["encoder_hidden_states"].equal(empty);
+    if (draw < 50) CHECK_FALSE(cache.batch({1}, {draw}, {.seed = 2}).condition["encoder_hidden_states"].equal(empty));
   }
   CHECK(std::abs(dropped - 300) < 73);  // five standard deviations of a binomial
 }
@@ -141,22 +141,22 @@ TEST_CASE("cache: a kept tie has preference 0.5; variants take turns") {
   config.variants = 4;
   const PairCache cache = PairCache::open(encoders, config, fresh_folder("soft"), 0);
   CHECK(all_rows(cache).size() == 10);
-  CHECK(cache.dropped_ties() == 0);
-  CHECK(cache.batch({3}, {0}, {}).preference.item<double>() == 0.5);
+  CHECK(cache.counts().ties == 0);
+  CHECK(cache.batch({3}, {0}, {}).label.item<double>() == 0.5);
   const auto source = open_pairs(config);
   PairRecord record;
   source->read(0, record);
   std::set<int64_t> taken;
   for (uint64_t draw = 0; draw < 4; ++draw) {
-    const PairBatch batch = cache.batch({0}, {draw}, {});
+    const Batch batch = cache.batch({0}, {draw}, {});
     for (int64_t variant = 0; variant < 4; ++variant) {
       const auto latents = [&](const std::string& bytes) {
         return FakeEncoders::means(square(decode_image(bytes, ""), 16, crop_place(record.id, variant, "random", false)).unsqueeze(0)) * 0.5;
       };
       // Both images must be of the same variant.
-      if (batch.latents_win.allclose(latents(record.win)) && batch.latents_lose.allclose(latents(record.lose))) taken.insert(variant);
+      if (batch.view(0).allclose(latents(record.win)) && batch.view(1).allclose(latents(record.lose))) taken.insert(variant);
     }
-    expect_equal("four draws later", cache.batch({0}, {draw + 4}, {}).latents_win, batch.latents_win);
+    expect_equal("four draws later", cache.batch({0}, {draw + 4}, {}).view(0), batch.view(0));
   }
   CHECK(taken.size() == 4);
 }
@@ -169,12 +169,12 @@ TEST_CASE("cache: a file given twice gives each pair once; max_pairs takes the f
   config.pairs.push_back(config.pairs[0]);
   const PairCache twice = PairCache::open(encoders, config, folder, 0);
   CHECK(all_rows(twice).size() == 8);
-  CHECK(twice.duplicates() == 8);
+  CHECK(twice.counts().duplicates == 8);
   CHECK(twice.key() != once.key());
   config.max_pairs = 3;
   const PairCache few = PairCache::open(encoders, config, folder, 0);
   REQUIRE(all_rows(few).size() == 3);
-  for (int64_t row = 0; row < 3; ++row) CHECK(few.id(row) == once.id(row));
+  for (int64_t row = 0; row < 3; ++row) CHECK(few.visits({row}, {0})[0].id == once.visits({row}, {0})[0].id);
 }
 
 TEST_CASE("cache: the split is by prompt, and another seed shares the cache") {
@@ -248,12 +248,12 @@ TEST_CASE("cache: a pair's time ids follow its variant, and are kept only for mo
   config.variants = 4;
   FakeEncoders encoders;
   const PairCache without = PairCache::open(encoders, config, folder / "sd", 0);
-  CHECK_FALSE(without.batch({0}, {0}, {}).condition.time_ids.defined());
+  CHECK_FALSE(without.batch({0}, {0}, {}).condition["time_ids"].defined());
   encoders.xl = true;
   const PairCache cache = PairCache::open(encoders, config, folder / "xl", 0);
   std::set<int64_t> lefts;
   for (uint64_t draw = 0; draw < 4; ++draw) {
-    const Tensor ids = cache.batch({0}, {draw}, {}).condition.time_ids;
+    const Tensor ids = cache.batch({0}, {draw}, {}).condition["time_ids"];
     REQUIRE(ids.sizes() == std::vector<int64_t>{1, 6});
     const auto at = [&](int64_t i) { return ids[0][i].item<int64_t>(); };
     CHECK(at(0) == 16);  // a.png, the smaller one, though it lost
@@ -263,7 +263,8 @@ TEST_CASE("cache: a pair's time ids follow its variant, and are kept only for mo
   }
   // The four variants take turns, so four draws show each variant's crop.
   std::set<int64_t> expected;
-  for (int64_t v = 0; v < 4; ++v) expected.insert(crop_box(16, 64, 16, crop_place(cache.id(0), v, "random", config.flip)).left);
+  for (int64_t v = 0; v < 4; ++v)
+    expected.insert(crop_box(16, 64, 16, crop_place(cache.visits({0}, {0})[0].id, v, "random", config.flip)).left);
   CHECK(lefts == expected);
   CHECK(expected.size() > 1);
 }

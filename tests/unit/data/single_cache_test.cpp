@@ -7,8 +7,8 @@
 #include <set>
 
 #include "palate/core/error.h"
-#include "palate/data/framing.h"
-#include "palate/data/pair_cache.h"
+#include "palate/data/cache/pair_cache.h"
+#include "palate/data/framing/framing.h"
 #include "palate/io/image.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/data/fake_encoders.h"
@@ -58,13 +58,13 @@ TEST_CASE("single cache: every picture has the latents of its own bucket, no los
   for (const int64_t row : rows) {
     PairRecord record;
     source->read(row, record);
-    REQUIRE(cache.id(row) == record.id);
+    REQUIRE(cache.visits({row}, {0})[0].id == record.id);
     const Views views = framing.views(record);
-    const PairBatch batch = cache.batch({row}, {0}, {.augment = false});
-    CHECK_FALSE(batch.latents_lose.defined());
-    CHECK(batch.preference.item<double>() == 1);
-    expect_close("latents", batch.latents_win, FakeEncoders::means(views.images[0].unsqueeze(0)) * 0.5, 1e-6);
-    expect_equal("time ids", batch.condition.time_ids[0], torch::tensor(views.time_ids));
+    const Batch batch = cache.batch({row}, {0}, {.augment = false});
+    CHECK(batch.views == 1);
+    CHECK(batch.label.item<double>() == 1);
+    expect_close("latents", batch.view(0), FakeEncoders::means(views.images[0].unsqueeze(0)) * 0.5, 1e-6);
+    expect_equal("time ids", batch.condition["time_ids"][0], torch::tensor(views.time_ids));
     buckets.insert(cache.bucket(row));
   }
   CHECK(buckets.size() == 3);
@@ -77,9 +77,9 @@ TEST_CASE("single cache: batches are of one bucket, and others are refused") {
   std::vector<int64_t> seen;
   for (const auto& part : cache.batches(rows, 2)) {
     CHECK(part.size() <= 2);
-    const PairBatch batch = cache.batch(part, std::vector<uint64_t>(part.size(), 0), {});
+    const Batch batch = cache.batch(part, std::vector<uint64_t>(part.size(), 0), {});
     for (size_t i = 0; i < part.size(); ++i)
-      expect_equal("alone", cache.batch({part[i]}, {0}, {}).latents_win[0], batch.latents_win[static_cast<int64_t>(i)]);
+      expect_equal("alone", cache.batch({part[i]}, {0}, {}).view(0)[0], batch.view(0)[static_cast<int64_t>(i)]);
     seen.insert(seen.end(), part.begin(), part.end());
   }
   std::sort(seen.begin(), seen.end());
@@ -103,14 +103,14 @@ TEST_CASE("single cache: views take turns in every bucket, each with its own cro
     const Views views = framing.views(record);
     std::set<size_t> taken;
     for (uint64_t draw = 0; draw < 4; ++draw) {
-      const PairBatch batch = cache.batch({row}, {draw}, {.seed = 5});
+      const Batch batch = cache.batch({row}, {draw}, {.seed = 5});
       for (size_t v = 0; v < 4; ++v) {
         const Tensor expected = FakeEncoders::means(views.images[v].unsqueeze(0)) * 0.5;
         const Tensor ids = torch::tensor(std::vector<float>(views.time_ids.begin() + 6 * static_cast<int64_t>(v),
                                                             views.time_ids.begin() + 6 * static_cast<int64_t>(v) + 6));
-        if (batch.latents_win.allclose(expected) && batch.condition.time_ids[0].equal(ids)) taken.insert(v);
+        if (batch.view(0).allclose(expected) && batch.condition["time_ids"][0].equal(ids)) taken.insert(v);
       }
-      expect_equal("four draws later", cache.batch({row}, {draw + 4}, {.seed = 5}).latents_win, batch.latents_win);
+      expect_equal("four draws later", cache.batch({row}, {draw + 4}, {.seed = 5}).view(0), batch.view(0));
     }
     CHECK(taken.size() == 4);
   }
@@ -132,15 +132,16 @@ TEST_CASE("single cache: kohya's flip_aug keeps both mirror images; wordings tak
   source->read(0, record);
   std::set<size_t> wordings;
   for (uint64_t draw = 0; draw < 16; ++draw) {
-    const PairBatch batch = cache.batch({0}, {draw}, {}), next = cache.batch({0}, {draw + 1}, {});
-    CHECK(batch.latents_win.sizes().vec() == std::vector<int64_t>{1, 3, 6, 8});
-    expect_close("mirrored", batch.latents_win, next.latents_win.flip({3}), 1e-6);
+    const Batch batch = cache.batch({0}, {draw}, {}), next = cache.batch({0}, {draw + 1}, {});
+    CHECK(batch.view(0).sizes().vec() == std::vector<int64_t>{1, 3, 6, 8});
+    expect_close("mirrored", batch.view(0), next.view(0).flip({3}), 1e-6);
     for (size_t w = 0; w <= record.wordings.size(); ++w) {
-      if (batch.condition.text.equal(FakeEncoders::states(w == 0 ? record.prompt : record.wordings[w - 1]))) wordings.insert(w);
+      if (batch.condition["encoder_hidden_states"].equal(FakeEncoders::states(w == 0 ? record.prompt : record.wordings[w - 1])))
+        wordings.insert(w);
     }
   }
   CHECK(wordings.size() == 8);
-  CHECK(cache.batch({0}, {7}, {.augment = false}).condition.text.equal(FakeEncoders::states(record.prompt)));
+  CHECK(cache.batch({0}, {7}, {.augment = false}).condition["encoder_hidden_states"].equal(FakeEncoders::states(record.prompt)));
   // The caption alone decides who is held out, however many wordings it has.
   CHECK(cache.rows(Split::held_out).size() == 5);
 }
@@ -173,7 +174,7 @@ TEST_CASE("single cache: a picture too small for a bucket is named, or passed ov
   CHECK(has(error, "tiny.png: the picture of 8x8 pixels is smaller than one step of the buckets (16)"));
   config.skip_bad = true;
   const PairCache cache = PairCache::open(encoders, config, fresh_folder("small_cache"), 0);
-  CHECK(cache.skipped() == 1);
+  CHECK(cache.counts().bad.size() == 1);
   CHECK(all_rows(cache).size() == 10);
 }
 
@@ -193,8 +194,8 @@ TEST_CASE("single cache: pairs of several shapes have buckets too") {
   FakeEncoders encoders;
   const PairCache cache = PairCache::open(encoders, config, fresh_folder("pair_buckets"), 0);
   for (int64_t row = 0; row < 6; ++row) {
-    const PairBatch batch = cache.batch({row}, {0}, {.augment = false});
-    CHECK(batch.latents_win.sizes() == batch.latents_lose.sizes());
-    CHECK((batch.latents_win.size(3) > batch.latents_win.size(2)) == (row % 2 == 1));
+    const Batch batch = cache.batch({row}, {0}, {.augment = false});
+    CHECK(batch.view(0).sizes() == batch.view(1).sizes());
+    CHECK((batch.view(0).size(3) > batch.view(0).size(2)) == (row % 2 == 1));
   }
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "palate/data/split.h"
+#include "palate/data/cache/split.h"
 
 using namespace palate;
 

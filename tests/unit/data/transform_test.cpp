@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
-#include "palate/data/transform.h"
+#include "palate/data/framing/transform.h"
 #include "tests/support/expect_close.h"
 
 using namespace palate;

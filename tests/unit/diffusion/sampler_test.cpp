@@ -15,11 +15,7 @@ namespace {
 
 const Json sd = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false}};
 
-Condition condition_of(const Tensor& text) {
-  Condition condition;
-  condition.text = text;
-  return condition;
-}
+Condition condition_of(const Tensor& text) { return {{"encoder_hidden_states", text}}; }
 
 }  // namespace
 

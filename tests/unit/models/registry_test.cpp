@@ -88,7 +88,8 @@ TEST_CASE("registry: the prototype's U-Net and text encoder load and run") {
   const TextStates states = text->encode(torch::full({1, 16}, 30));
   const auto unet = load_denoiser(folder / "unet");
   CHECK(unet->latent_channels() == 12);
-  const Tensor out = unet->predict(torch::zeros({1, 12, 16, 16}), torch::tensor({500}), {states.last_hidden_state, {}, {}});
+  const Tensor out =
+      unet->predict(torch::zeros({1, 12, 16, 16}), torch::tensor({500}), {{"encoder_hidden_states", states.last_hidden_state}});
   CHECK(out.isfinite().all().item<bool>());
 }
 
@@ -149,21 +150,24 @@ TEST_CASE("registry: an autoencoder whose latents are shifted encodes, but is no
 TEST_CASE("registry: inputs of the wrong shape are refused with the expected one") {
   const auto unet = load_denoiser(test::golden("unet_xl"));
   const Tensor x = torch::zeros({2, 4, 8, 8}), t = torch::zeros({2}), text = torch::zeros({2, 5, 12});
-  const Condition full{text, torch::zeros({2, 10}), torch::zeros({2, 6})};
+  const Condition full{{"encoder_hidden_states", text}, {"text_embeds", torch::zeros({2, 10})}, {"time_ids", torch::zeros({2, 6})}};
+  const Condition words{{"encoder_hidden_states", text}};
+  const auto with = [&](const Condition& condition, const char* name, const Tensor& value) {
+    Condition changed = condition;
+    changed.set(name, value);
+    return changed;
+  };
   CHECK_THROWS_WITH_AS(unet->predict(torch::zeros({2, 3, 8, 8}), t, full),
                        doctest::Contains("expected a sample of [B, 4, H, W], got [2, 3, 8, 8]"), Error);
-  CHECK_THROWS_WITH_AS(unet->predict(x, t, {torch::zeros({2, 5, 9}), full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12]"),
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, with(full, "encoder_hidden_states", torch::zeros({2, 5, 9}))), doctest::Contains("[B, L, 12]"),
                        Error);
-  CHECK_THROWS_WITH_AS(unet->predict(x, t, {text, {}, {}}), doctest::Contains("text_embeds and time_ids"), Error);
-  CHECK_THROWS_WITH_AS(unet->predict(x, t, {{}, full.text_embeds, full.time_ids}), doctest::Contains("[B, L, 12], got none"), Error);
-  Condition guided = full;
-  guided.timestep_cond = torch::zeros({2, 3});
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, words), doctest::Contains("text_embeds and time_ids"), Error);
+  CHECK_THROWS_WITH_AS(unet->predict(x, t, with(full, "encoder_hidden_states", {})), doctest::Contains("[B, L, 12], got none"), Error);
+  const Condition guided = with(full, "timestep_cond", torch::zeros({2, 3}));
   CHECK_THROWS_WITH_AS(unet->predict(x, t, guided), doctest::Contains("time_cond_proj_dim is not set"), Error);
   const auto classes = load_denoiser(test::golden("unet_classes"));
-  Condition labelled{text, {}, {}};
-  CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("needs class_labels of [B], and they were not given"),
-                       UsageError);
-  labelled.class_labels = torch::tensor({0, 5});
+  CHECK_THROWS_WITH_AS(classes->predict(x, t, words), doctest::Contains("needs class_labels of [B], and they were not given"), UsageError);
+  const Condition labelled = with(words, "class_labels", torch::tensor({0, 5}));
   CHECK_THROWS_WITH_AS(classes->predict(x, t, labelled), doctest::Contains("class_labels from 0 to 4, found 0 to 5"), UsageError);
   const auto clip = load_text_encoder(test::golden("clip_legacy"));
   CHECK_THROWS_WITH_AS(clip->encode(torch::zeros({1, 4}, torch::kLong), torch::ones({1, 3})),

@@ -12,19 +12,30 @@ using namespace palate::test;
 
 namespace {
 
-std::shared_ptr<Loss> dpo(std::vector<std::string> overrides) {
+std::unique_ptr<Loss> dpo(std::vector<std::string> overrides) {
   overrides.insert(overrides.begin(), "loss=dpo");
-  return objective(overrides).loss_member;
+  return make_loss(objective(overrides));
 }
 
-PairErrors errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1) {
-  const auto one = [](double value) { return torch::tensor({value}, torch::kFloat64); };
-  return {one(dw), one(dl), one(rw), one(rl), one(p)};
-}
+// One pair's errors, and what a loss sees of them.
+struct Errors {
+  Errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1)
+      : policy(torch::tensor({dw, dl}, torch::kFloat64)), reference(torch::tensor({rw, rl}, torch::kFloat64)) {
+    batch.views = 2;
+    batch.visits = {{}};
+    batch.label = torch::tensor({p}, torch::kFloat64);
+  }
+  Statistics statistics() const { return {{policy, {}}, {reference, {}}, batch, noised}; }
+  Tensor policy, reference;  // [preferred, rejected]
+  Batch batch;
+  Noised noised;
+};
+
+Errors errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1) { return {dw, dl, rw, rl, p}; }
 
 double value(const Tensor& tensor) { return tensor.item<double>(); }
 double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
-LossOutput run(const std::vector<std::string>& overrides, const PairErrors& e) { return (*dpo(overrides))(e, {}); }
+LossOutput run(const std::vector<std::string>& overrides, const Errors& e) { return (*dpo(overrides))(e.statistics(), {}); }
 
 const double margin = 0.03;
 
@@ -35,7 +46,7 @@ TEST_CASE("dpo: equal errors give log 2, and no reward") {
     const auto out = run({beta}, errors(0.4, 0.4, 0.4, 0.4));
     CHECK(value(out.loss) == doctest::Approx(std::log(2.0)).epsilon(1e-12));
     CHECK(value(out.logits) == 0);
-    CHECK(value(out.reward_win) == 0);
+    CHECK(out.reward.abs().max().item<double>() == 0);
   }
   // Whatever the errors are: a policy that equals its reference is at log 2.
   CHECK(value(run({"beta=2000"}, errors(0.1, 0.7, 0.1, 0.7)).loss) == doctest::Approx(std::log(2.0)).epsilon(1e-9));
@@ -46,8 +57,8 @@ TEST_CASE("dpo sigmoid: z = beta / 2 m and the loss is -log sigmoid(z)") {
   const auto out = run({"beta=100"}, errors());
   CHECK(value(out.logits) == doctest::Approx(1.5));
   CHECK(value(out.loss) == doctest::Approx(-std::log(sigmoid(1.5))));
-  CHECK(value(out.reward_win) == doctest::Approx(1.0));
-  CHECK(value(out.reward_lose) == doctest::Approx(-0.5));
+  CHECK(value(out.reward[0]) == doctest::Approx(1.0));
+  CHECK(value(out.reward[1]) == doctest::Approx(-0.5));
 }
 
 TEST_CASE("dpo hinge: max(0, 1 - z)") {
@@ -89,36 +100,40 @@ TEST_CASE("dpo: the conventions A(beta), B(beta / 2) and C(beta / 1000) are one 
 TEST_CASE("dpo: autograd equals finite differences, and the formula beta / 2 sigmoid(-z)") {
   for (const char* type : {"loss_type=sigmoid", "loss_type=hinge", "loss_type=ipo"}) {
     const auto loss = dpo({"beta=20", "label_smoothing=0.1", type});
-    auto at = [&](double dw, double dl) { return value((*loss)(errors(dw, dl, 0.32, 0.49, 0.9), {}).loss); };
-    PairErrors e = errors(0.30, 0.50, 0.32, 0.49, 0.9);
-    e.policy_win.requires_grad_(true);
-    e.policy_lose.requires_grad_(true);
-    (*loss)(e, {}).loss.sum().backward();
+    auto at = [&](double dw, double dl) {
+      const Errors e(dw, dl, 0.32, 0.49, 0.9);
+      return value((*loss)(e.statistics(), {}).loss);
+    };
+    Errors e(0.30, 0.50, 0.32, 0.49, 0.9);
+    e.policy.requires_grad_(true);
+    (*loss)(e.statistics(), {}).loss.sum().backward();
     const double h = 1e-6;
     INFO(type);
-    CHECK(value(e.policy_win.grad()) == doctest::Approx((at(0.30 + h, 0.50) - at(0.30 - h, 0.50)) / (2 * h)).epsilon(1e-6));
-    CHECK(value(e.policy_lose.grad()) == doctest::Approx((at(0.30, 0.50 + h) - at(0.30, 0.50 - h)) / (2 * h)).epsilon(1e-6));
+    CHECK(value(e.policy.grad()[0]) == doctest::Approx((at(0.30 + h, 0.50) - at(0.30 - h, 0.50)) / (2 * h)).epsilon(1e-6));
+    CHECK(value(e.policy.grad()[1]) == doctest::Approx((at(0.30, 0.50 + h) - at(0.30, 0.50 - h)) / (2 * h)).epsilon(1e-6));
   }
-  PairErrors e = errors();
-  e.policy_win.requires_grad_(true);
-  (*dpo({"beta=100"}))(e, {}).loss.sum().backward();
-  CHECK(value(e.policy_win.grad()) == doctest::Approx(50 * sigmoid(-1.5)));
+  Errors e;
+  e.policy.requires_grad_(true);
+  (*dpo({"beta=100"}))(e.statistics(), {}).loss.sum().backward();
+  CHECK(value(e.policy.grad()[0]) == doctest::Approx(50 * sigmoid(-1.5)));
 }
 
 TEST_CASE("dpo: an enormous margin neither overflows nor loses its gradient") {
-  PairErrors e = errors(0.9, 0.1, 0.1, 0.9);  // z = -2500 * 1.6
-  e.policy_win.requires_grad_(true);
+  Errors e(0.9, 0.1, 0.1, 0.9);  // z = -2500 * 1.6
+  e.policy.requires_grad_(true);
   const auto out = run({"beta=5000"}, e);
   CHECK(value(out.loss) == doctest::Approx(4000));
   out.loss.sum().backward();
-  CHECK(value(e.policy_win.grad()) == doctest::Approx(2500));
+  CHECK(value(e.policy.grad()[0]) == doctest::Approx(2500));
 }
 
 TEST_CASE("sft: the winner's error, nothing else") {
-  const auto loss = objective({"loss=sft", "reference=none"}).loss_member;
-  CHECK_FALSE(loss->needs_reference());
-  CHECK_FALSE(loss->needs_loser());
-  PairErrors e;
-  e.policy_win = torch::tensor({0.25, 0.5});
-  CHECK(torch::equal((*loss)(e, {}).loss, e.policy_win));
+  const auto loss = make_loss(objective({"loss=sft", "reference=none"}));
+  CHECK_FALSE(loss->needs().reference);
+  CHECK_FALSE(loss->needs().rejected);
+  Errors e;
+  e.batch.views = 1;
+  e.batch.visits = {{}, {}};
+  e.policy = torch::tensor({0.25, 0.5});
+  CHECK(torch::equal((*loss)(e.statistics(), {}).loss, e.policy));
 }

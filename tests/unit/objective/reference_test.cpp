@@ -4,7 +4,7 @@
 #include "palate/adapters/lora.h"
 #include "palate/core/error.h"
 #include "palate/nn/adaptable.h"
-#include "palate/objective/noising.h"
+#include "palate/objective/reference/cached.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 #include "tests/unit/objective/toy.h"
@@ -16,109 +16,110 @@ namespace {
 
 const std::filesystem::path model() { return golden("tiny_model/unet"); }
 
-struct Policy {
+struct Adapted {
   std::unique_ptr<Denoiser> network = load_denoiser(model());
   Lora lora = Lora::inject(network->module(), {.rank = 2, .targets = {"to_q", "conv1"}}, 0);
-  Policy() {
+  Policy policy{*network};
+  Adapted() {
     const torch::NoGradGuard no_grad;
     for (const auto& [name, value] : lora.parameters()) value.add_(0.1);  // away from the base
   }
 };
 
-PairBatch pairs(const std::vector<uint64_t>& ids) { return toy_pairs(ids, 4, 8, 12); }
+Batch pairs(const std::vector<uint64_t>& ids, const std::vector<uint64_t>& draws = {}) { return toy_pairs(ids, draws, 4, 8, 12); }
 
-ReferenceSetup setup(Denoiser* policy, const NoiseSchedule& schedule, const std::filesystem::path& folder, int64_t* batches = nullptr) {
+// An objective over a real network, with the reference that its config names. `batches` counts those that the cache asked for.
+Objective made(const ObjectiveConfig& config, Denoiser* network, const std::filesystem::path& folder = "", int64_t* batches = nullptr) {
+  const NoiseSchedule schedule = toy_schedule();
+  Objective objective(config, {.process = schedule, .network = network, .frozen = {}});
   ReferenceSetup setup;
-  setup.policy = policy;
+  setup.policy = network;
   setup.denoiser_folder = model();
-  setup.schedule = &schedule;
   setup.folder = folder;
   setup.weights_hash = "tiny";
+  setup.noising_key = objective.noising_key();
   setup.batch = 2;
-  const auto batch = [batches](const std::vector<int64_t>& rows, const std::vector<uint64_t>&) {
-    if (batches) ++*batches;
-    return pairs({rows.begin(), rows.end()});
+  const auto part = [&](const std::vector<int64_t>& rows, uint64_t seed) {
+    return ReferenceRows{
+        .rows = rows,
+        .seed = seed,
+        .key = "toy",
+        .batch =
+            [batches](const std::vector<int64_t>& some, uint64_t draw) {
+              if (batches) ++*batches;
+              return pairs({some.begin(), some.end()}, std::vector<uint64_t>(some.size(), draw));
+            },
+        .errors = [&objective, seed](Denoiser& asked,
+                                     const Batch& batch) { return objective.errors(asked, batch, objective.draw_fixed(batch, seed)); }};
   };
-  setup.parts = {{.rows = {3, 5, 8}, .seed = 4, .batch = batch, .key = "toy"}, {.rows = {1, 2}, .seed = 9, .batch = batch, .key = "toy"}};
-  return setup;
+  setup.parts = {part({3, 5, 8}, 4), part({1, 2}, 9)};
+  objective.set_reference(make_reference(config, setup));
+  return objective;
 }
 
 }  // namespace
 
 TEST_CASE("reference: adapters off equals a frozen copy to the bit") {
-  Policy policy;
-  const auto schedule = toy_schedule();
-  const auto off_config = objective({"reference=adapters_off"}), copy_config = objective({"reference=frozen_copy"});
-  const auto off = make_objective(off_config, schedule, make_reference(off_config, setup(policy.network.get(), schedule, "")));
-  const auto copy = make_objective(copy_config, schedule, make_reference(copy_config, setup(policy.network.get(), schedule, "")));
-  const PairBatch batch = pairs({1, 2, 3});
-  const Draw draw = off->draw(batch, {0, 1, 2}, 5);
-  const auto a = off->evaluate(*policy.network, batch, draw, {0, 1, 2}), b = copy->evaluate(*policy.network, batch, draw, {0, 1, 2});
-  expect_equal("reference_win", a.errors.reference_win, b.errors.reference_win);
-  expect_equal("reference_lose", a.errors.reference_lose, b.errors.reference_lose);
+  Adapted adapted;
+  Objective off = made(objective({"reference=adapters_off"}), adapted.network.get());
+  Objective copy = made(objective({"reference=frozen_copy"}), adapted.network.get());
+  const Batch batch = pairs({1, 2, 3}, {0, 1, 2});
+  const Noising draw = off.draw(batch, 5);
+  const auto a = off.evaluate(adapted.policy, batch, draw), b = copy.evaluate(adapted.policy, batch, draw);
+  expect_equal("reference", a.reference, b.reference);
   expect_equal("loss", a.loss.detach(), b.loss.detach());
-  CHECK_FALSE(torch::equal(a.errors.policy_win, a.errors.reference_win));
+  CHECK_FALSE(torch::equal(a.policy, a.reference));
   CHECK(adapters_on());
 }
 
 TEST_CASE("reference: a fresh LoRA starts at log 2 with z = 0") {
   const auto network = load_denoiser(model());
   const auto lora = Lora::inject(network->module(), {.rank = 2}, 0);
-  const auto schedule = toy_schedule();
-  const auto config = objective({});
-  const auto made = make_objective(config, schedule, make_reference(config, setup(network.get(), schedule, "")));
-  const PairBatch batch = pairs({1, 2});
-  const auto out = made->evaluate(*network, batch, made->draw(batch, {0, 0}, 0), {0, 0});
+  Policy policy{*network};
+  Objective fresh = made(objective({}), network.get());
+  const Batch batch = pairs({1, 2});
+  const auto out = fresh.evaluate(policy, batch, fresh.draw(batch, 0));
   CHECK(out.terms.logits.abs().max().item<double>() == 0);
   CHECK(out.loss.item<double>() == doctest::Approx(std::log(2.0)));
 }
 
-TEST_CASE("reference: cached errors are those of adapters off at draw modulo K") {
-  Policy policy;
-  const auto schedule = toy_schedule();
+TEST_CASE("reference: cached errors are those of adapters off at the same draw") {
+  Adapted adapted;
   const auto folder = fresh_folder("cached");
   const auto config = objective({"reference=cached", "reference_draws=3"});
   int64_t batches = 0;
-  const auto cached = make_objective(config, schedule, make_reference(config, setup(policy.network.get(), schedule, folder, &batches)));
+  Objective cached = made(config, adapted.network.get(), folder, &batches);
   CHECK(batches == 3 * 2 + 3 * 1);
-  const auto plain_config = objective({});
-  const auto plain = make_objective(plain_config, schedule, make_reference(plain_config, setup(policy.network.get(), schedule, "")));
-  const std::vector<uint64_t> draws = {7, 2};  // 7 modulo 3 is 1
-  const PairBatch batch = pairs({8, 3});
-  const Draw draw = cached->draw(batch, draws, 4), same = plain->draw(batch, {1, 2}, 4);
-  expect_equal("noise", draw.noise, same.noise);
-  expect_equal("t", draw.t, same.t);
-  const auto a = cached->evaluate(*policy.network, batch, draw, draws), b = plain->evaluate(*policy.network, batch, same, {1, 2});
-  expect_close("reference_win", a.errors.reference_win, b.errors.reference_win, 1e-6);  // another batch: rounding
-  expect_close("reference_lose", a.errors.reference_lose, b.errors.reference_lose, 1e-6);
-  // The second part, and a row that no part has.
-  CHECK_NOTHROW(cached->evaluate(*policy.network, pairs({2}), cached->draw(pairs({2}), {0}, 9), {0}));
-  CHECK_THROWS_WITH_AS(cached->evaluate(*policy.network, pairs({77}), cached->draw(pairs({77}), {0}, 9), {0}), doctest::Contains("row 77"),
-                       Error);
+  Objective plain = made(objective({}), adapted.network.get());
+  const Batch batch = pairs({8, 3}, {1, 2});
+  const Noising draw = cached.draw(batch, 4);
+  const auto a = cached.evaluate(adapted.policy, batch, draw), b = plain.evaluate(adapted.policy, batch, draw);
+  expect_close("reference", a.reference, b.reference, 1e-6);  // another batch: rounding
+  // The second part, a row that no part has, and a draw that was not computed.
+  const auto evaluate = [&](const Batch& some, uint64_t seed) { return cached.evaluate(adapted.policy, some, cached.draw(some, seed)); };
+  CHECK_NOTHROW(evaluate(pairs({2}), 9));
+  CHECK_THROWS_WITH_AS(evaluate(pairs({77}), 9), doctest::Contains("row 77"), Error);
+  CHECK_THROWS_WITH_AS(evaluate(pairs({2}, {3}), 9), doctest::Contains("3 draws are kept"), Error);
 
   // Found again, without a policy (full training) and without computing anything.
-  make_reference(config, setup(nullptr, schedule, folder, &batches));
+  made(config, nullptr, folder, &batches);
   CHECK(batches == 9);
   // Another K, timestep range or model is another file.
-  make_reference(objective({"reference=cached", "reference_draws=3", "t_max=500"}),
-                 setup(policy.network.get(), schedule, folder, &batches));
+  made(objective({"reference=cached", "reference_draws=3", "t_max=500"}), adapted.network.get(), folder, &batches);
   CHECK(batches == 18);
 }
 
 TEST_CASE("reference: cached without a policy computes with a copy, to the bit the same") {
-  Policy policy;
-  const auto schedule = toy_schedule();
+  Adapted adapted;
   const auto config = objective({"reference=cached", "reference_draws=1"});
-  const auto one =
-      make_objective(config, schedule, make_reference(config, setup(policy.network.get(), schedule, fresh_folder("cached_off"))));
-  const auto two = make_objective(config, schedule, make_reference(config, setup(nullptr, schedule, fresh_folder("cached_copy"))));
-  const PairBatch batch = pairs({3, 5});
-  const Draw draw = one->draw(batch, {0, 0}, 4);
-  expect_equal("reference_win", one->evaluate(*policy.network, batch, draw, {0, 0}).errors.reference_win,
-               two->evaluate(*policy.network, batch, draw, {0, 0}).errors.reference_win);
+  Objective one = made(config, adapted.network.get(), fresh_folder("cached_off")), two = made(config, nullptr, fresh_folder("cached_copy"));
+  const Batch batch = pairs({3, 5});
+  const Noising draw = one.draw(batch, 4);
+  expect_equal("reference", one.evaluate(adapted.policy, batch, draw).reference, two.evaluate(adapted.policy, batch, draw).reference);
 }
 
-TEST_CASE("reference: effective draws repeat only with a cache") {
-  CHECK(effective_draw(objective({"reference=cached", "reference_draws=8"}), 19) == 3);
-  CHECK(effective_draw(objective({}), 19) == 19);
+TEST_CASE("reference: draws take turns only with a cache, and a loss that needs no reference has none") {
+  CHECK(reference_draws(objective({"reference=cached", "reference_draws=8"})) == 8);
+  CHECK(reference_draws(objective({})) == 0);
+  CHECK(reference_draws(objective({"loss=sft", "reference=cached"})) == 0);
 }

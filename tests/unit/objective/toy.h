@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/config/config.h"
-#include "palate/objective/make_reference.h"
+#include "palate/objective/objective.h"
 
 namespace palate::test {
 
@@ -41,21 +41,22 @@ inline NoiseSchedule toy_schedule(const char* prediction = "epsilon") {
 }
 
 // Pairs with the given ids; all that a pair holds follows from its id, so any two batches agree on it.
-inline PairBatch toy_pairs(const std::vector<uint64_t>& ids, int64_t channels = 4, int64_t side = 4, int64_t width = 3) {
-  PairBatch batch;
-  std::vector<Tensor> win, lose, text;
-  for (uint64_t id : ids) {
-    const auto values = [&](Purpose purpose, std::vector<int64_t> sizes) { return Generator({1, id, 0, purpose}).normal(sizes); };
-    win.push_back(values(Purpose::world, {channels, side, side}));
-    lose.push_back(values(Purpose::label, {channels, side, side}));
+inline Batch toy_pairs(const std::vector<uint64_t>& ids, const std::vector<uint64_t>& draws = {}, int64_t channels = 4, int64_t side = 4,
+                       int64_t width = 3) {
+  Batch batch;
+  batch.views = 2;
+  std::vector<Tensor> pictures[2], text;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto values = [&](Purpose purpose, std::vector<int64_t> sizes) { return Generator({1, ids[i], 0, purpose}).normal(sizes); };
+    pictures[0].push_back(values(Purpose::world, {channels, side, side}));
+    pictures[1].push_back(values(Purpose::label, {channels, side, side}));
     text.push_back(values(Purpose::split, {5, width}));
-    batch.rows.push_back(static_cast<int64_t>(id));
+    const uint64_t draw = draws.empty() ? 0 : draws[i];
+    batch.visits.push_back({.id = ids[i], .row = static_cast<int64_t>(ids[i]), .visit = draw, .draw = draw});
   }
-  batch.ids = ids;
-  batch.latents_win = torch::stack(win);
-  batch.latents_lose = torch::stack(lose);
-  batch.condition.text = torch::stack(text);
-  batch.preference = torch::ones({static_cast<int64_t>(ids.size())});
+  batch.x0 = torch::cat({torch::stack(pictures[0]), torch::stack(pictures[1])});
+  batch.condition = {{"encoder_hidden_states", torch::stack(text)}};
+  batch.label = torch::ones({batch.size()});
   return batch;
 }
 
@@ -69,8 +70,23 @@ inline ObjectiveConfig objective(const std::vector<std::string>& overrides) {
 class ToyReference : public Reference {
  public:
   explicit ToyReference(double gain) : network(gain) {}
-  std::pair<Tensor, Tensor> errors(const Request& r) override;
+  Branch run(const RunBranch& run, Policy& policy, const Batch& batch) override {
+    return run(network, policy.condition(batch, Prompts::base));
+  }
   ToyDenoiser network;
 };
+
+// An objective with such a reference (no reference below 0).
+inline Objective toy_objective(const std::vector<std::string>& overrides, double gain = 0.5,
+                               const NoiseSchedule& schedule = toy_schedule()) {
+  Objective made(objective(overrides), {.process = schedule, .frozen = {}});
+  made.set_reference(gain < 0 ? nullptr : std::make_unique<ToyReference>(gain));
+  return made;
+}
+
+// The first or the second views' share of d.
+inline Tensor of_view(const ObjectiveOutput& output, const Tensor& d, int64_t view) {
+  return d.narrow(0, view * output.examples, output.examples);
+}
 
 }  // namespace palate::test

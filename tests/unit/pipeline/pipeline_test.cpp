@@ -82,7 +82,7 @@ TEST_CASE("pipeline: latents scale after the encoders are released, and without 
 
 TEST_CASE("pipeline: text states come in the dtype of the options") {
   Pipeline pipeline(test::golden("tiny_pipeline"), {.dtype = torch::kBFloat16, .variant = ""});
-  CHECK((pipeline.encode_prompts({"a cat"}).text.scalar_type() == torch::kBFloat16));
+  CHECK((pipeline.encode_prompts({"a cat"})["encoder_hidden_states"].scalar_type() == torch::kBFloat16));
 }
 
 TEST_CASE("pipeline: the hash of a component changes with its weights and its config, and with nothing else") {

@@ -6,6 +6,7 @@
 #include "palate/train/ema.h"
 #include "palate/train/lr_schedule.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/optimizers/constants.h"
 #include "tests/support/expect_close.h"
 
 using namespace palate;
@@ -20,7 +21,7 @@ Tensor drawn(uint64_t sample, std::vector<int64_t> sizes) { return Generator({1,
 TEST_CASE("adamw: the first step moves every value by the rate, against its gradient's sign") {
   // m / (1 - b1) = g and v / (1 - b2) = g^2 after one step, so the update is lr * g / (|g| + eps), about lr * sign(g).
   OptimizerConfig config;
-  config.weight_decay = 0;
+  config.constants = Constants(AdamWConfig{.weight_decay = 0});
   const std::vector<Tensor> values = {torch::zeros({4})};
   const auto optimizer = make_optimizer(config, {"x"}, values);
   optimizer->step({torch::tensor({5.0f, -0.1f, 2.0f, -7.0f})}, 0.25);
@@ -29,7 +30,7 @@ TEST_CASE("adamw: the first step moves every value by the rate, against its grad
 
 TEST_CASE("adamw: weight decay is decoupled: without a gradient signal a value shrinks by 1 - lr * decay") {
   OptimizerConfig config;
-  config.weight_decay = 0.5;
+  config.constants = Constants(AdamWConfig{.weight_decay = 0.5});
   const std::vector<Tensor> values = {torch::full({3}, 2.0f)};
   const auto optimizer = make_optimizer(config, {"x"}, values);
   optimizer->step({torch::zeros({3})}, 0.1);

@@ -21,8 +21,8 @@ TEST_CASE("order: every epoch sees every pair once, in an order of its own, and 
   std::sort(sorted.begin(), sorted.end());
   CHECK(sorted == rows);
   CHECK(first.rows != second.rows);
-  CHECK(first.draws == std::vector<uint64_t>(7, 0));
-  CHECK(second.draws == std::vector<uint64_t>(7, 1));
+  CHECK(first.visits == std::vector<uint64_t>(7, 0));
+  CHECK(second.visits == std::vector<uint64_t>(7, 1));
 }
 
 TEST_CASE("order: it depends on the place alone, not on how the places are taken") {
@@ -45,7 +45,7 @@ TEST_CASE("order: repeats come that often an epoch, each with a draw of its own"
   PairOrder order({{.row = 1, .repeats = 3}, {.row = 2, .repeats = 1}}, 2, 4);
   std::map<int64_t, std::set<uint64_t>> draws;
   const auto part = order.take(0, 8);
-  for (size_t i = 0; i < 8; ++i) draws[part.rows[i]].insert(part.draws[i]);
+  for (size_t i = 0; i < 8; ++i) draws[part.rows[i]].insert(part.visits[i]);
   CHECK(draws[1] == std::set<uint64_t>{0, 1, 2, 3, 4, 5});
   CHECK(draws[2] == std::set<uint64_t>{0, 1});
   CHECK(order.epochs(8) == 2);
@@ -62,7 +62,7 @@ TEST_CASE("order: with buckets every batch is full and of one bucket, and every 
     REQUIRE(part.rows.size() == 3);
     for (size_t i = 0; i < 3; ++i) {
       CHECK(items[static_cast<size_t>(part.rows[i])].bucket == items[static_cast<size_t>(part.rows[0])].bucket);
-      draws[part.rows[i]].push_back(part.draws[i]);
+      draws[part.rows[i]].push_back(part.visits[i]);
       all.push_back(part.rows[i]);
     }
     buckets.push_back(items[static_cast<size_t>(part.rows[0])].bucket);

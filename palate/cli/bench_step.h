@@ -1,0 +1,41 @@
+// The training step that `palate bench` times: the trainer's own (train/update.h), on a batch made in memory.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "palate/core/tensor.h"
+
+namespace palate {
+
+using Clock = std::chrono::steady_clock;
+inline double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+// Over all threads; unlike the wall's time it does not count waiting for other programs.
+inline double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+struct BenchArguments {
+  std::string kind, model, dtype, device = "cpu", reference = "computed", work = "cached";
+  int64_t latent = 0, pairs = 0, rank = 0, steps = 3, threads = 0, operators = 0;
+  bool checkpointing = false, json = false;
+};
+
+using Parts = std::map<std::string, double>;  // seconds
+Tensor bench_noise(const std::vector<int64_t>& sizes, uint64_t sample);
+
+// One DPO step of a LoRA.
+class StepBench {
+ public:
+  explicit StepBench(const BenchArguments& arguments);
+  ~StepBench();
+  Parts step();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace palate

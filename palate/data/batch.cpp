@@ -1,0 +1,45 @@
+#include "palate/data/batch.h"
+
+#include <torch/types.h>
+
+#include "palate/core/generator.h"
+
+namespace palate {
+
+Batch Batch::first_view() const {
+  Batch first = *this;
+  first.views = 1;
+  first.x0 = view(0);
+  return first;
+}
+
+Batch Batch::singles() const {
+  if (views == 1) return *this;
+  Batch single = *this;
+  single.views = 1;
+  single.label = torch::cat({torch::ones_like(label), -torch::ones_like(label)});
+  if (weight.defined()) single.weight = torch::cat({weight, weight});
+  for (Visit visit : visits) {
+    visit.id = mix(visit.id, 1);
+    visit.view = 1;
+    single.visits.push_back(visit);
+  }
+  for (auto* texts : {&single.prompts, &single.base_prompts}) texts->insert(texts->end(), texts->begin(), texts->end());
+  single.condition = condition.repeat(2);
+  single.base_condition = base_condition.repeat(2);
+  for (auto& [name, value] : single.fields) value = torch::cat({value, value});
+  return single;
+}
+
+Batch Batch::to(c10::Device device, c10::ScalarType dtype) const {
+  Batch moved = *this;
+  for (Tensor* tensor : {&moved.x0, &moved.label}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  for (auto& [name, value] : moved.fields) value = value.to(device);
+  moved.condition = condition.to(device, dtype);
+  moved.base_condition = base_condition.to(device, dtype);
+  return moved;
+}
+
+}  // namespace palate

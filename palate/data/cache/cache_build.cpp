@@ -1,0 +1,333 @@
+#include "palate/data/cache/cache_build.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <thread>
+#include <unordered_set>
+
+#include "palate/core/error.h"
+#include "palate/core/hash.h"
+#include "palate/core/interrupt.h"
+#include "palate/core/log.h"
+#include "palate/core/progress.h"
+#include "palate/data/readers/row_reader.h"
+
+namespace palate {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kShardBytes = 64 << 20;
+constexpr int64_t kPixelsAtOnce = 512 * 512;  // SD1.5's autoencoder needs about 2 GB for one such image
+constexpr int64_t kPromptsAtOnce = 16, kPromptsInShard = 256;
+
+// An advisory lock on FOLDER/lock, which ends with the process, however it ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) {
+    const fs::path path = folder / "lock";
+    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    check<IoError>(file_ >= 0, path.string(), ": cannot be written: ", std::strerror(errno));
+    for (bool told = false; ::flock(file_, LOCK_EX | LOCK_NB) != 0; told = true) {
+      if (errno != EWOULDBLOCK && errno != EINTR) fail<IoError>(path.string(), ": cannot be locked: ", std::strerror(errno));
+      if (!told) log("another run is building the cache ", folder.string(), ": waiting for it");
+      check(!interrupted(), "interrupted while waiting for another run to build ", folder.string());
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  ~FolderLock() { ::close(file_); }
+  FolderLock(const FolderLock&) = delete;
+
+ private:
+  int file_;
+};
+
+// Of the rows of one bucket: mean and std [n, 1 or 2, V, C, h, w], time ids [1, V, 6].
+struct Latents {
+  std::vector<Tensor> mean, std, time_ids;
+};
+
+class Builder {
+ public:
+  explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(build.source) {}
+
+  CacheManifest run() {
+    const std::string noun = example_noun(config_);
+    check<DataError>(source_.rows() > 0, config_.images.empty() ? "data.pairs" : "data.images", ": no rows in ",
+                     one_of(config_.images.empty() ? config_.pairs : config_.images), ": expected at least one ", noun);
+    resume();
+    build_pairs();
+    check<DataError>(pairs_ > 0, "no ", noun, " can be used: ", source_.rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
+                     counts_.unlabelled, " without a label, ", counts_.bad.size(), " unreadable",
+                     counts_.bad.empty() ? "" : " (the first: " + counts_.bad[0] + ")");
+    build_text();
+    save_manifest(build_.folder, {build_.key, build_.settings, build_.encoders.scaling_factor(), counts_, pair_files_, text_files_});
+    return load_manifest(build_.folder, build_.key);
+  }
+
+ private:
+  // Takes over the shards of an interrupted run, up to the first that is missing or broken.
+  void resume() {
+    for (;; ++shards_) {
+      const fs::path path = pair_shard_path(build_.folder, shards_);
+      if (!fs::exists(path)) break;
+      try {
+        const ShardInfo info = pair_shard_info(SafetensorsFile(path), build_.key);
+        check<FormatError>(info.begin == next_ && info.end > info.begin, path.string(), ": covers rows ", info.begin, " to ", info.end,
+                           ", expected ", next_);
+        take(info);
+      } catch (const FormatError& error) {
+        warn(error.what(), "; it is made again");
+        break;
+      }
+      note_file(path, pair_files_);
+    }
+    check<DataError>(config_.skip_bad || counts_.bad.empty(), counts_.bad.empty() ? "" : counts_.bad[0]);
+    pending_.begin = next_;
+  }
+
+  void take(const ShardInfo& info) {
+    for (const CachedRow& row : info.rows) note_row(row);
+    counts_.add(info.counts);
+    next_ = info.end;
+  }
+
+  void note_row(const CachedRow& row) {
+    seen_.insert(row.id);
+    note_prompt(row.prompt);
+    for (const std::string& wording : row.wordings) note_prompt(wording);
+    ++pairs_;
+  }
+
+  void note_prompt(const std::string& prompt) {
+    if (known_prompts_.insert(prompt).second) prompts_.push_back(prompt);
+  }
+
+  static void note_file(const fs::path& path, std::vector<CacheManifest::File>& files) {
+    files.push_back({path.filename().string(), static_cast<int64_t>(fs::file_size(path))});
+  }
+
+  bool enough() const { return next_ >= source_.rows() || (config_.max_pairs > 0 && pairs_ >= config_.max_pairs); }
+
+  void build_pairs() {
+    if (enough()) return;
+    Framing framing(config_, build_.encoders.sample_size() * build_.encoders.factor(), build_.encoders.factor());
+    RowReader reader(source_, framing, next_);
+    const int64_t images = config_.images.empty() ? 2 : 1,
+                  at_once = std::clamp<int64_t>(kPixelsAtOnce / (framing.side() * framing.side()), 1, 64);
+    const int64_t group = std::max<int64_t>(1, at_once / (images * config_.variants));
+    const int64_t total = config_.max_pairs > 0 ? std::min(config_.max_pairs, source_.rows()) : source_.rows();
+    Progress progress("caching latents", total, std::min(total, config_.max_pairs > 0 ? pairs_ : next_));
+    flushed_ = Clock::now();
+    while (!enough()) {
+      const int64_t before = config_.max_pairs > 0 ? pairs_ : next_;
+      encode(read_group(reader, std::min(source_.rows(), next_ + group)));
+      progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before, left_out());
+      const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
+      if (pending_bytes_ >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
+      check(!interrupted(), "interrupted: ", next_, " of ", source_.rows(), " rows are in the cache; the same command goes on from there");
+    }
+    flush();
+  }
+
+  // "3 unreadable, 2 duplicates": what gave no example so far, for the progress bar.
+  std::string left_out() const {
+    RowCounts all = counts_;
+    all.add(pending_.counts);
+    std::string text;
+    for (const auto& [count, what] : {std::pair<int64_t, const char*>{static_cast<int64_t>(all.bad.size()), "unreadable"},
+                                      {all.ties, "ties"},
+                                      {all.duplicates, "duplicates"},
+                                      {all.unlabelled, "without a label"}}) {
+      if (count > 0) text += concat(text.empty() ? "" : ", ", count, " ", what);
+    }
+    return text;
+  }
+
+  // Rows [next_, end): the kept ones, decoded and cut.
+  std::vector<Views> read_group(RowReader& reader, int64_t end) {
+    std::vector<Views> group;
+    for (; next_ < end && !enough(); ++next_) {
+      ReadRow row = reader.take();
+      const PairRecord& record = row.record;
+      try {
+        if (!row.example && !row.error) {
+          ++(record.kind == PairRecord::Kind::tie ? pending_.counts.ties : pending_.counts.unlabelled);
+        } else if (seen_.contains(record.id)) {
+          ++pending_.counts.duplicates;
+        } else if (row.error) {
+          std::rethrow_exception(row.error);
+        } else {
+          group.push_back(std::move(row.views));
+          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket,
+                                   record.wordings, record.weight});
+          note_row(pending_.rows.back());
+        }
+      } catch (const UsageError&) {
+        throw;  // of the settings, not of the row
+      } catch (const Error& error) {
+        if (!config_.skip_bad) fail<DataError>(error.what(), " (data.skip_bad = true passes over such rows and counts them)");
+        pending_.counts.bad.push_back(error.what());
+      }
+    }
+    return group;
+  }
+
+  // The group's views, one bucket after the other.
+  void encode(const std::vector<Views>& group) {
+    std::map<std::string, std::vector<const Views*>> buckets;
+    for (const Views& views : group) buckets[views.bucket].push_back(&views);
+    for (const auto& [name, views] : buckets) encode(views, pending_latents_[name]);
+  }
+
+  void encode(const std::vector<const Views*>& group, Latents& pending) {
+    std::vector<Tensor> images, means, stds;
+    for (const Views* views : group) images.insert(images.end(), views->images.begin(), views->images.end());
+    const size_t at_once = static_cast<size_t>(std::clamp<int64_t>(kPixelsAtOnce / (images[0].size(1) * images[0].size(2)), 1, 64));
+    for (size_t begin = 0; begin < images.size(); begin += at_once) {
+      const size_t end = std::min(images.size(), begin + at_once);
+      const Posterior posterior = build_.encoders.images(
+          torch::stack(std::vector<Tensor>(images.begin() + static_cast<int64_t>(begin), images.begin() + static_cast<int64_t>(end))));
+      means.push_back(posterior.mean.to(torch::kCPU, torch::kFloat32));
+      stds.push_back(posterior.logvar.to(torch::kCPU, torch::kFloat32).mul(0.5).exp());
+    }
+    const Tensor mean = torch::cat(means), std = torch::cat(stds);
+    std::vector<int64_t> sizes = {static_cast<int64_t>(group.size()), -1, config_.variants};
+    sizes.insert(sizes.end(), mean.sizes().begin() + 1, mean.sizes().end());
+    pending.mean.push_back(mean.view(sizes));
+    pending.std.push_back(std.view(sizes));
+    for (const Views* views : group) pending.time_ids.push_back(torch::tensor(views->time_ids).view({1, config_.variants, 6}));
+    check_finite(group, pending);
+    pending_bytes_ += 8 * mean.numel();
+  }
+
+  static void check_finite(const std::vector<const Views*>& group, const Latents& pending) {
+    const Tensor good = (pending.mean.back().isfinite() & pending.std.back().isfinite()).flatten(1).all(1);
+    for (size_t i = 0; i < group.size(); ++i) {
+      check<DataError>(good[static_cast<int64_t>(i)].item<bool>(), group[i]->origin,
+                       ": the autoencoder gave values that are not finite; a half-precision autoencoder overflows: hold it in float32");
+    }
+  }
+
+  // Writes the pending rows as one shard.
+  void flush() {
+    flushed_ = Clock::now();
+    pending_.end = next_;
+    if (pending_.end == pending_.begin) return;
+    TensorMap tensors;
+    for (const auto& [bucket, latents] : pending_latents_) add(tensors, bucket, latents);
+    const fs::path path = pair_shard_path(build_.folder, shards_++);
+    save_pair_shard(path, build_.key, pending_, tensors);
+    note_file(path, pair_files_);
+    counts_.add(pending_.counts);
+    pending_ = {next_, next_, {}, {}, 0};
+    pending_latents_.clear();
+    pending_bytes_ = 0;
+  }
+
+  void add(TensorMap& tensors, const std::string& bucket, const Latents& latents) {
+    const Tensor mean = torch::cat(latents.mean), std = torch::cat(latents.std);
+    pending_.largest_std = std::max(pending_.largest_std, std.max().item<double>());
+    tensors["win_mean" + bucket] = mean.select(1, 0);
+    tensors["win_std" + bucket] = std.select(1, 0);
+    if (mean.size(1) == 2) {
+      tensors["lose_mean" + bucket] = mean.select(1, 1);
+      tensors["lose_std" + bucket] = std.select(1, 1);
+    }
+    if (build_.encoders.takes_time_ids()) tensors["time_ids" + bucket] = torch::cat(latents.time_ids);
+  }
+
+  void build_text() {
+    Progress progress("caching text states", static_cast<int64_t>(prompts_.size()));
+    for (size_t begin = 0; begin < prompts_.size(); begin += kPromptsInShard) {
+      const size_t end = std::min<size_t>(prompts_.size(), begin + kPromptsInShard);
+      const std::vector<std::string> part(prompts_.begin() + static_cast<int64_t>(begin), prompts_.begin() + static_cast<int64_t>(end));
+      const fs::path path = text_shard_path(build_.folder, static_cast<int64_t>(begin / kPromptsInShard));
+      if (!holds_text(path, part)) save_text_shard(path, build_.key, part, encode_text(part));
+      note_file(path, text_files_);
+      progress.advance(static_cast<int64_t>(part.size()));
+      check(!interrupted(), "interrupted: the text states of ", end, " prompts are in the cache; the same command goes on from there");
+    }
+  }
+
+  bool holds_text(const fs::path& path, const std::vector<std::string>& prompts) const {
+    if (!fs::exists(path)) return false;
+    try {
+      return text_shard_prompts(SafetensorsFile(path), build_.key) == prompts;
+    } catch (const FormatError&) {
+      return false;
+    }
+  }
+
+  Condition encode_text(const std::vector<std::string>& prompts) {
+    std::vector<Condition> parts;
+    for (size_t begin = 0; begin < prompts.size(); begin += kPromptsAtOnce) {
+      const size_t end = std::min<size_t>(prompts.size(), begin + kPromptsAtOnce);
+      const auto first = prompts.begin();
+      parts.push_back(build_.encoders.prompts({first + static_cast<int64_t>(begin), first + static_cast<int64_t>(end)}).to(torch::kCPU));
+    }
+    return Condition::cat(parts);
+  }
+
+  const CacheBuild& build_;
+  const DataConfig& config_;
+  PairSource& source_;
+  int64_t next_ = 0;    // first row of the source that was not looked at yet
+  int64_t pairs_ = 0;   // kept so far
+  int64_t shards_ = 0;  // written so far
+  std::unordered_set<uint64_t> seen_;
+  std::unordered_set<std::string> known_prompts_ = {""};
+  std::vector<std::string> prompts_ = {""};  // the empty one first, for caption dropout
+  RowCounts counts_;                         // of written shards
+  ShardInfo pending_;
+  std::map<std::string, Latents> pending_latents_;  // by bucket
+  int64_t pending_bytes_ = 0;
+  Clock::time_point flushed_;
+  std::vector<CacheManifest::File> pair_files_, text_files_;
+};
+
+void report(const CacheManifest& manifest) {
+  const RowCounts& counts = manifest.counts;
+  if (counts.bad.empty()) return;
+  std::string text =
+      concat(counts.bad.size(), counts.bad.size() == 1 ? " unreadable row was passed over: " : " unreadable rows were passed over: ");
+  for (size_t i = 0; i < std::min<size_t>(counts.bad.size(), 5); ++i) text += (i ? "; " : "") + counts.bad[i];
+  if (counts.bad.size() > 5) text += concat("; and ", counts.bad.size() - 5, " more");
+  warn(text);
+}
+
+}  // namespace
+
+std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content) {
+  const std::string side = config.resolution > 0 ? concat("resolution ", config.resolution) : concat("latents ", encoders.sample_size());
+  std::string text =
+      concat("palate pair cache 1\ndata ", content, "\nties ", config.ties, "\nmax_pairs ", config.max_pairs, "\n", side, "\ncrop ",
+             config.crop, "\nflip ", config.flip, "\nvariants ", config.variants, "\n", encoders.identity(), "\n");
+  if (config.enable_bucket) {
+    text += concat("buckets ", config.min_bucket_reso, " to ", config.max_bucket_reso, " by ", config.bucket_reso_steps, " no_upscale ",
+                   config.bucket_no_upscale, "\n");
+  }
+  return text;
+}
+
+CacheManifest build_cache(const CacheBuild& build) {
+  std::error_code error;
+  fs::create_directories(build.folder, error);
+  check<IoError>(!error, build.folder.string(), ": the cache's folder cannot be made: ", error.message());
+  const FolderLock lock(build.folder);
+  if (has_manifest(build.folder)) return load_manifest(build.folder, build.key);  // another run finished while this one waited
+  const CacheManifest manifest = Builder(build).run();
+  report(manifest);
+  return manifest;
+}
+
+}  // namespace palate

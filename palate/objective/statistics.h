@@ -1,0 +1,62 @@
+// What passes between the axes of the grid. All [B] tensors are float32.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "palate/core/tensor.h"
+#include "palate/data/batch.h"
+
+namespace palate {
+
+// What is drawn for each example of a batch: shared by its views, by policy and reference.
+struct Noising {
+  Tensor t;                // [B], in the noise process's type
+  Tensor weight;           // [B] float32: of the timestep, times the example's own
+  Tensor noise;            // [B, C, (F,) h, w] float32
+  Tensor step_noise = {};  // like noise: z of the step that a perceptual space makes; undefined where nothing asks for it
+};
+
+// The pictures of a batch with noise: made once a pass, whatever networks look at them.
+struct Noised {
+  Tensor x0, noise, x_t, target;  // [views * B, C, (F,) h, w] float32; target: what an exact network predicts
+  Tensor t;                       // [views * B]
+  Tensor step_noise;              // like noise, or undefined
+};
+
+// What one network gives for them.
+struct Branch {
+  Tensor d;         // [views * B]: mean square of the residual; the policy's with gradients
+  Tensor residual;  // [views * B, ...]: embedded prediction minus embedded target; only where the loss needs it
+};
+
+// What a loss sees.
+struct Statistics {
+  Branch policy, reference;  // the reference's tensors are undefined for losses that need none
+  const Batch& batch;  // as the loss sees it
+  const Noised& noised;
+
+  Tensor win(const Tensor& values) const { return values.narrow(0, 0, batch.size()); }
+  Tensor lose(const Tensor& values) const { return values.narrow(0, batch.size(), batch.size()); }
+  // [rows]: the mean over a row's numbers of the product, as d is of a residual with itself. Float32.
+  static Tensor inner(const Tensor& a, const Tensor& b);
+};
+
+// What a loss must be given.
+struct Needs {
+  bool reference = false;   // reference.d
+  bool rejected = false;    // batches of two views
+  bool labels = false;  // single pictures with a thumb up or down (Batch::label +1 or -1); pairs become such (Batch::singles)
+  bool residuals = false;   // Branch::residual, of the reference too where that is needed
+  int64_t least_batch = 1;  // examples in one pass
+};
+
+struct LossOutput {
+  Tensor loss;                          // [B]; the batch mean is taken outside, never inside the logsigmoid
+  Tensor logits = {};                   // [B], z of docs/objectives.md; undefined for losses without one
+  Tensor reward = {};                   // [views * B] implicit rewards, detached; undefined without a reference
+  std::map<std::string, Tensor> terms = {};  // [B] or [], logged by name: an anchor, KTO's estimate of the KL ...
+};
+
+}  // namespace palate

@@ -1,0 +1,223 @@
+#include "palate/train/align_task.h"
+
+#include <torch/types.h>
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "palate/core/device.h"
+#include "palate/core/error.h"
+#include "palate/core/hash.h"
+#include "palate/core/log.h"
+#include "palate/core/text.h"
+#include "palate/data/cache/encoders.h"
+#include "palate/hub/model_path.h"
+#include "palate/io/atomic_file.h"
+#include "palate/io/safetensors.h"
+#include "palate/train/sample_grid.h"
+
+namespace palate {
+namespace fs = std::filesystem;
+namespace {
+
+uint64_t seed_of(const RunConfig& config) { return static_cast<uint64_t>(config.seed); }
+
+PairOrder order_of(const PairCache& cache, const RunConfig& config) {
+  std::vector<PairOrder::Item> items;
+  for (const int64_t row : cache.rows(Split::train)) items.push_back({row, cache.repeats(row), cache.bucket(row)});
+  return PairOrder(items, config.train.batch, seed_of(config));
+}
+
+PairCache open_cache(Pipeline& pipeline, const RunConfig& config, PairSource& source, const fs::path& folder) {
+  PairCache cache = PairCache::open(*pipeline_encoders(pipeline), config.data, source, folder, seed_of(config));
+  pipeline.release_encoders();
+  return cache;
+}
+
+fs::path cache_folder(const RunConfig& config, const fs::path& run) {
+  return config.data.cache.empty() ? run / "cache" : fs::path(config.data.cache);
+}
+
+// A whole model folder: what was not trained is copied beside the denoiser.
+void copy_components(const fs::path& from, const fs::path& to, const std::string& denoiser) {
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const fs::path name = entry.path().filename();
+    if (name == denoiser) continue;
+    const bool component =
+        entry.is_directory() && (fs::exists(entry.path() / "config.json") || name == "scheduler" || name.string().starts_with("tokenizer"));
+    if (!component && name != "model_index.json") continue;
+    std::error_code error;
+    fs::copy(entry.path(), to / name, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
+    check<IoError>(!error, (to / name).string(), ": cannot be copied from ", entry.path().string(), " (", error.message(), ")");
+  }
+}
+
+}  // namespace
+
+AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& source, const fs::path& run)
+    : config_(config),
+      pipeline_(pipeline),
+      run_(run),
+      cache_(open_cache(pipeline, config, source, cache_folder(config, run))),
+      batches_{.cache = cache_,
+               .options = {.seed = seed_of(config), .caption_dropout = config.data.caption_dropout, .augment = true},
+               .draws = reference_draws(config.objective),
+               .device = parse_device(config.device),
+               .dtype = parse_dtype(config.train.dtype)},
+      order_(order_of(cache_, config)) {
+  Denoiser& denoiser = pipeline.denoiser();
+  denoiser.set_gradient_checkpointing(config.train.gradient_checkpointing);
+  trainable_.emplace(config.full ? Trainable::whole(denoiser, parse_dtype(config.train.dtype))
+                                 : Trainable::adapters(denoiser, config.lora, seed_of(config)));
+  parameters_.add(trainable_->group());
+  policy_.emplace(Policy{denoiser});
+  log("training ", parameters_.count(), " numbers in ", parameters_.names().size(), " tensors",
+      config.full ? " (the whole U-Net)" : " (LoRA)");
+  if (config.text.any()) open_text();
+  const SpaceSetup space{.process = pipeline.schedule(),
+                         .network = &denoiser,
+                         .frozen = config.full ? pipeline.folder() / "unet" : fs::path(),
+                         .load = load_options()};
+  objective_ = std::make_unique<Objective>(config.objective, space);
+  open_reference();
+}
+
+void AlignTask::open_text() {
+  pipeline_.prompt_encoder().keep(true);
+  text_.emplace(pipeline_.prompt_encoder(), config_.text, config_.lora, seed_of(config_));
+  const auto uses_word = [&](int64_t row) { return lowered(cache_.prompt(row)).find(lowered(config_.text.word)) != std::string::npos; };
+  const auto& rows = cache_.rows(Split::train);
+  if (std::none_of(rows.begin(), rows.end(), uses_word)) {
+    warn("text.word: no caption has ", config_.text.word, ", so it stays what it begins as: use it in captions, for example \"a photo of ",
+         config_.text.word, "\"");
+  }
+  const Parameters::Group& group = text_->group();
+  parameters_.add(group);
+  policy_->encode = [this](const std::vector<std::string>& prompts) { return text_->condition(prompts); };
+  int64_t count = 0;
+  for (const auto& value : group.values) count += value.numel();
+  log("training ", count, " numbers in ", group.names.size(), " tensors of the text encoders",
+      config_.text.word.empty() ? "" : concat(", the word ", config_.text.word, " among them"));
+}
+
+LoadOptions AlignTask::load_options() const { return {.dtype = batches_.dtype, .device = batches_.device, .variant = config_.variant}; }
+
+ReferenceRows AlignTask::reference_rows(const std::vector<int64_t>& rows, const BatchSource& source) const {
+  const auto split = [this](const std::vector<int64_t>& some) { return cache_.batches(some, static_cast<int64_t>(some.size())); };
+  std::vector<int64_t> by_bucket;
+  for (const auto& part : split(rows)) by_bucket.insert(by_bucket.end(), part.begin(), part.end());
+  const PairCache::Options& options = source.options;
+  return {.rows = std::move(by_bucket),
+          .seed = options.seed,
+          .key = concat(cache_.key(), " caption_dropout=", options.caption_dropout, " augment=", options.augment ? 1 : 0),
+          .batch = [source](const std::vector<int64_t>& some, uint64_t draw) { return source.batch(some, draw); },
+          .split = split,
+          .errors = [this, seed = options.seed](
+                        Denoiser& network,
+                        const Batch& batch) { return objective_->errors(network, batch, objective_->draw_fixed(batch, seed)); }};
+}
+
+void AlignTask::open_reference() {
+  const uint64_t seed = seed_of(config_);
+  const auto held_out = config_.train.validate_every > 0
+                            ? Validation::choose(cache_.rows(Split::held_out), config_.train.validation_pairs, seed)
+                            : std::vector<int64_t>();
+  BatchSource fixed = batches_;
+  fixed.options = {.seed = mix(seed, stable_hash("held-out draws")), .caption_dropout = 0, .augment = false};
+  if (objective_->needs().reference) {
+    ReferenceSetup setup;
+    setup.policy = config_.full ? nullptr : &pipeline_.denoiser();
+    setup.denoiser_folder = pipeline_.folder() / "unet";
+    setup.load = load_options();
+    setup.batch = config_.train.batch;
+    if (batches_.draws > 0) {
+      setup.parts.push_back(reference_rows(cache_.rows(Split::train), batches_));
+      if (!held_out.empty()) setup.parts.push_back(reference_rows(held_out, fixed));
+      setup.folder = cache_folder(config_, run_);
+      setup.weights_hash = pipeline_.weights_hash("unet");
+      setup.noising_key = objective_->noising_key();
+    }
+    objective_->set_reference(make_reference(config_.objective, setup));
+  }
+  if (held_out.empty()) return;
+  const int64_t draws = config_.train.validation_draws;
+  validation_.emplace(fixed, held_out, batches_.draws > 0 ? std::min(draws, batches_.draws) : draws, config_.train.batch);
+}
+
+Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
+  const auto taken = order_.take((step * config_.train.accumulation + part) * config_.train.batch, config_.train.batch);
+  const Batch batch = batches_.batch(taken.rows, taken.visits);
+  const uint64_t seed = batches_.options.seed;
+  std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's, even where draws take turns
+  for (const Visit& visit : batch.visits) masks.push_back(mix(visit.id, visit.visit));
+  trainable_->set_dropout_draw(seed, masks);
+  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, seed), ranks);
+  return {.loss = output.loss, .losses = output.losses.detach(), .visits = objective_->seen(batch).visits, .metrics = output.metrics};
+}
+
+void AlignTask::after_update(const Ranks& ranks) {
+  if (text_) text_->keep_norms();
+  objective_->timesteps().end_step(ranks);
+}
+
+Metrics AlignTask::validate() { return validation_ ? validation_->measure(*objective_, *policy_) : Metrics(); }
+
+void AlignTask::read(const fs::path& folder) { trainable_->read(folder / "unet"); }
+
+Metadata AlignTask::metadata(const TrainState& state) const {
+  return {{"ss_steps", std::to_string(state.step)},
+          {"ss_seed", std::to_string(config_.seed)},
+          {"ss_learning_rate", concat(config_.optimizer.lr)},
+          {"ss_sd_model_name", fs::path(config_.model).filename().string()},
+          {"palate_loss", config_.objective.loss}};
+}
+
+void AlignTask::write(const fs::path& folder, const TrainState& state) const {
+  if (config_.full) return trainable_->write(folder / "unet");
+  if (!text_) return trainable_->lora().save(folder, metadata(state));
+  std::map<std::string, const Lora*> loras = text_->loras();
+  loras["unet"] = &trainable_->lora();
+  Lora::save(folder, loras, metadata(state));
+  text_->save_word(folder);
+}
+
+Tensor AlignTask::sample(int64_t step) {
+  if (config_.sample.prompts.empty()) return {};
+  const torch::NoGradGuard no_grad;
+  const Tensor grid = draw_samples(pipeline_, config_.sample, seed_of(config_), sample_folder(run_, step));
+  pipeline_.release_encoders();
+  return grid;
+}
+
+void AlignTask::finish(const fs::path& run, const TrainState& state, const Metrics& last) {
+  if (config_.full) copy_components(pipeline_.folder(), run, "unet");
+  const fs::path result = run / (config_.full ? "unet/diffusion_pytorch_model.safetensors" : "pytorch_lora_weights.safetensors");
+  Json json = {{"model", config_.model},
+               {"result", fs::relative(result, run).string()},
+               {"result_sha256", sha256_file(result)},
+               {"data_key", cache_.key()},
+               {"train_pairs", cache_.rows(Split::train).size()},
+               {"held_out_pairs", cache_.rows(Split::held_out).size()},
+               {"trained_numbers", parameters_.count()},
+               {"steps", state.step},
+               {"best_step", state.best_step},
+               {"seconds", state.seconds},
+               {"threads", at::get_num_threads()}};
+  if (const std::string commit = model_commit(config_.model); !commit.empty()) json["model_commit"] = commit;  // of ORG/NAME
+  json["metrics"] = Json::object();
+  for (const auto& [name, value] : last) json["metrics"][name] = value;
+  write_json(run / "run.json", json);
+  log("done: ", result.string());
+}
+
+std::string AlignTask::describe(const Visit& visit) const {
+  return concat("pair ", Task::describe(visit), " (row ", visit.row, ", \"", cache_.prompt(visit.row), "\")");
+}
+
+void AlignTask::annotate(Metrics& line, const TrainState& state) const {
+  line["epoch"] = order_.epochs(state.step * config_.train.batch * config_.train.accumulation);
+}
+
+}  // namespace palate
