@@ -7,6 +7,7 @@
 #include "palate/cli/bench_models.h"
 #include "palate/core/device.h"
 #include "palate/core/generator.h"
+#include "palate/diffusion/schedule.h"
 #include "palate/objective/objective.h"
 #include "palate/train/trainable.h"
 #include "palate/train/update.h"
@@ -52,12 +53,12 @@ class BenchTask : public Task {
   explicit BenchTask(const BenchArguments& a)
       : denoiser_(bench_denoiser(a.model, parse_dtype(a.dtype), parse_device(a.device))),
         trainable_(Trainable::adapters(*denoiser_, lora_config(a), 0)),
-        policy_{*denoiser_} {
+        policy_{*denoiser_},
+        schedule_(bench_scheduler(a.model)) {
     denoiser_->set_gradient_checkpointing(a.checkpointing);
     parameters_.add(trainable_.group());
-    const NoiseSchedule schedule(bench_scheduler(a.model));
     ObjectiveConfig config;
-    objective_ = std::make_unique<Objective>(config, SpaceSetup{.process = schedule, .network = denoiser_.get(), .frozen = {}});
+    objective_ = std::make_unique<Objective>(config, SpaceSetup{.process = schedule_, .network = denoiser_.get(), .frozen = {}});
     ReferenceSetup setup;
     setup.policy = denoiser_.get();
     objective_->set_reference(
@@ -93,6 +94,7 @@ class BenchTask : public Task {
   Trainable trainable_;
   Policy policy_;
   Parameters parameters_;
+  NoiseSchedule schedule_;
   std::unique_ptr<Objective> objective_;
 };
 

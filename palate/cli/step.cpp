@@ -13,6 +13,7 @@
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/diffusion/noise_process.h"
 #include "palate/hub/model_path.h"
 #include "palate/objective/objective.h"
 #include "palate/train/run_config.h"
@@ -121,7 +122,7 @@ Given read_given(const BatchFile& file, const Needs& needs, c10::ScalarType dtyp
   const char* label = needs.labels ? "label" : "preference";
   batch.label = file.contains(label) ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
   for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
-  const Tensor t = file.required("timesteps").to(torch::kInt64).flatten();
+  const Tensor t = file.required("timesteps").flatten();
   check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");
   given.noising = {.t = t.expand({count}).contiguous(), .weight = torch::ones({count}, first.options()), .noise = like_latents("noise")};
   if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
@@ -160,14 +161,14 @@ void step(const Arguments& a) {
   const c10::ScalarType dtype = parse_dtype(a.dtype);
   const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
   const fs::path model = model_path(run.model), frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / "unet";
-  const NoiseSchedule schedule(read_json(model / "scheduler" / "scheduler_config.json"));
+  const auto process = make_noise_process(read_json(model / "scheduler" / "scheduler_config.json"));
   const auto network = load_denoiser(model / "unet", load);
   std::optional<Lora> lora;
   if (!a.lora.empty()) lora = Lora::load(network->module(), a.lora);
   const TensorMap trained = trained_values(*network, lora, run.full);
 
   Objective objective(run.objective,
-                      {.process = schedule, .network = network.get(), .frozen = run.full ? frozen : fs::path(), .load = load});
+                      {.process = *process, .network = network.get(), .frozen = run.full ? frozen : fs::path(), .load = load});
   if (objective.needs().reference) {
     ReferenceSetup setup;
     setup.policy = run.full ? nullptr : network.get();

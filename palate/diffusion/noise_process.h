@@ -48,7 +48,7 @@ class NoiseProcess {
   Tensor to_x0(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const;
   Tensor to_epsilon(const Tensor& predicted, const Tensor& x_t, const Tensor& t) const;
 
-  Tensor snr(const Tensor& t) const;  // alpha^2 / sigma^2, [B]
+  virtual Tensor snr(const Tensor& t) const;  // alpha^2 / sigma^2, [B]
   // [B]: what a step t -> s to less noise, made with the posterior's variance, loses of the true posterior:
   // KL(q(x_s | x_t, x0) || p(x_s | x_t)) = omega / 2 |target - predicted|^2, the squares summed over the elements. For epsilon it is
   // (SNR(s) - SNR(t)) sigma(t)^2 / alpha(t)^2, the weight that Diffusion-DPO (arXiv 2311.12908) writes omega(lambda_t) and leaves constant.

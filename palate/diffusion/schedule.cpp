@@ -55,6 +55,11 @@ Tensor NoiseSchedule::sigma(const Tensor& t) const { return (1 - variance_kept(t
 
 TimestepRange NoiseSchedule::range() const { return {.first = 0, .last = static_cast<double>(steps() - 1), .whole = true}; }
 
+Tensor NoiseSchedule::snr(const Tensor& t) const {
+  const Tensor kept = variance_kept(t).to(torch::kFloat64);
+  return kept / (1 - kept);
+}
+
 Tensor NoiseSchedule::timesteps(const std::vector<double>& drawn) const {
   std::vector<int64_t> whole;
   for (const double each : drawn) {

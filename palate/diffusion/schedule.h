@@ -22,6 +22,7 @@ class NoiseSchedule final : public NoiseProcess {
   Tensor alpha(const Tensor& t) const override;
   Tensor sigma(const Tensor& t) const override;
   TimestepRange range() const override;
+  Tensor snr(const Tensor& t) const override;  // float64, from the table itself
   Tensor timesteps(const std::vector<double>& drawn) const override;
 
  private:

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "palate/diffusion/schedule.h"
+#include "palate/diffusion/noise_process.h"
 #include "palate/models/registry.h"
 #include "palate/objective/statistics.h"
 
@@ -11,7 +11,7 @@ namespace palate {
 
 // What a space may be made of.
 struct SpaceSetup {
-  const NoiseSchedule& process;
+  const NoiseProcess& process;
   Denoiser* network = nullptr;   // the policy's: with its adapters off it is the frozen network
   std::filesystem::path frozen;  // folder of the frozen network where the policy is trained whole
   LoadOptions load = {};

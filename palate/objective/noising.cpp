@@ -8,15 +8,17 @@
 
 namespace palate {
 
-double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma) {
-  const double kept = schedule.alphas_cumprod()[t].item<float>(), snr = kept / (1 - kept), capped = std::min(snr, gamma);
-  switch (schedule.prediction()) {
+double min_snr_weight(const NoiseProcess& process, double t, double gamma) {
+  const double snr = process.snr(process.timesteps({t})).item<double>(), capped = std::min(snr, gamma);
+  switch (process.prediction()) {
     case Prediction::epsilon:
       return snr > 0 ? capped / snr : 1;  // the limit at zero terminal SNR
     case Prediction::v:
       return capped / (snr + 1);
     case Prediction::sample:
       break;
+    case Prediction::flow:
+      fail<UsageError>("objective.snr_gamma: min-SNR weights are for models that predict noise, v or the picture: set it to 0");
   }
   return capped;
 }
@@ -30,23 +32,22 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
   std::vector<int64_t> constants(one.size(), 1);  // one number a channel, whatever comes behind it
   constants[0] = one[0];
   const Tensor own = batch.weight.defined() ? batch.weight : torch::ones({batch.size()});
-  std::vector<int64_t> t;
+  std::vector<double> t;
   std::vector<float> weight;
   std::vector<Tensor> noise, step_noise;
   for (const Visit& visit : batch.visits) {
     Generator times({seed, visit.id, visit.draw, Purpose::timestep});
     const Timestep step = timesteps.draw(process_, times);
-    const auto told = static_cast<int64_t>(step.t);
-    const double min_snr = config_.snr_gamma > 0 ? min_snr_weight(process_, told, config_.snr_gamma) : 1;
+    const double min_snr = config_.snr_gamma > 0 ? min_snr_weight(process_, step.t, config_.snr_gamma) : 1;
     weight.push_back(static_cast<float>(own[static_cast<int64_t>(t.size())].item<float>() * step.weight * min_snr));
-    t.push_back(told);
+    t.push_back(step.t);
     Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config_.noise_offset > 0) noise.back().add_(numbers.normal(constants), config_.noise_offset);
     if (space_->needs_step_noise()) step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
   }
   const auto device = batch.x0.device();
-  return {.t = torch::tensor(t, torch::kInt64).to(device),
+  return {.t = process_.timesteps(t).to(device),
           .weight = torch::tensor(weight, torch::kFloat32).to(device),
           .noise = at::stack(noise).to(device),
           .step_noise = step_noise.empty() ? Tensor() : at::stack(step_noise).to(device)};

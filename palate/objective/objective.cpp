@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "palate/config/config.h"
@@ -103,9 +104,18 @@ std::string Objective::noising_key() const {
   std::string key = copy.error_space + "\n" + config_to_toml([&](Fields& f) { copy.error_space_constants.visit(f); });
   key += copy.timesteps + "\n" + config_to_toml([&](Fields& f) { copy.timestep_constants.visit(f); });
   if (copy.noise_offset > 0) key += concat("noise_offset=", copy.noise_offset, "\n");
-  const Tensor alphas = process_.alphas_cumprod().to(torch::kCPU, torch::kFloat32).contiguous();
+  const TimestepRange range = process_.range();
+  const int64_t points = range.whole ? static_cast<int64_t>(range.last - range.first) + 1 : 101;
+  std::vector<double> drawn;
+  for (int64_t i = 0; i < points; ++i) {
+    drawn.push_back(range.first + static_cast<double>(i) * (range.last - range.first) / std::max<double>(1, static_cast<double>(points - 1)));
+  }
+  const Tensor t = process_.timesteps(drawn);
   key += prediction_name(process_.prediction());
-  key.append(reinterpret_cast<const char*>(alphas.data_ptr<float>()), static_cast<size_t>(alphas.numel()) * sizeof(float));
+  for (const Tensor& part : {process_.alpha(t), process_.sigma(t)}) {
+    const Tensor values = part.to(torch::kCPU, torch::kFloat32).contiguous();
+    key.append(reinterpret_cast<const char*>(values.data_ptr<float>()), static_cast<size_t>(values.numel()) * sizeof(float));
+  }
   return key;
 }
 

@@ -26,7 +26,7 @@ struct ObjectiveOutput {
 
 class Objective {
  public:
-  // `network`, `frozen` and `load` of the setup are for error spaces; the process is copied.
+  // `network`, `frozen` and `load` of the setup are for error spaces; the process outlives this.
   Objective(const ObjectiveConfig& config, const SpaceSetup& setup);
 
   const Needs& needs() const { return needs_; }
@@ -58,7 +58,7 @@ class Objective {
   ObjectiveOutput compute(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks, const Observe& observe) const;
 
   ObjectiveConfig config_;
-  NoiseSchedule process_;
+  const NoiseProcess& process_;
   std::unique_ptr<Loss> loss_;
   std::unique_ptr<ErrorSpace> space_;
   std::unique_ptr<TimestepPolicy> timesteps_, fixed_;  // fixed_: null where the policy has no state
@@ -68,6 +68,6 @@ class Objective {
 
 // The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v, times nothing
 // for sample: as diffusers' training scripts compute it.
-double min_snr_weight(const NoiseSchedule& schedule, int64_t t, double gamma);
+double min_snr_weight(const NoiseProcess& process, double t, double gamma);
 
 }  // namespace palate

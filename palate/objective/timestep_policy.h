@@ -7,7 +7,7 @@
 
 #include "palate/core/generator.h"
 #include "palate/core/ranks.h"
-#include "palate/diffusion/schedule.h"
+#include "palate/diffusion/noise_process.h"
 #include "palate/objective/statistics.h"
 
 namespace palate {
@@ -21,9 +21,9 @@ class TimestepPolicy {
  public:
   virtual ~TimestepPolicy() = default;
   // For one example. The generator is keyed by (seed, id, draw, Purpose::timestep).
-  virtual Timestep draw(const NoiseSchedule& process, Generator& generator) const = 0;
+  virtual Timestep draw(const NoiseProcess& process, Generator& generator) const = 0;
   // UsageError for timesteps that the process does not have; draw() asks too.
-  virtual void check_steps(const NoiseSchedule& process) const = 0;
+  virtual void check_steps(const NoiseProcess& process) const = 0;
 
   // For policies that learn from the errors. observe() is called after each pass and changes no draw; end_step() is called when the step's
   // update was made, and is the only place where draws change: all passes of a step, on all ranks, draw alike. `save` and `load` keep the

@@ -22,15 +22,15 @@ class Turbo : public TimestepPolicy {
   using Config = TurboConfig;
   explicit Turbo(const Config& config) : timesteps_(config.turbo_timesteps) {}
 
-  Timestep draw(const NoiseSchedule& process, Generator& generator) const override {
+  Timestep draw(const NoiseProcess& process, Generator& generator) const override {
     check_steps(process);
     const int64_t which = generator.below(static_cast<int64_t>(timesteps_.size()));
     return {.t = static_cast<double>(timesteps_.at(static_cast<size_t>(which)))};
   }
-  void check_steps(const NoiseSchedule& process) const override {
+  void check_steps(const NoiseProcess& process) const override {
     for (const int64_t t : timesteps_) {
-      check<UsageError>(t < process.steps(), "objective.turbo_timesteps: ", t, " is not within the ", process.steps(),
-                        " steps of this model's noise schedule");
+      check<UsageError>(static_cast<double>(t) <= process.range().last, "objective.turbo_timesteps: ", t,
+                        " is not within the timesteps of this model's noise process, ", process.range().first, " to ", process.range().last);
     }
   }
 

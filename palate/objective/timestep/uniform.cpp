@@ -1,4 +1,6 @@
 // t uniform on {t_min .. t_max - 1}.
+#include <algorithm>
+
 #include "palate/config/member.h"
 #include "palate/core/error.h"
 #include "palate/objective/timestep_policy.h"
@@ -21,18 +23,25 @@ class Uniform : public TimestepPolicy {
   using Config = UniformConfig;
   explicit Uniform(const Config& config) : config_(config) {}
 
-  Timestep draw(const NoiseSchedule& process, Generator& generator) const override {
+  Timestep draw(const NoiseProcess& process, Generator& generator) const override {
     check_steps(process);
-    return {.t = static_cast<double>(config_.t_min + generator.below(end(process) - config_.t_min))};
+    const double end = this->end(process);
+    if (!process.range().whole) return {.t = begin(process) + generator.uniform() * (end - begin(process))};
+    return {.t = static_cast<double>(config_.t_min + generator.below(static_cast<int64_t>(end) - config_.t_min))};
   }
-  void check_steps(const NoiseSchedule& process) const override {
-    check<UsageError>(end(process) <= process.steps() && config_.t_min < end(process), "objective.t_min = ", config_.t_min,
-                      ", t_max = ", config_.t_max, ": expected t_min < t_max, both within the ", process.steps(),
-                      " steps of this model's noise schedule");
+  void check_steps(const NoiseProcess& process) const override {
+    const TimestepRange range = process.range();
+    check<UsageError>(end(process) <= range.last + (range.whole ? 1 : 0) && begin(process) < end(process), "objective.t_min = ", config_.t_min,
+                      ", t_max = ", config_.t_max, ": expected t_min < t_max, both within the timesteps of this model's noise process, ",
+                      range.first, " to ", range.last);
   }
 
  private:
-  int64_t end(const NoiseSchedule& process) const { return config_.t_max > 0 ? config_.t_max : process.steps(); }
+  double begin(const NoiseProcess& process) const { return std::max(static_cast<double>(config_.t_min), process.range().first); }
+  double end(const NoiseProcess& process) const {
+    const TimestepRange range = process.range();
+    return config_.t_max > 0 ? static_cast<double>(config_.t_max) : range.last + (range.whole ? 1 : 0);
+  }
 
   UniformConfig config_;
 };

@@ -30,8 +30,7 @@ Batch pairs(const std::vector<uint64_t>& ids, const std::vector<uint64_t>& draws
 
 // An objective over a real network, with the reference that its config names. `batches` counts those that the cache asked for.
 Objective made(const ObjectiveConfig& config, Denoiser* network, const std::filesystem::path& folder = "", int64_t* batches = nullptr) {
-  const NoiseSchedule schedule = toy_schedule();
-  Objective objective(config, {.process = schedule, .network = network, .frozen = {}});
+  Objective objective(config, {.process = toy_schedule(), .network = network, .frozen = {}});
   ReferenceSetup setup;
   setup.policy = network;
   setup.denoiser_folder = model();

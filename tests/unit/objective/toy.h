@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/config/config.h"
+#include "palate/diffusion/schedule.h"
 #include "palate/objective/objective.h"
 
 namespace palate::test {
@@ -35,9 +36,12 @@ class ToyDenoiser : public Denoiser {
   Json config_ = Json::object();
 };
 
-inline NoiseSchedule toy_schedule(const char* prediction = "epsilon") {
-  return NoiseSchedule(
-      Json{{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}});
+// One of each prediction for the whole program: objectives keep a reference to it.
+inline const NoiseSchedule& toy_schedule(const std::string& prediction = "epsilon") {
+  static std::map<std::string, NoiseSchedule> made;
+  const Json config{
+      {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}};
+  return made.try_emplace(prediction, config).first->second;
 }
 
 // Pairs with the given ids; all that a pair holds follows from its id, so any two batches agree on it.

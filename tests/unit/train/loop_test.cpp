@@ -11,6 +11,7 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "palate/diffusion/schedule.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
 #include "palate/objective/timestep_policy.h"
@@ -29,11 +30,11 @@ constexpr int64_t steps = 12, bins = 4;
 // Draws the bin with the largest running error: a policy whose draws depend on all that it saw.
 class Hardest : public TimestepPolicy {
  public:
-  Timestep draw(const NoiseSchedule&, Generator& generator) const override {
+  Timestep draw(const NoiseProcess&, Generator& generator) const override {
     const bool explore = generator.uniform() < 0.3;
     return {.t = static_cast<double>(explore ? generator.below(bins) : errors_.argmax().item<int64_t>())};
   }
-  void check_steps(const NoiseSchedule&) const override {}
+  void check_steps(const NoiseProcess&) const override {}
   void observe(const Statistics& s) override {
     for (int64_t i = 0; i < s.noised.t.size(0); ++i) {
       Tensor bin = seen_[s.noised.t[i].item<int64_t>()];
