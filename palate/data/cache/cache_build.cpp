@@ -18,6 +18,7 @@
 #include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
+#include "palate/data/cache/text_shards.h"
 #include "palate/data/readers/row_reader.h"
 
 namespace palate {
@@ -28,7 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kShardBytes = 64 << 20;
 constexpr int64_t kPixelsAtOnce = 512 * 512;  // SD1.5's autoencoder needs about 2 GB for one such image
-constexpr int64_t kPromptsAtOnce = 16, kPromptsInShard = 256;
 
 // An advisory lock on FOLDER/lock, which ends with the process, however it ends.
 class FolderLock {
@@ -56,6 +56,13 @@ struct Latents {
   std::vector<Tensor> mean, std, time_ids;
 };
 
+// Of the shard that is being filled.
+struct Pending {
+  ShardInfo info;
+  std::map<std::string, Latents> latents;  // by bucket
+  int64_t bytes = 0;
+};
+
 class Builder {
  public:
   explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(build.source) {}
@@ -69,8 +76,8 @@ class Builder {
     check<DataError>(pairs_ > 0, "no ", noun, " can be used: ", source_.rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
                      counts_.unlabelled, " without a label, ", counts_.bad.size(), " unreadable",
                      counts_.bad.empty() ? "" : " (the first: " + counts_.bad[0] + ")");
-    build_text();
-    save_manifest(build_.folder, {build_.key, build_.settings, build_.encoders.scaling_factor(), counts_, pair_files_, text_files_});
+    const auto text_files = build_text_shards(build_, prompts_.prompts());
+    save_manifest(build_.folder, {build_.key, build_.settings, build_.encoders.scaling_factor(), counts_, pair_files_, text_files});
     return load_manifest(build_.folder, build_.key);
   }
 
@@ -92,7 +99,7 @@ class Builder {
       note_file(path, pair_files_);
     }
     check<DataError>(config_.skip_bad || counts_.bad.empty(), counts_.bad.empty() ? "" : counts_.bad[0]);
-    pending_.begin = next_;
+    pending_.info.begin = next_;
   }
 
   void take(const ShardInfo& info) {
@@ -103,13 +110,9 @@ class Builder {
 
   void note_row(const CachedRow& row) {
     seen_.insert(row.id);
-    note_prompt(row.prompt);
-    for (const std::string& wording : row.wordings) note_prompt(wording);
+    prompts_.add(row.prompt);
+    for (const std::string& wording : row.wordings) prompts_.add(wording);
     ++pairs_;
-  }
-
-  void note_prompt(const std::string& prompt) {
-    if (known_prompts_.insert(prompt).second) prompts_.push_back(prompt);
   }
 
   static void note_file(const fs::path& path, std::vector<CacheManifest::File>& files) {
@@ -133,7 +136,7 @@ class Builder {
       encode(read_group(reader, std::min(source_.rows(), next_ + group)));
       progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before, left_out());
       const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
-      if (pending_bytes_ >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
+      if (pending_.bytes >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
       check(!interrupted(), "interrupted: ", next_, " of ", source_.rows(), " rows are in the cache; the same command goes on from there");
     }
     flush();
@@ -142,7 +145,7 @@ class Builder {
   // "3 unreadable, 2 duplicates": what gave no example so far, for the progress bar.
   std::string left_out() const {
     RowCounts all = counts_;
-    all.add(pending_.counts);
+    all.add(pending_.info.counts);
     std::string text;
     for (const auto& [count, what] : {std::pair<int64_t, const char*>{static_cast<int64_t>(all.bad.size()), "unreadable"},
                                       {all.ties, "ties"},
@@ -161,22 +164,22 @@ class Builder {
       const PairRecord& record = row.record;
       try {
         if (!row.example && !row.error) {
-          ++(record.kind == PairRecord::Kind::tie ? pending_.counts.ties : pending_.counts.unlabelled);
+          ++(record.kind == PairRecord::Kind::tie ? pending_.info.counts.ties : pending_.info.counts.unlabelled);
         } else if (seen_.contains(record.id)) {
-          ++pending_.counts.duplicates;
+          ++pending_.info.counts.duplicates;
         } else if (row.error) {
           std::rethrow_exception(row.error);
         } else {
           group.push_back(std::move(row.views));
-          pending_.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket,
-                                   record.wordings, record.weight});
-          note_row(pending_.rows.back());
+          pending_.info.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket,
+                                        record.wordings, record.weight});
+          note_row(pending_.info.rows.back());
         }
       } catch (const UsageError&) {
         throw;  // of the settings, not of the row
       } catch (const Error& error) {
         if (!config_.skip_bad) fail<DataError>(error.what(), " (data.skip_bad = true passes over such rows and counts them)");
-        pending_.counts.bad.push_back(error.what());
+        pending_.info.counts.bad.push_back(error.what());
       }
     }
     return group;
@@ -186,7 +189,7 @@ class Builder {
   void encode(const std::vector<Views>& group) {
     std::map<std::string, std::vector<const Views*>> buckets;
     for (const Views& views : group) buckets[views.bucket].push_back(&views);
-    for (const auto& [name, views] : buckets) encode(views, pending_latents_[name]);
+    for (const auto& [name, views] : buckets) encode(views, pending_.latents[name]);
   }
 
   void encode(const std::vector<const Views*>& group, Latents& pending) {
@@ -207,7 +210,7 @@ class Builder {
     pending.std.push_back(std.view(sizes));
     for (const Views* views : group) pending.time_ids.push_back(torch::tensor(views->time_ids).view({1, config_.variants, 6}));
     check_finite(group, pending);
-    pending_bytes_ += 8 * mean.numel();
+    pending_.bytes += 8 * mean.numel();
   }
 
   static void check_finite(const std::vector<const Views*>& group, const Latents& pending) {
@@ -221,22 +224,20 @@ class Builder {
   // Writes the pending rows as one shard.
   void flush() {
     flushed_ = Clock::now();
-    pending_.end = next_;
-    if (pending_.end == pending_.begin) return;
+    pending_.info.end = next_;
+    if (pending_.info.end == pending_.info.begin) return;
     TensorMap tensors;
-    for (const auto& [bucket, latents] : pending_latents_) add(tensors, bucket, latents);
+    for (const auto& [bucket, latents] : pending_.latents) add(tensors, bucket, latents);
     const fs::path path = pair_shard_path(build_.folder, shards_++);
-    save_pair_shard(path, build_.key, pending_, tensors);
+    save_pair_shard(path, build_.key, pending_.info, tensors);
     note_file(path, pair_files_);
-    counts_.add(pending_.counts);
-    pending_ = {next_, next_, {}, {}, 0};
-    pending_latents_.clear();
-    pending_bytes_ = 0;
+    counts_.add(pending_.info.counts);
+    pending_ = {.info = {next_, next_, {}, {}, 0}, .latents = {}};
   }
 
   void add(TensorMap& tensors, const std::string& bucket, const Latents& latents) {
     const Tensor mean = torch::cat(latents.mean), std = torch::cat(latents.std);
-    pending_.largest_std = std::max(pending_.largest_std, std.max().item<double>());
+    pending_.info.largest_std = std::max(pending_.info.largest_std, std.max().item<double>());
     tensors["win_mean" + bucket] = mean.select(1, 0);
     tensors["win_std" + bucket] = std.select(1, 0);
     if (mean.size(1) == 2) {
@@ -246,38 +247,6 @@ class Builder {
     if (build_.encoders.takes_time_ids()) tensors["time_ids" + bucket] = torch::cat(latents.time_ids);
   }
 
-  void build_text() {
-    Progress progress("caching text states", static_cast<int64_t>(prompts_.size()));
-    for (size_t begin = 0; begin < prompts_.size(); begin += kPromptsInShard) {
-      const size_t end = std::min<size_t>(prompts_.size(), begin + kPromptsInShard);
-      const std::vector<std::string> part(prompts_.begin() + static_cast<int64_t>(begin), prompts_.begin() + static_cast<int64_t>(end));
-      const fs::path path = text_shard_path(build_.folder, static_cast<int64_t>(begin / kPromptsInShard));
-      if (!holds_text(path, part)) save_text_shard(path, build_.key, part, encode_text(part));
-      note_file(path, text_files_);
-      progress.advance(static_cast<int64_t>(part.size()));
-      check(!interrupted(), "interrupted: the text states of ", end, " prompts are in the cache; the same command goes on from there");
-    }
-  }
-
-  bool holds_text(const fs::path& path, const std::vector<std::string>& prompts) const {
-    if (!fs::exists(path)) return false;
-    try {
-      return text_shard_prompts(SafetensorsFile(path), build_.key) == prompts;
-    } catch (const FormatError&) {
-      return false;
-    }
-  }
-
-  Condition encode_text(const std::vector<std::string>& prompts) {
-    std::vector<Condition> parts;
-    for (size_t begin = 0; begin < prompts.size(); begin += kPromptsAtOnce) {
-      const size_t end = std::min<size_t>(prompts.size(), begin + kPromptsAtOnce);
-      const auto first = prompts.begin();
-      parts.push_back(build_.encoders.prompts({first + static_cast<int64_t>(begin), first + static_cast<int64_t>(end)}).to(torch::kCPU));
-    }
-    return Condition::cat(parts);
-  }
-
   const CacheBuild& build_;
   const DataConfig& config_;
   PairSource& source_;
@@ -285,14 +254,11 @@ class Builder {
   int64_t pairs_ = 0;   // kept so far
   int64_t shards_ = 0;  // written so far
   std::unordered_set<uint64_t> seen_;
-  std::unordered_set<std::string> known_prompts_ = {""};
-  std::vector<std::string> prompts_ = {""};  // the empty one first, for caption dropout
-  RowCounts counts_;                         // of written shards
-  ShardInfo pending_;
-  std::map<std::string, Latents> pending_latents_;  // by bucket
-  int64_t pending_bytes_ = 0;
+  PromptList prompts_;
+  RowCounts counts_;  // of written shards
+  Pending pending_;
   Clock::time_point flushed_;
-  std::vector<CacheManifest::File> pair_files_, text_files_;
+  std::vector<CacheManifest::File> pair_files_;
 };
 
 void report(const CacheManifest& manifest) {
