@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "palate/core/tensor.h"
 #include "palate/io/json.h"
@@ -21,12 +22,20 @@ class Denoiser {
   // x_t [B, C, H, W], t [B] (integer or float32) -> the network's own prediction (epsilon, v or sample), same shape as
   // x_t, in the compute dtype.
   virtual Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) = 0;
+  // The activations inside that forward pass which leave each of `taps`, in their order: [B, C', H', W'] in the compute dtype, before any
+  // pooling or normalisation. A tap is the network's own name of a block. U-Net: "conv_in", "down_blocks.0" ..., "down_blocks" (the last of
+  // them: where Noise-Conditioned Perception, arXiv 2406.17636, takes its features), "mid_block", "up_blocks.0" ... Nothing behind the
+  // deepest tap is run. Gradients reach x_t and the weights as in predict(). UsageError for a model without features, an unknown tap, or
+  // no tap.
+  virtual std::vector<Tensor> features(const Tensor& x_t, const Tensor& t, const Condition& condition,
+                                       const std::vector<std::string>& taps);
 
-  virtual torch::nn::Module& module() = 0;  // parameters by diffusers' names
-  virtual const Json& config() const = 0;   // the folder's config.json as read
-  virtual int64_t latent_channels() const = 0;
-  virtual int64_t sample_size() const = 0;  // latent side that the model was made for
-  virtual int64_t text_width() const = 0;   // width of encoder_hidden_states; 0: the model reads no text
+  virtual torch::nn::Module& module() = 0;                           // parameters by diffusers' names
+  virtual const Json& config() const = 0;                            // the folder's config.json as read
+  virtual int64_t latent_channels() const = 0;                       // of the prediction, and of the latents that are noised
+  virtual int64_t in_channels() const { return latent_channels(); }  // of x_t: more where a mask or a picture is given beside the latents
+  virtual int64_t sample_size() const = 0;                           // latent side that the model was made for
+  virtual int64_t text_width() const = 0;                            // width of encoder_hidden_states; 0: the model reads no text
   virtual void set_gradient_checkpointing(bool on) = 0;
 };
 

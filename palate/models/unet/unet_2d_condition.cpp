@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -39,10 +40,14 @@ class UNet2DConditionModel : public torch::nn::Module {
  public:
   explicit UNet2DConditionModel(const UnetOptions& o);
   Tensor forward(const Tensor& sample, const Tensor& t, const Condition& condition);
+  std::vector<Tensor> features(const Tensor& sample, const Tensor& t, const Condition& condition, const std::vector<std::string>& taps);
   c10::ScalarType compute_dtype() const { return conv_in_->weight.scalar_type(); }
   bool checkpointing = false;
 
  private:
+  using Visit = std::function<void(size_t stage, const Tensor& leaves)>;
+  Tensor run(const Tensor& input, const Tensor& t, const Condition& condition, size_t last, const Visit& visit);
+  size_t stage(const std::string& tap) const;
   Tensor arranged(const Tensor& sample);
   UnetOptions o_;
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
@@ -51,6 +56,7 @@ class UNet2DConditionModel : public torch::nn::Module {
   std::shared_ptr<List<UpBlock>> up_blocks_;
   std::shared_ptr<MidBlock> mid_block_;
   std::shared_ptr<GroupNorm> conv_norm_out_;
+  std::vector<std::string> stages_ = {"conv_in"};  // the blocks' names in the order in which they run
 };
 
 UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
@@ -66,6 +72,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
     block.transformers = o.levels[i].down_transformers;
     block.resample = i + 1 < n;
     down_blocks_->add(std::make_shared<DownBlock>(block));
+    stages_.push_back("down_blocks." + std::to_string(i));
   }
   if (o.mid) {
     BlockOptions block = block_options(o, o.levels.back(), o.levels.back().width);
@@ -73,6 +80,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
     block.transformer.only_cross_attention = false;
     block.resnet.output_scale = o.mid_scale;
     mid_block_ = register_module("mid_block", std::make_shared<MidBlock>(block));
+    stages_.push_back("mid_block");
   }
   for (size_t i = 0; i < n; ++i) {
     const size_t level = n - 1 - i;
@@ -81,6 +89,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UnetOptions& o) : o_(o) {
     block.layers += 1;
     block.resample = level > 0;
     up_blocks_->add(std::make_shared<UpBlock>(block, o.levels[i ? level + 1 : level].width, o.levels[level ? level - 1 : 0].width));
+    stages_.push_back("up_blocks." + std::to_string(i));
   }
   conv_norm_out_ = register_module("conv_norm_out", std::make_shared<GroupNorm>(o.groups, first, o.eps));
   conv_out_ = register_module(
@@ -102,24 +111,67 @@ Tensor UNet2DConditionModel::arranged(const Tensor& sample) {
   return sample.contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
-Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const Condition& condition) {
+// The activations that leave stage `last`; `visit` sees those of every stage up to it.
+Tensor UNet2DConditionModel::run(const Tensor& input, const Tensor& t, const Condition& condition, size_t last, const Visit& visit) {
   const Tensor sample = arranged(o_.center_input_sample ? 2 * input - 1 : input);
   const Tensor time = embeddings_->time(t, sample, condition);  // [B, time]
   const Tensor text = embeddings_->text(sample, condition);     // [B, L, context]
   const AttentionBias bias{score_bias(condition["attention_mask"], sample), score_bias(condition["encoder_attention_mask"], sample)};
   const BlockContext context{time, text, bias, checkpointing};
+  const bool goes_up = last + up_blocks_->size() >= stages_.size();
+  size_t stage = 0;
+  const auto is_last = [&](const Tensor& leaves) {
+    visit(stage, leaves);
+    return stage++ == last;
+  };
   Tensor x = conv_in_->forward(sample);
+  if (is_last(x)) return x;
   std::vector<Tensor> skips = {x};
-  for (const auto& block : *down_blocks_) x = block->forward(x, context, skips);
-  if (mid_block_) x = mid_block_->forward(x, context);
+  for (const auto& block : *down_blocks_) {
+    x = block->forward(x, context, skips);
+    if (is_last(x)) return x;
+    if (!goes_up) skips.clear();
+  }
+  if (mid_block_) {
+    x = mid_block_->forward(x, context);
+    if (is_last(x)) return x;
+  }
   for (const auto& block : *up_blocks_) {
     // A latent side that is not a multiple of the whole reduction: go back up to the size of the next skip.
     const size_t left = skips.size() - block->layers();
     const Tensor* next = left > 0 ? &skips[left - 1] : nullptr;
     const int64_t height = next ? next->size(2) : 0, width = next ? next->size(3) : 0;
     x = block->forward(x, context, skips, height, width);
+    if (is_last(x)) break;
   }
+  return x;
+}
+
+Tensor UNet2DConditionModel::forward(const Tensor& input, const Tensor& t, const Condition& condition) {
+  const Tensor x = run(input, t, condition, stages_.size() - 1, [](size_t, const Tensor&) {});
   return conv_out_->forward(conv_norm_out_->forward(x, o_.activation)).contiguous();
+}
+
+size_t UNet2DConditionModel::stage(const std::string& tap) const {
+  if (tap == "down_blocks") return down_blocks_->size();
+  const auto found = std::find(stages_.begin(), stages_.end(), tap);
+  check<UsageError>(found != stages_.end(), "[unet] this model has no block '", tap, "' to take features from: expected ", one_of(stages_),
+                    did_you_mean(tap, stages_));
+  return static_cast<size_t>(found - stages_.begin());
+}
+
+std::vector<Tensor> UNet2DConditionModel::features(const Tensor& input, const Tensor& t, const Condition& condition,
+                                                   const std::vector<std::string>& taps) {
+  check<UsageError>(!taps.empty(), "[unet] expected the names of blocks to take features from (", one_of(stages_), "), found none");
+  std::vector<size_t> wanted;
+  for (const auto& tap : taps) wanted.push_back(stage(tap));
+  std::vector<Tensor> taken(taps.size());
+  run(input, t, condition, *std::max_element(wanted.begin(), wanted.end()), [&](size_t at, const Tensor& leaves) {
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (wanted[i] == at) taken[i] = leaves;
+    }
+  });
+  return taken;
 }
 
 class UnetDenoiser : public Denoiser {
@@ -127,6 +179,23 @@ class UnetDenoiser : public Denoiser {
   UnetDenoiser(const Json& config, const std::string& origin)
       : config_(config), options_(config, origin), model_(std::make_shared<UNet2DConditionModel>(options_)) {}
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
+    return model_->forward(checked(x_t, condition), t, condition);
+  }
+  std::vector<Tensor> features(const Tensor& x_t, const Tensor& t, const Condition& condition,
+                               const std::vector<std::string>& taps) override {
+    return model_->features(checked(x_t, condition), t, condition, taps);
+  }
+  torch::nn::Module& module() override { return *model_; }
+  const Json& config() const override { return config_; }
+  int64_t latent_channels() const override { return options_.out_channels; }
+  int64_t in_channels() const override { return options_.in_channels; }
+  int64_t sample_size() const override { return options_.sample_size; }
+  int64_t text_width() const override { return options_.text_width; }
+  void set_gradient_checkpointing(bool on) override { model_->checkpointing = on; }
+
+ private:
+  // x_t in the dtype to compute in.
+  Tensor checked(const Tensor& x_t, const Condition& condition) const {
     check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels,
                       ", H, W], got ", show_shape(x_t.sizes()));
     const Tensor text = condition["encoder_hidden_states"];
@@ -135,16 +204,9 @@ class UnetDenoiser : public Denoiser {
                       text.defined() ? show_shape(text.sizes()) : "none");
     // Weights that are held in half precision say what the model computes in, whatever the caller's sample is.
     const auto held = model_->compute_dtype();
-    return model_->forward(held == torch::kFloat32 ? x_t : x_t.to(held), t, condition);
+    return held == torch::kFloat32 ? x_t : x_t.to(held);
   }
-  torch::nn::Module& module() override { return *model_; }
-  const Json& config() const override { return config_; }
-  int64_t latent_channels() const override { return options_.in_channels; }
-  int64_t sample_size() const override { return options_.sample_size; }
-  int64_t text_width() const override { return options_.text_width; }
-  void set_gradient_checkpointing(bool on) override { model_->checkpointing = on; }
 
- private:
   Json config_;
   UnetOptions options_;
   std::shared_ptr<UNet2DConditionModel> model_;
