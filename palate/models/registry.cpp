@@ -3,6 +3,7 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
@@ -17,14 +18,47 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-WeightNames unet_names() { return {"diffusion_pytorch_model", {}, {}}; }
-WeightNames vae_names() { return {"diffusion_pytorch_model", current_vae_name, {}}; }
-// transformers 5 saves a CLIPTextModel without the prefix that all before it wrote.
-std::string current_clip_name(const std::string& name) {
-  return name.starts_with("text_model.") || name.starts_with("text_projection.") ? name : "text_model." + name;
+// A class of models: what its configs call it, how it is built, and what its weights are called.
+template <class Model>
+struct Line {
+  const char* class_name;
+  std::unique_ptr<Model> (*make)(const Json& config, const std::string& class_name, const std::string& origin);
+  WeightNames weights;
+  void (*adjust)(torch::nn::Module&) = nullptr;  // fresh weights, where the reference library's differ from init_weights()
+};
+
+template <class Model>
+struct Table {
+  const char* kind;                // for the message
+  std::vector<Line<Model>> lines;  // the first is meant where a config names no class
+};
+
+// A constructor that does not ask for the class.
+template <auto construct>
+auto plain(const Json& config, const std::string&, const std::string& origin) {
+  return construct(config, origin);
 }
-WeightNames clip_names() {
-  return {"model", current_clip_name, [](const std::string& name) { return name.ends_with("position_ids"); }};
+
+const char* const diffusers_file = "diffusion_pytorch_model";
+const char* const transformers_file = "model";
+
+const Table<Denoiser>& denoisers() {
+  static const Table<Denoiser> table = {"a denoiser", {{"UNet2DConditionModel", plain<make_unet_2d_condition>, {diffusers_file, {}, {}}}}};
+  return table;
+}
+
+const Table<Autoencoder>& autoencoders() {
+  static const Table<Autoencoder> table = {"an autoencoder",
+                                           {{"AutoencoderKL", plain<make_autoencoder_kl>, {diffusers_file, current_vae_name, {}}}}};
+  return table;
+}
+
+const Table<TextEncoder>& text_encoders() {
+  static const WeightNames clip = {transformers_file, current_clip_name, is_clip_buffer};
+  static const Table<TextEncoder> table = {"a text encoder",
+                                           {{"CLIPTextModel", make_clip_text, clip, scale_clip_embeddings},
+                                            {"CLIPTextModelWithProjection", make_clip_text, clip, scale_clip_embeddings}}};
+  return table;
 }
 
 Json read_config(const fs::path& folder) {
@@ -33,79 +67,77 @@ Json read_config(const fs::path& folder) {
   return read_json(folder / "config.json");
 }
 
-std::string class_of(const Json& config, const std::string& missing) {
-  if (config.contains("_class_name")) return config["_class_name"].get<std::string>();
-  if (config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty())
-    return config["architectures"][0].get<std::string>();
-  return missing;
+template <class Model>
+std::vector<std::string> names_of(const Table<Model>& table) {
+  std::vector<std::string> names;
+  for (const auto& line : table.lines) names.emplace_back(line.class_name);
+  return names;
 }
 
-// The one table from class names to constructors.
-std::unique_ptr<Denoiser> construct_denoiser(const Json& config, const std::string& origin) {
-  const std::string name = class_of(config, "UNet2DConditionModel");
-  if (name == "UNet2DConditionModel") return make_unet_2d_condition(config, origin);
-  fail<UsageError>(origin, ": the class '", name, "' is not a denoiser that is supported (UNet2DConditionModel)");
-}
-std::unique_ptr<Autoencoder> construct_autoencoder(const Json& config, const std::string& origin) {
-  const std::string name = class_of(config, "AutoencoderKL");
-  if (name == "AutoencoderKL") return make_autoencoder_kl(config, origin);
-  fail<UsageError>(origin, ": the class '", name, "' is not an autoencoder that is supported (AutoencoderKL)");
-}
-std::unique_ptr<TextEncoder> construct_text_encoder(const Json& config, const std::string& origin) {
-  const std::string name = class_of(config, "CLIPTextModel");
-  if (name == "CLIPTextModel" || name == "CLIPTextModelWithProjection") return make_clip_text(config, name, origin);
-  fail<UsageError>(origin, ": the class '", name, "' is not a text encoder that is supported (CLIPTextModel, CLIPTextModelWithProjection)");
+// By diffusers' `_class_name` or transformers' `architectures`.
+template <class Model>
+const Line<Model>& line_for(const Table<Model>& table, const Json& config, const std::string& origin) {
+  std::string name = table.lines.front().class_name;
+  if (config.contains("_class_name"))
+    name = config["_class_name"].get<std::string>();
+  else if (config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty())
+    name = config["architectures"][0].get<std::string>();
+  for (const auto& line : table.lines) {
+    if (name == line.class_name) return line;
+  }
+  fail<UsageError>(origin, ": the class '", name, "' is not ", table.kind, " that is supported (", one_of(names_of(table)), ")");
 }
 
 template <class Model>
-std::unique_ptr<Model> with_fresh_weights(std::unique_ptr<Model> model, uint64_t seed) {
-  init_weights(model->module(), seed);
+std::unique_ptr<Model> load(const Table<Model>& table, const fs::path& folder, const LoadOptions& options) {
+  const Json config = read_config(folder);
+  const std::string origin = (folder / "config.json").string();
+  const auto& line = line_for(table, config, origin);
+  auto model = line.make(config, line.class_name, origin);
+  load_weights(model->module(), folder, line.weights, options);
   return model;
 }
 
-void save_component(const torch::nn::Module& module, const Json& config, const fs::path& folder, const WeightNames& names) {
+template <class Model>
+std::unique_ptr<Model> make(const Table<Model>& table, const Json& config, uint64_t seed) {
+  const auto& line = line_for(table, config, "config");
+  auto model = line.make(config, line.class_name, "config");
+  init_weights(model->module(), seed);
+  if (line.adjust) line.adjust(model->module());
+  return model;
+}
+
+template <class Model>
+void save(const Table<Model>& table, Model& model, const fs::path& folder) {
   fs::create_directories(folder);
-  write_json(folder / "config.json", config);
-  save_weights(module, folder, names);
+  write_json(folder / "config.json", model.config());
+  save_weights(model.module(), folder, line_for(table, model.config(), "config").weights);
 }
 
 }  // namespace
 
-std::vector<std::string> model_names() { return {"AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel"}; }
-
-std::unique_ptr<Denoiser> load_denoiser(const fs::path& folder, const LoadOptions& options) {
-  auto model = construct_denoiser(read_config(folder), (folder / "config.json").string());
-  load_weights(model->module(), folder, unet_names(), options);
-  return model;
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const auto& some : {names_of(denoisers()), names_of(autoencoders()), names_of(text_encoders())})
+    names.insert(names.end(), some.begin(), some.end());
+  std::sort(names.begin(), names.end());
+  return names;
 }
+
+std::unique_ptr<Denoiser> load_denoiser(const fs::path& folder, const LoadOptions& options) { return load(denoisers(), folder, options); }
 std::unique_ptr<Autoencoder> load_autoencoder(const fs::path& folder, const LoadOptions& options) {
-  auto model = construct_autoencoder(read_config(folder), (folder / "config.json").string());
-  load_weights(model->module(), folder, vae_names(), options);
-  return model;
+  return load(autoencoders(), folder, options);
 }
 std::unique_ptr<TextEncoder> load_text_encoder(const fs::path& folder, const LoadOptions& options) {
-  auto model = construct_text_encoder(read_config(folder), (folder / "config.json").string());
-  load_weights(model->module(), folder, clip_names(), options);
-  return model;
+  return load(text_encoders(), folder, options);
 }
 
-std::unique_ptr<Denoiser> make_denoiser(const Json& config, uint64_t seed) {
-  return with_fresh_weights(construct_denoiser(config, "config"), seed);
-}
-std::unique_ptr<Autoencoder> make_autoencoder(const Json& config, uint64_t seed) {
-  return with_fresh_weights(construct_autoencoder(config, "config"), seed);
-}
-std::unique_ptr<TextEncoder> make_text_encoder(const Json& config, uint64_t seed) {
-  auto model = with_fresh_weights(construct_text_encoder(config, "config"), seed);
-  const torch::NoGradGuard no_grad;
-  for (const auto& item : model->module().named_parameters()) {  // transformers: N(0, 0.02) for both embeddings
-    if (item.key().find("_embedding.") != std::string::npos) item.value().mul_(0.02);
-  }
-  return model;
-}
+std::unique_ptr<Denoiser> make_denoiser(const Json& config, uint64_t seed) { return make(denoisers(), config, seed); }
+std::unique_ptr<Autoencoder> make_autoencoder(const Json& config, uint64_t seed) { return make(autoencoders(), config, seed); }
+std::unique_ptr<TextEncoder> make_text_encoder(const Json& config, uint64_t seed) { return make(text_encoders(), config, seed); }
 
-void save_denoiser(Denoiser& model, const fs::path& folder) { save_component(model.module(), model.config(), folder, unet_names()); }
-void save_autoencoder(Autoencoder& model, const fs::path& folder) { save_component(model.module(), model.config(), folder, vae_names()); }
-void save_text_encoder(TextEncoder& model, const fs::path& folder) { save_component(model.module(), model.config(), folder, clip_names()); }
+void save_denoiser(Denoiser& model, const fs::path& folder) { save(denoisers(), model, folder); }
+void save_autoencoder(Autoencoder& model, const fs::path& folder) { save(autoencoders(), model, folder); }
+void save_text_encoder(TextEncoder& model, const fs::path& folder) { save(text_encoders(), model, folder); }
 
 }  // namespace palate

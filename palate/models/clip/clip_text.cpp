@@ -189,4 +189,17 @@ std::unique_ptr<TextEncoder> make_clip_text(const Json& config, const std::strin
   return std::make_unique<ClipText>(config, class_name == "CLIPTextModelWithProjection", origin);
 }
 
+std::string current_clip_name(const std::string& name) {
+  return name.starts_with("text_model.") || name.starts_with("text_projection.") ? name : "text_model." + name;
+}
+
+bool is_clip_buffer(const std::string& name) { return name.ends_with("position_ids"); }
+
+void scale_clip_embeddings(torch::nn::Module& model) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& item : model.named_parameters()) {
+    if (item.key().find("_embedding.") != std::string::npos) item.value().mul_(0.02);
+  }
+}
+
 }  // namespace palate
