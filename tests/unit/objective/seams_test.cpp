@@ -107,3 +107,84 @@ TEST_CASE("seams: the reference's prompts may be others than the policy's") {
   expect_equal("states", own["encoder_hidden_states"], torch::full({1, 5, 3}, 2.F));
   expect_equal("sizes", own["time_ids"], torch::ones({1, 6}));
 }
+
+namespace {
+
+// Errors where a frozen network's features are: x_t is brought one step towards less noise with the prediction, and embedded there, as
+// noise-conditioned perception (2406.17636) does.
+class MidBlock : public ErrorSpace {
+ public:
+  explicit MidBlock(const SpaceSetup& setup) : setup_(setup) {}
+  bool needs_step_noise() const override { return true; }
+  Tensor embed(const Noised& noised, const Condition& condition, const Tensor& prediction) const override {
+    const AdaptersOff off;  // the frozen network is the policy's without its adapters
+    const Tensor earlier = (noised.t - 1).clamp_min(0);
+    const StepMoments step = setup_.process.step(prediction, noised.x_t, noised.t, earlier, 1);
+    const int64_t views = noised.t.size(0) / condition["encoder_hidden_states"].size(0);
+    const Tensor x = step.mean + step.std * noised.step_noise;
+    return setup_.network->features(x, earlier, condition.repeat(views), {"mid_block"}).at(0).to(torch::kFloat32);
+  }
+
+ private:
+  SpaceSetup setup_;
+};
+
+}  // namespace
+
+TEST_CASE("seams: a perceptual error space on the frozen network's features; gradients reach the prediction, not the network or its LoRA") {
+  const auto network = load_denoiser(golden("tiny_model/unet"));
+  for (auto& weight : network->module().parameters()) weight.set_requires_grad(false);
+  Lora lora = Lora::inject(network->module(), {.rank = 2, .targets = {"to_q", "conv1"}}, 0);
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& [name, value] : lora.parameters()) value.add_(0.1);
+  }
+  const MidBlock space({.process = toy_schedule(), .network = network.get(), .frozen = {}});
+  const Batch batch = toy_pairs({1, 2}, {}, 4, 8, 12);
+  const auto draw = [&](Purpose purpose) { return Generator({3, 1, 0, purpose}).normal(batch.x0.sizes().vec()); };
+  Noised noised{.x0 = batch.x0, .noise = draw(Purpose::noise), .x_t = {}, .target = {}, .t = torch::tensor({400, 7, 400, 7}), .step_noise = draw(Purpose::step_noise)};
+  noised.x_t = toy_schedule().add_noise(noised.x0, noised.noise, noised.t);
+  noised.target = toy_schedule().target(noised.x0, noised.noise, noised.t);
+  const auto error = [&](const Tensor& prediction) {
+    return (space.embed(noised, batch.condition, prediction) - space.embed(noised, batch.condition, noised.target)).square().flatten(1).mean(1);
+  };
+  CHECK(error(noised.target).abs().max().item<double>() == 0);
+  const Tensor prediction = (noised.target + 0.5 * draw(Purpose::test)).requires_grad_(true);
+  error(prediction).sum().backward();
+  for (const auto& [name, value] : lora.parameters()) CHECK_FALSE(value.grad().defined());
+  // Along a direction, against finite differences.
+  const torch::NoGradGuard no_grad;
+  const Tensor direction = draw(Purpose::world);
+  const double h = 1e-2, slope = (error(prediction + h * direction).sum() - error(prediction - h * direction).sum()).item<double>() / (2 * h);
+  CHECK((prediction.grad() * direction).sum().item<double>() == doctest::Approx(slope).epsilon(2e-3));
+  // With the adapters applied the features would be others.
+  const Tensor with_lora = network->features(noised.x_t, noised.t, batch.condition.repeat(2), {"mid_block"}).at(0);
+  const AdaptersOff off;
+  CHECK_FALSE(with_lora.allclose(network->features(noised.x_t, noised.t, batch.condition.repeat(2), {"mid_block"}).at(0)));
+}
+
+TEST_CASE("seams: two LoRAs on the same layers are told apart by their sets, also when a checkpointed pass is run again") {
+  const auto network = load_denoiser(golden("tiny_model/unet"));
+  for (auto& weight : network->module().parameters()) weight.set_requires_grad(false);
+  Lora first = Lora::inject(network->module(), {.rank = 2}, 0), second = Lora::inject(network->module(), {.rank = 2}, 1);
+  second.set_adapter_set(1);
+  {
+    const torch::NoGradGuard no_grad;
+    for (const Lora* lora : {&first, &second}) {
+      for (const auto& [name, value] : lora->parameters()) value.add_(lora == &first ? 0.1 : -0.2);
+    }
+  }
+  const Batch batch = toy_pairs({1}, {}, 4, 8, 12);
+  const auto predict = [&](uint64_t sets) {
+    const AdaptersOnly only(sets);
+    return network->predict(batch.view(0), torch::tensor({9}), batch.condition);
+  };
+  const Tensor base = predict(0), a = predict(adapter_set(0)).detach(), b = predict(adapter_set(1)).detach(), both = predict(~uint64_t{0}).detach();
+  for (const auto& [one, other] : {std::pair{a, b}, {a, base}, {b, base}, {both, a}, {both, b}}) CHECK_FALSE(one.allclose(other));
+  network->set_gradient_checkpointing(true);
+  predict(adapter_set(1)).sum().backward();  // the guard is gone when the blocks run again
+  for (const auto& [name, value] : first.parameters()) CHECK((!value.grad().defined() || value.grad().abs().max().item<double>() == 0));
+  double moved = 0;
+  for (const auto& [name, value] : second.parameters()) moved += value.grad().defined() ? value.grad().abs().sum().item<double>() : 0;
+  CHECK(moved > 0);
+}
