@@ -15,7 +15,7 @@
 namespace palate {
 namespace {
 
-using Lines = std::vector<PresetLine>;
+using Lines = std::vector<RegistryLine>;
 
 Lines described(const std::vector<ChoiceLine>& choices) {
   Lines lines;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "palate/config/choice.h"
+#include "palate/core/registry_line.h"
 
 namespace palate {
 
@@ -46,10 +47,7 @@ std::unique_ptr<Reference> make_reference(const ObjectiveConfig& config, const R
 
 std::vector<ChoiceLine> losses(), error_spaces(), timestep_policies(), references();
 
-struct PresetLine {
-  std::string name, summary;
-};
-std::vector<PresetLine> presets();
+std::vector<RegistryLine> presets();
 // A preset is a list of overrides ("objective.loss=dpo"); UsageError names the nearest for an unknown one.
 std::vector<std::string> preset_overrides(const std::string& name);
 

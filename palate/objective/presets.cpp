@@ -56,8 +56,8 @@ const std::vector<Preset>& table() {
 
 }  // namespace
 
-std::vector<PresetLine> presets() {
-  std::vector<PresetLine> lines;
+std::vector<RegistryLine> presets() {
+  std::vector<RegistryLine> lines;
   for (const auto& preset : table()) lines.push_back({preset.name, preset.summary});
   return lines;
 }

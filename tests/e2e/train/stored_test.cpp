@@ -22,17 +22,17 @@ namespace {
 
 const fs::path align = repository() / "tests/golden/checkpoint_align", pretrain = repository() / "tests/golden/checkpoint_pretrain";
 
-// Bits depend on the processor; what is compared has been through four more steps of a small rate.
-constexpr double bound = 1e-4;
+// Bits depend on the processor; what is compared has been through some more steps of a small rate.
+constexpr double bound = 1e-3;
 
 const std::vector<std::string> align_settings = {"train.steps=8", "train.log_every=1", "train.validate_every=4", "lora.rank=2",
                                                  "lora.targets=[\"to_q\"]"};
 
 std::vector<std::string> pretrain_command(const fs::path& output) {
   return {"pretrain", (repository() / "configs/pretrain_base.toml").string(), "output=" + output.string(),
-          "autoencoder.block_out_channels=[4,8]", "autoencoder.norm_num_groups=2", "autoencoder.fit.steps=4", "autoencoder.fit.batch=2",
-          "autoencoder.fit.checkpoint_minutes=0", "unet.block_out_channels=[4,8]", "unet.attention=[0,1]", "unet.norm_num_groups=2",
-          "text.width=8", "text.layers=1", "text.heads=2", "fit.steps=4", "fit.batch=2", "fit.checkpoint_minutes=0", "evaluation.single=2",
+          "autoencoder.block_out_channels=[4,8]", "autoencoder.norm_num_groups=2", "autoencoder.fit.steps=40", "autoencoder.fit.batch=48",
+          "autoencoder.fit.checkpoint_minutes=0.01", "autoencoder.fit.lr=1e-4", "fit.lr=1e-4", "unet.block_out_channels=[4,8]", "unet.attention=[0,1]", "unet.norm_num_groups=2",
+          "text.width=8", "text.layers=1", "text.heads=2", "fit.steps=40", "fit.batch=48", "fit.checkpoint_minutes=0.01", "evaluation.single=2",
           "evaluation.two=2", "evaluation.steps=2", "evaluation.pictures=1", "evaluation.reconstructions=2"};
 }
 
@@ -77,8 +77,10 @@ TEST_CASE("stored: make the checkpoints with the program that is there" * doctes
   fs::remove_all(pretrain);
   for (const char* stage : {"autoencoder", "denoiser"}) {
     fs::create_directories(pretrain / stage);
-    fs::copy(output / stage / "checkpoint-3", pretrain / stage / "checkpoint-3", fs::copy_options::recursive);
-    keep_values(output / stage / "checkpoint-4", pretrain / stage / "step-4.safetensors");
+    const auto steps = checkpoint_steps(output / stage);  // the last but one stood there when the clock said so
+    REQUIRE(steps.size() == 2);
+    fs::copy(checkpoint_path(output / stage, steps[0]), checkpoint_path(pretrain / stage, steps[0]), fs::copy_options::recursive);
+    keep_values(checkpoint_path(output / stage, steps[1]), pretrain / stage / "last.safetensors");
   }
 }
 
@@ -97,7 +99,8 @@ TEST_CASE("stored: both stages of a pretraining go on from checkpoints of the ea
   const fs::path output = fresh_folder("stored_pretrain") / "run";
   for (const char* stage : {"autoencoder", "denoiser"}) {
     fs::create_directories(output / stage);
-    fs::copy(pretrain / stage / "checkpoint-3", output / stage / "checkpoint-3", fs::copy_options::recursive);
+    const int64_t step = checkpoint_steps(pretrain / stage).at(0);
+    fs::copy(checkpoint_path(pretrain / stage, step), checkpoint_path(output / stage, step), fs::copy_options::recursive);
   }
   auto command = pretrain_command(output);
   command.push_back("--resume");
@@ -106,6 +109,6 @@ TEST_CASE("stored: both stages of a pretraining go on from checkpoints of the ea
   REQUIRE(run.status == 0);
   for (const char* stage : {"autoencoder", "denoiser"}) {
     CAPTURE(stage);
-    expect_values(output / stage / "checkpoint-4", pretrain / stage / "step-4.safetensors");
+    expect_values(output / stage / "checkpoint-40", pretrain / stage / "last.safetensors");
   }
 }
