@@ -14,6 +14,7 @@
 #include "palate/hub/model_path.h"
 #include "palate/io/safetensors.h"
 #include "palate/models/registry.h"
+#include "palate/pipeline/model_folder.h"
 #include "palate/text/clip_tokenizer.h"
 
 namespace palate {
@@ -64,8 +65,10 @@ Condition read_condition(const Inputs& in, bool with_text) {
   return in.converted(condition);
 }
 
-TensorMap run_unet(const Flags& flags, const Inputs& in, const LoadOptions& options) {
-  const auto model = load_denoiser(component_folder(flags.model, "unet"), options);
+std::vector<std::string> component_names() { return {unet_component, "vae-encode", "vae-decode", "text", "text2", "tokenize"}; }
+
+TensorMap run_denoiser(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_denoiser(component_folder(flags.model, flags.component), options);
   const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
   const Tensor sample = in.values("sample", 4);
   Tensor timestep = in.optional("timestep");
@@ -111,12 +114,12 @@ void forward(Flags flags) {
   const LoadOptions options{.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""};
   const Inputs in(flags.in, options);
   TensorMap out;
-  if (flags.component == "unet")
-    out = run_unet(flags, in, options);
-  else if (flags.component.starts_with("vae"))
+  if (flags.component.starts_with("vae"))
     out = run_vae(flags, in, options);
-  else
+  else if (flags.component.starts_with("text"))
     out = run_text(flags, in, options);
+  else
+    out = run_denoiser(flags, in, options);
   for (auto& [name, tensor] : out) tensor = tensor.to(torch::kCPU, torch::kFloat32);
   save_safetensors(flags.out, out);
 }
@@ -126,10 +129,10 @@ void forward(Flags flags) {
 void add_forward(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "model folder in diffusers' layout, or the component's own folder")->required()->type_name("DIR");
-  app.add_option("--component", flags->component, "unet, vae-encode, vae-decode, text, text2 or tokenize")
+  app.add_option("--component", flags->component, one_of(component_names()))
       ->required()
       ->type_name("NAME")
-      ->check(CLI::IsMember({"unet", "vae-encode", "vae-decode", "text", "text2", "tokenize"}));
+      ->check(CLI::IsMember(component_names()));
   app.add_option("--in", flags->in, "safetensors with the inputs")->type_name("FILE");
   app.add_option("--out", flags->out, "safetensors for the outputs, in float32")->type_name("FILE");
   app.add_option("--text", flags->text, "what tokenize encodes")->type_name("TEXT");

@@ -34,7 +34,7 @@ LoraFile read_whole_lora(const std::string& path, const std::optional<ModelLayer
 // Writes, reads again and compares every delta-W: an Error when one is not what was meant to be written.
 void write_checked(const std::string& path, const LoraFile& lora, LoraSpelling spelling, const std::optional<ModelLayers>& layers);
 
-// "unet 128, text_encoder 72"
+// "COMPONENT 128, text_encoder 72"
 std::string layers_in(const LoraFile& lora);
 
 void inspect_lora(const LoraArguments& given);

@@ -15,6 +15,7 @@
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
+#include "palate/pipeline/model_folder.h"
 
 namespace palate {
 
@@ -42,7 +43,7 @@ std::string layers_in(const LoraFile& lora) {
 namespace {
 
 const LayerShapes* unet_of(const std::optional<ModelLayers>& layers) {
-  return layers && layers->contains("unet") ? &layers->find("unet")->second : nullptr;
+  return layers && layers->contains(unet_component) ? &layers->find(unet_component)->second : nullptr;
 }
 
 // diffusers 0.42 reads such files with one alpha for all attention layers.

@@ -55,7 +55,7 @@ std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::str
 
 std::vector<Lora> hang_loras(Pipeline& pipeline, const std::vector<std::string>& flags) {
   if (flags.empty()) return {};
-  ModelParts parts = {{"unet", &pipeline.denoiser().module()}};
+  ModelParts parts = {{pipeline.denoiser_component(), &pipeline.denoiser().module()}};
   for (const size_t which : pipeline.prompt_encoder().present())
     parts[PromptEncoder::component(which)] = &pipeline.prompt_encoder().encoder(which).module();
   return load_loras(parts, flags);

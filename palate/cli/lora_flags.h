@@ -24,7 +24,7 @@ LoraFlag parse_lora_flag(const std::string& text, const std::string& where = "--
 // Hangs each on the model, in order.
 std::vector<Lora> load_loras(torch::nn::Module& model, const std::vector<std::string>& flags);
 
-// The same on several components of one model ("unet", "text_encoder", "text_encoder_2"): each takes its part of each file. UsageError
+// The same on several components of one model (its denoiser and text encoders): each takes its part of each file. UsageError
 // for keys that have no home in any of them, and for a part of a component that is not among them.
 using ModelParts = std::map<std::string, torch::nn::Module*>;
 std::vector<Lora> load_loras(const ModelParts& parts, const std::vector<std::string>& flags);

@@ -29,7 +29,7 @@ Side make_side(Pipeline& pipeline, const LoraFile& lora, const std::string& prom
   options.title = "pictures of " + lora.origin;
   std::vector<GenerateRequest> requests;
   for (int64_t i = 0; i < given.pictures; ++i) requests.push_back({prompt, static_cast<uint64_t>(i)});
-  Lora hung = Lora::hang(pipeline.denoiser().module(), lora, "unet");
+  Lora hung = Lora::hang(pipeline.denoiser().module(), lora, pipeline.denoiser_component());
   side.latents = pipeline.generate_latents(requests, options).to(torch::kFloat32);
   hung.remove();
   check(side.latents.isfinite().all().item<bool>(), lora.origin, ": the pictures it makes are not finite");

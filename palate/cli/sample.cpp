@@ -81,7 +81,8 @@ void sample(SampleFlags& flags) {
   const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
   if (!flags.latents.empty()) read_latents(flags, requests.size());
   if (!flags.init_image.empty()) read_init_image(flags, pipeline);
-  SampleFolder folder(flags, requests, pipeline.weights_hash("unet"));
+  const std::string& network = pipeline.denoiser_component();
+  SampleFolder folder(flags, requests, {network + "_sha256", pipeline.weights_hash(network)});
   const size_t before = requests.size() - folder.missing().size();
   if (before > 0) log(before, " of ", requests.size(), " pictures are there already: ", flags.out);
   const std::vector<Tensor> latents = make_pictures(flags, pipeline, requests, folder);

@@ -37,8 +37,10 @@ void read_init_image(SampleFlags& flags, Pipeline& pipeline);
 // The folder of pictures: one PNG and one line of manifest.jsonl a request, written as they are made.
 class SampleFolder {
  public:
-  // With --resume a folder of the same command goes on: UsageError when its manifest says other settings.
-  SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests, const std::string& unet_hash);
+  // With --resume a folder of the same command goes on: UsageError when its manifest says other settings. `network_hash` is a key
+  // of the manifest and its value: NETWORK_sha256, of the denoiser's weights.
+  SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests,
+               const std::pair<std::string, std::string>& network_hash);
   ~SampleFolder();
   SampleFolder(const SampleFolder&) = delete;
   SampleFolder& operator=(const SampleFolder&) = delete;
@@ -53,7 +55,7 @@ class SampleFolder {
 
   const SampleFlags& flags_;
   const std::vector<GenerateRequest>& requests_;
-  std::string unet_hash_;
+  std::pair<std::string, std::string> network_hash_;
   std::vector<bool> done_;
   bool made_ = false;  // the folder, by us
 };

@@ -41,8 +41,9 @@ std::string difference(const Json& before, const Json& now) {
 
 }  // namespace
 
-SampleFolder::SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests, const std::string& unet_hash)
-    : flags_(flags), requests_(requests), unet_hash_(unet_hash), done_(requests.size(), false) {
+SampleFolder::SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests,
+                           const std::pair<std::string, std::string>& network_hash)
+    : flags_(flags), requests_(requests), network_hash_(network_hash), done_(requests.size(), false) {
   if (flags_.resume && fs::exists(manifest_of(flags_))) {
     read_manifest();
   } else {
@@ -104,7 +105,7 @@ ManifestEntry SampleFolder::entry(size_t request) const {
 Json SampleFolder::settings() const {
   const GenerateOptions& s = flags_.sampling;
   return {{"model", flags_.model},
-          {"unet_sha256", unet_hash_},
+          {network_hash_.first, network_hash_.second},
           {"lora", flags_.lora},
           {"embeddings", flags_.embeddings},
           {"negative_prompt", s.negative},

@@ -30,7 +30,7 @@ class HubClient {
   const HubServer& server() const { return server_; }
 
   // Follows up to ten redirects; `begin` and `take` see the last answer only. An answer that is neither 200 nor 206 is an error: a
-  // BrokenConnection for a server that is busy or broken, else an IoError about `repo` and `what` ("unet/config.json").
+  // BrokenConnection for a server that is busy or broken, else an IoError about `repo` and `what` ("vae/config.json").
   HttpAnswer send(HttpRequest request, const Repo& repo, const std::string& what);
 
   // The headers alone, of the endpoint's own last answer: a redirect to another server is not followed, nor one that says what it

@@ -11,7 +11,7 @@
 namespace palate {
 
 struct RepoFile {
-  std::string path;   // "unet/config.json"; passes path_fault()
+  std::string path;   // "vae/config.json"; passes path_fault()
   int64_t size = -1;  // -1: the listing does not say
   std::string etag;   // SHA-256 (64 digits) of a large file, git's SHA-1 (40 digits) of a small one; "": the listing does not say
 };

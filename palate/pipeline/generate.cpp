@@ -36,23 +36,23 @@ class Run {
       least_rows_ = std::max(least_rows_, pipeline.prompt_encoder().rows(text));
     const Tensor& given = options.starting_noise;
     check<UsageError>(!given.defined() ||
-                          (given.dim() == 4 && given.size(0) == static_cast<int64_t>(count) && given.size(1) == pipeline.latent_channels()),
-                      "generating: expected starting noise [", count, ", ", pipeline.latent_channels(), ", h, w], found ",
+                          (given.dim() > 2 && given.size(0) == static_cast<int64_t>(count) && given.size(1) == pipeline.latent_channels()),
+                      "generating: expected starting noise [", count, ", ", pipeline.latent_channels(), ", ...], found ",
                       given.defined() ? show_shape(given.sizes()) : "none");
     const std::string channels =
-        concat(pipeline.folder().string(), ": this U-Net takes ", pipeline.latent_channels() + pipeline.extra_channels(),
+        concat(pipeline.folder().string(), ": this network takes ", pipeline.latent_channels() + pipeline.extra_channels(),
                " channels and predicts ", pipeline.latent_channels());
     check<UsageError>(pipeline.extra_channels() == 0 || pipeline.takes_mask(), channels,
                       ": models made for editing by instructions, depth or upscaling are not supported");
     check<UsageError>(!pipeline.takes_mask() || (options.mask.defined() && options.masked_latents.defined()), channels,
                       ": it was made for inpainting, and needs a picture and a mask: give --init-image and --mask");
     check<UsageError>(!options.step_noise.defined() ||
-                          (given.defined() && options.step_noise.dim() == 5 &&
-                           options.step_noise.size(0) >= sampler_->timesteps().size(0) && options.step_noise[0].sizes() == given.sizes()),
+                          (given.defined() && options.step_noise.dim() > 0 && options.step_noise.size(0) >= sampler_->timesteps().size(0) &&
+                           options.step_noise[0].sizes() == given.sizes()),
                       "generating: expected noise for ", sampler_->timesteps().size(0), " steps of the shape of the starting noise, found ",
                       options.step_noise.defined() ? show_shape(options.step_noise.sizes()) : "none");
     const Tensor& edited = options.init_latents;
-    check<UsageError>(!edited.defined() || (edited.dim() == 4 && (edited.size(0) == 1 || edited.size(0) == static_cast<int64_t>(count))),
+    check<UsageError>(!edited.defined() || (edited.dim() > 2 && (edited.size(0) == 1 || edited.size(0) == static_cast<int64_t>(count))),
                       "generating: expected latents of one picture to edit, or of one for each of the ", count, " prompts, found ",
                       edited.defined() ? show_shape(edited.sizes()) : "none");
     if (edited.defined()) begin_ = first_step(options) * sampler_->order();

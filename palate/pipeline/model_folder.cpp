@@ -10,6 +10,11 @@
 namespace palate {
 namespace fs = std::filesystem;
 
+const std::vector<std::string>& denoiser_components() {
+  static const std::vector<std::string> names = {unet_component, "transformer"};
+  return names;
+}
+
 ModelFolder::ModelFolder(fs::path folder) : path_(model_path(folder)) {
   const fs::path index_path = path_ / "model_index.json";
   check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder",
@@ -45,6 +50,14 @@ fs::path ModelFolder::component(const std::string& name) const {
   return folder;
 }
 
+const std::string& ModelFolder::denoiser_component() const {
+  for (const auto& name : denoiser_components()) {
+    if (has(name)) return name;
+  }
+  fail<UsageError>(path_.string(), ": this ", class_name_, " has no denoising network: expected ", one_of(denoiser_components()),
+                   " in model_index.json, which names ", one_of(components_));
+}
+
 std::string ModelFolder::component_class(const std::string& name) const {
   const auto found = std::find(components_.begin(), components_.end(), name);
   return found == components_.end() ? "" : classes_[static_cast<size_t>(found - components_.begin())];
@@ -60,9 +73,10 @@ int64_t whole_number(const fs::path& config_path, const char* key) {
 }
 
 // The refiner's time embedding joins size, crop and score, where the base's has two numbers for each of its three sizes.
-bool takes_score(const fs::path& folder) {
-  const fs::path unet = folder / "unet/config.json";
-  const int64_t input = whole_number(unet, "projection_class_embeddings_input_dim"), width = whole_number(unet, "addition_time_embed_dim");
+bool takes_score(const fs::path& folder, const std::string& denoiser) {
+  const fs::path config = folder / denoiser / "config.json";
+  const int64_t input = whole_number(config, "projection_class_embeddings_input_dim");
+  const int64_t width = whole_number(config, "addition_time_embed_dim");
   const int64_t text = whole_number(folder / "text_encoder_2/config.json", "projection_dim");
   return text > 0 && width > 0 && input == text + 5 * width;
 }
@@ -70,7 +84,9 @@ bool takes_score(const fs::path& folder) {
 }  // namespace
 
 std::string refiner_sentence(const ModelFolder& folder) {
-  if (!folder.option("requires_aesthetics_score", false) && !takes_score(folder.path())) return "";
+  const auto& names = denoiser_components();
+  const bool scored = std::any_of(names.begin(), names.end(), [&](const auto& name) { return takes_score(folder.path(), name); });
+  if (!folder.option("requires_aesthetics_score", false) && !scored) return "";
   return folder.path().string() +
          ": this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported: use the base model "
          "(stabilityai/stable-diffusion-xl-base-1.0)";

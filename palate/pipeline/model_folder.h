@@ -11,6 +11,10 @@
 
 namespace palate {
 
+// What a model folder calls its denoising network: "unet", or "transformer" in models of transformers. The one place that knows.
+inline constexpr const char* unet_component = "unet";
+const std::vector<std::string>& denoiser_components();
+
 class ModelFolder {
  public:
   // FOLDER may be ORG/NAME, a repository in the Hugging Face cache (hub/model_path.h). UsageError when it is missing or holds no
@@ -25,6 +29,8 @@ class ModelFolder {
   std::filesystem::path component(const std::string& name) const;
   bool option(const std::string& key, bool otherwise) const;   // one of model_index.json's true-or-false options
   std::string component_class(const std::string& name) const;  // "UNet2DConditionModel"; "" when it is not there
+  // The one of denoiser_components() that the index names. UsageError when it names none.
+  const std::string& denoiser_component() const;
 
  private:
   std::filesystem::path path_;

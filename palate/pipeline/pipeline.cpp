@@ -26,9 +26,10 @@ struct Pipeline::State {
       : folder(std::move(path)),
         options(std::move(load)),
         prompts(folder, options),
-        unet_config(read_json(folder.component("unet") / "config.json")),
+        denoiser_folder(folder.component(folder.denoiser_component())),
+        denoiser_config(read_json(denoiser_folder / "config.json")),
         scheduler(read_scheduler(folder)),
-        schedule(scheduler) {
+        noise(make_noise_process(scheduler)) {
     const std::string refiner = refiner_sentence(folder);
     check<UsageError>(refiner.empty(), refiner);
   }
@@ -36,8 +37,9 @@ struct Pipeline::State {
   ModelFolder folder;
   LoadOptions options;
   PromptEncoder prompts;
-  Json unet_config, scheduler;
-  NoiseSchedule schedule;
+  std::filesystem::path denoiser_folder;
+  Json denoiser_config, scheduler;
+  std::unique_ptr<NoiseProcess> noise;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
   std::optional<double> scaling;  // outlives the autoencoder
@@ -51,8 +53,8 @@ struct Pipeline::State {
   int64_t tile_pixels() { return vae().config().value("sample_size", int64_t{512}); }
   int64_t tile_latents() { return tile_pixels() / vae().factor(); }
 
-  Denoiser& unet() {
-    if (!denoiser) denoiser = load_denoiser(folder.component("unet"), options);
+  Denoiser& network() {
+    if (!denoiser) denoiser = load_denoiser(denoiser_folder, options);
     return *denoiser;
   }
 
@@ -89,12 +91,19 @@ Pipeline::Pipeline(std::filesystem::path folder, LoadOptions options)
 Pipeline::~Pipeline() = default;
 
 const std::filesystem::path& Pipeline::folder() const { return state_->folder.path(); }
-const Json& Pipeline::unet_config() const { return state_->unet_config; }
+const std::string& Pipeline::denoiser_component() const { return state_->folder.denoiser_component(); }
+std::filesystem::path Pipeline::denoiser_folder() const { return state_->denoiser_folder; }
+const Json& Pipeline::denoiser_config() const { return state_->denoiser_config; }
 c10::ScalarType Pipeline::dtype() const { return state_->options.dtype; }
 const Json& Pipeline::scheduler_config() const { return state_->scheduler; }
-const NoiseSchedule& Pipeline::schedule() const { return state_->schedule; }
+const NoiseProcess& Pipeline::noise_process() const { return *state_->noise; }
+const NoiseSchedule& Pipeline::schedule() const {
+  const auto* table = dynamic_cast<const NoiseSchedule*>(state_->noise.get());
+  check<UsageError>(table != nullptr, folder().string(), ": the noise of this model is a rectified flow, where a table of betas is needed");
+  return *table;
+}
 
-Denoiser& Pipeline::denoiser() { return state_->unet(); }
+Denoiser& Pipeline::denoiser() { return state_->network(); }
 Autoencoder& Pipeline::autoencoder() { return state_->vae(); }
 
 PromptEncoder& Pipeline::prompt_encoder() { return state_->prompts; }
@@ -123,16 +132,18 @@ Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
   return zeros ? empty.zeros() : empty;
 }
 
-bool Pipeline::takes_time_ids() const { return state_->unet_config.value("addition_embed_type", Json()) == "text_time"; }
+bool Pipeline::takes_time_ids() const { return state_->denoiser_config.value("addition_embed_type", Json()) == "text_time"; }
 
-int64_t Pipeline::sample_size() const { return unet_sample_size(state_->unet_config, (folder() / "unet/config.json").string()); }
+int64_t Pipeline::sample_size() const {
+  return unet_sample_size(state_->denoiser_config, (state_->denoiser_folder / "config.json").string());
+}
 
-int64_t Pipeline::latent_channels() const { return state_->unet_config.value("out_channels", int64_t{4}); }
-int64_t Pipeline::extra_channels() const { return state_->unet_config.value("in_channels", int64_t{4}) - latent_channels(); }
+int64_t Pipeline::latent_channels() const { return state_->denoiser_config.value("out_channels", int64_t{4}); }
+int64_t Pipeline::extra_channels() const { return state_->denoiser_config.value("in_channels", int64_t{4}) - latent_channels(); }
 bool Pipeline::takes_mask() const { return extra_channels() == 1 + latent_channels(); }
 
 Tensor Pipeline::time_ids(const Tensor& latents) {
-  const int64_t height = latents.size(2) * autoencoder().factor(), width = latents.size(3) * autoencoder().factor();
+  const int64_t height = latents.size(-2) * autoencoder().factor(), width = latents.size(-1) * autoencoder().factor();
   return time_ids({height, width, 0, 0, height, width}).expand({latents.size(0), 6});
 }
 
@@ -170,7 +181,7 @@ Tensor Pipeline::to_latents(const Posterior& posterior, const Tensor& noise) con
 Tensor Pipeline::decode(const Tensor& latents) {
   const torch::NoGradGuard no_grad;
   Autoencoder& model = autoencoder();
-  const int64_t at_once = pictures_at_once(latents.size(2) * latents.size(3) * model.factor() * model.factor());
+  const int64_t at_once = pictures_at_once(latents.size(-2) * latents.size(-1) * model.factor() * model.factor());
   std::vector<Tensor> pictures;
   for (const auto& part : (latents.to(state_->options.device, torch::kFloat32) / model.scaling_factor()).split(at_once)) {
     pictures.push_back((state_->decode(part).to(torch::kFloat32) / 2 + 0.5).clamp(0, 1));
@@ -179,8 +190,7 @@ Tensor Pipeline::decode(const Tensor& latents) {
 }
 
 Tensor Pipeline::starting_noise(const GenerateRequest& request, const GenerateOptions& options) const {
-  Denoiser& unet = state_->unet();
-  int64_t height = unet.sample_size(), width = height;
+  int64_t height = state_->network().sample_size(), width = height;
   if (options.height > 0 || options.width > 0) {
     const int64_t factor = state_->vae().factor();
     const auto latent_side = [&](int64_t pixels, int64_t otherwise) {

@@ -34,17 +34,16 @@ struct GenerateOptions {
   std::string negative;                 // negative prompt
   std::optional<double> reward_weight;  // reward guidance (SampleOptions): the model's adapters against the model without them
   std::string base_prompt;              // what the model without adapters is asked for; "": the prompt itself
-  Tensor mask;  // inpainting: [1, 1, h, w] in latents, 1 where init_latents are made anew; undefined: everywhere, as strength says
-  Tensor
-      masked_latents;   // [1, C, h, w] of the picture with grey in the mask: what an inpainting model is given (takes_mask), with the mask
-  Tensor init_latents;  // SDEdit: [1 or N, C, h, w] as encode_images and to_latents give them; undefined: from noise alone
+  Tensor mask;            // inpainting: [1, 1, ...] in latents, 1 where init_latents are made anew; undefined: everywhere, as strength says
+  Tensor masked_latents;  // [1, C, ...] of the picture with grey in the mask: what an inpainting model is given (takes_mask), with the mask
+  Tensor init_latents;    // SDEdit: [1 or N, C, ...] as encode_images and to_latents give them; undefined: from noise alone
   double strength = 0.8;  // of SDEdit: the share of the steps that is made, in (0, 1]
   uint64_t seed = 0;
   int64_t batch = 8;               // pictures at once; changes no picture but for rounding
   int64_t height = 0, width = 0;   // in pixels; 0: what the model was made for
   std::string title = "sampling";  // of the progress bar
-  Tensor step_noise;      // [steps, N, C, h, w]: what stochastic samplers add at each step, instead of the seed's; undefined: the seed's
-  Tensor starting_noise;  // [N, C, h, w], one row a request, instead of the noise that the seed gives; undefined: the seed's
+  Tensor step_noise;      // [steps, N, C, ...]: what stochastic samplers add at each step, instead of the seed's; undefined: the seed's
+  Tensor starting_noise;  // [N, C, ...], one row a request, instead of the noise that the seed gives; undefined: the seed's
 };
 
 // One picture to make. Its starting noise is keyed by (options.seed, id), so base and aligned model share it.
@@ -64,14 +63,17 @@ class Pipeline {
   Denoiser& denoiser();
   Autoencoder& autoencoder();  // held in float32 unless the options say otherwise
   PromptEncoder& prompt_encoder();
-  const Json& unet_config() const;  // without loading the U-Net
-  int64_t sample_size() const;      // side of the latents that the model was made for, likewise
-  int64_t latent_channels() const;  // that the U-Net predicts, likewise
-  int64_t extra_channels() const;   // that it is given beside them: 0 but for models made for inpainting, editing or upscaling
-  bool takes_mask() const;          // made for inpainting: they are the mask and the masked picture's latents
-  c10::ScalarType dtype() const;    // of weights and text states
+  const std::string& denoiser_component() const;  // "unet" or "transformer": ModelFolder::denoiser_component()
+  std::filesystem::path denoiser_folder() const;
+  const Json& denoiser_config() const;  // without loading the network
+  int64_t sample_size() const;          // side of the latents that the model was made for, likewise
+  int64_t latent_channels() const;      // Denoiser::latent_channels(), likewise
+  int64_t extra_channels() const;  // in_channels() of the network less those: 0 but for models made for inpainting, editing or upscaling
+  bool takes_mask() const;         // made for inpainting: they are the mask and the masked picture's latents
+  c10::ScalarType dtype() const;   // of weights and text states
   const Json& scheduler_config() const;
-  const NoiseSchedule& schedule() const;
+  const NoiseProcess& noise_process() const;  // of scheduler_config()
+  const NoiseSchedule& schedule() const;      // the same as a table of variances. UsageError where it is a rectified flow
   void set_tiling(bool on);  // encode_images and decode work in tiles (pipeline/tiling.h) of the size that the autoencoder was made for
   void release_encoders();   // frees autoencoder and text encoder
   std::string weights_hash(const std::string& component);  // SHA-256 over the component's config and weight files
@@ -82,8 +84,8 @@ class Pipeline {
       int64_t rows, int64_t text_rows = 1);  // no prompt: zeros where the folder says force_zeros_for_empty_prompt, else the states of ""
   bool takes_time_ids() const;               // SDXL's text_time conditioning
   Tensor time_ids(const MicroConditioning& micro) const;  // float32 [1, 6]
-  Tensor time_ids(
-      const Tensor& latents);  // [B, 6] of latents [B, C, h, w] in generation: an uncropped picture of this size, as diffusers' default is
+  Tensor time_ids(const Tensor& latents);  // [B, 6] of latents [B, C, ..., h, w] in generation: an uncropped picture of this size, as
+                                           // diffusers' default is
   // uint8 [B, 3, H, W]; where `keep` [1, 1, H, W] is given and 0, the picture is grey, as inpainting models get what they do not see.
   Posterior encode_images(const Tensor& images, const Tensor& keep = {});
   Tensor to_latents(const Posterior& posterior,

@@ -114,6 +114,33 @@ TEST_CASE("pipeline: the latents' size is told from the config as the U-Net itse
   CHECK_THROWS_WITH_AS(Pipeline(folder).sample_size(), doctest::Contains("sample_size should be"), FormatError);
 }
 
+TEST_CASE("pipeline: the model folder says what its denoiser is called") {
+  const fs::path folder = copy_of_model("renamed");
+  Pipeline before(test::golden("tiny_pipeline"));
+  CHECK(before.denoiser_component() == "unet");
+  CHECK(before.denoiser_folder() == test::golden("tiny_pipeline") / "unet");
+  fs::rename(folder / "unet", folder / "transformer");
+  Json index = Json::parse(test::read_text(folder / "model_index.json"));
+  index["transformer"] = index["unet"];
+  index.erase("unet");
+  test::write_text(folder / "model_index.json", index.dump());
+  Pipeline pipeline(folder);
+  CHECK(pipeline.denoiser_component() == "transformer");
+  CHECK(pipeline.denoiser_config() == before.denoiser_config());
+  CHECK(pipeline.weights_hash("transformer") == before.weights_hash("unet"));
+  CHECK(pipeline.denoiser().latent_channels() == pipeline.latent_channels());
+}
+
+TEST_CASE("pipeline: the scheduler's class says of which kind the noise is") {
+  const fs::path folder = copy_of_model("flow");
+  Pipeline table(folder);
+  CHECK(&table.noise_process() == &table.schedule());
+  test::write_text(folder / "scheduler" / "scheduler_config.json", R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0})");
+  Pipeline flow(folder);
+  CHECK((flow.noise_process().prediction() == Prediction::flow));
+  CHECK_THROWS_WITH_AS(flow.schedule(), doctest::Contains("rectified flow"), UsageError);
+}
+
 TEST_CASE("pipeline: what is not a usable model folder is refused in one sentence") {
   CHECK_THROWS_WITH_AS(Pipeline(test::fresh_folder("none") / "missing"), doctest::Contains("no such folder"), UsageError);
   CHECK_THROWS_WITH_AS(Pipeline(test::fresh_folder("empty")), doctest::Contains("model_index.json"), UsageError);
@@ -122,7 +149,8 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
   CHECK_THROWS_WITH_AS(Pipeline(folder).autoencoder(), doctest::Contains("vae"), UsageError);
   test::write_text(folder / "model_index.json",
                    R"({"_class_name": "X", "scheduler": ["diffusers", "PNDMScheduler"], "unet": [null, null]})");
-  CHECK_THROWS_WITH_AS(Pipeline(folder).denoiser(), doctest::Contains("has no unet"), UsageError);
+  CHECK_THROWS_WITH_AS(Pipeline(folder).denoiser(), doctest::Contains("has no denoising network: expected unet or transformer"),
+                       UsageError);
   test::write_text(folder / "model_index.json", "{}");
   CHECK_THROWS_WITH_AS(Pipeline{folder}, doctest::Contains("_class_name"), FormatError);
 
