@@ -12,7 +12,7 @@ namespace palate {
 
 using Json = nlohmann::ordered_json;
 
-// FormatError: "unet/config.json:12:3: expected ..., found ...".
+// FormatError: "vae/config.json:12:3: expected ..., found ...".
 Json parse_json(std::string_view text, const std::string& origin);
 // The same of one line of a longer file: "pairs.jsonl line 3, column 17: is not JSON: ...".
 Json parse_json_line(std::string_view line, const std::string& origin);
