@@ -5,7 +5,7 @@ build=$1 source=$2 scratch=$3
 rm -rf "$scratch"
 mkdir -p "$scratch/win" "$scratch/lose"
 cmake --install "$build" --prefix "$scratch/prefix" >"$scratch/install.log"
-cmake -S "$source/examples/embed" -B "$scratch/embed" -DCMAKE_PREFIX_PATH="$scratch/prefix" >"$scratch/configure.log"
+cmake -G Ninja -S "$source/examples/embed" -B "$scratch/embed" -DCMAKE_PREFIX_PATH="$scratch/prefix" >"$scratch/configure.log"
 cmake --build "$scratch/embed" >"$scratch/build.log"
 
 # The installed program finds what came with it.
