@@ -15,6 +15,7 @@
 #include "palate/models/registry.h"
 #include "palate/models/unet/unet_2d_condition.h"
 #include "palate/models/vae/autoencoder_kl.h"
+#include "palate/pipeline/model_folder.h"
 
 namespace palate {
 namespace {
@@ -100,7 +101,7 @@ LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::D
 
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device) {
   auto denoiser = in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype)
-                                   : load_denoiser(model_path(model) / "unet", in(dtype));
+                                   : load_denoiser(ModelFolder(model_path(model)).component(unet_component), in(dtype));
   if (!device.is_cpu()) denoiser->module().to(device);
   return denoiser;
 }
@@ -121,7 +122,7 @@ Json bench_scheduler(const std::string& model) {
 }
 
 Json bench_unet_config(const std::string& model) {
-  return in_memory(model) ? unets().at(model) : read_json(model_path(model) / "unet" / "config.json");
+  return in_memory(model) ? unets().at(model) : read_json(ModelFolder(model_path(model)).component(unet_component) / "config.json");
 }
 
 int64_t bench_text_length(const std::string& model) {

@@ -98,7 +98,7 @@ Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vecto
   evaluation.sampling = options;
   const auto requests = paired_requests(world::held_out_prompts(flags.prompts, options.seed));
   Pipeline pipeline(flags.base);
-  evaluation.hashes["base unet"] = pipeline.weights_hash("unet");
+  evaluation.hashes["base " + pipeline.denoiser_component()] = pipeline.weights_hash(pipeline.denoiser_component());
   evaluation.hashes["pairs.parquet"] = sha256_file(folder / "pairs.parquet");
   options.title = "sampling base";
   evaluation.sides.push_back(draw_side("base", pipeline, requests, options, evaluation.judges, folder / "pictures" / "base"));

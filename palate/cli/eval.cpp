@@ -43,7 +43,7 @@ void draw(Evaluation& evaluation, const std::string& name, const std::string& mo
           const std::vector<GenerateRequest>& requests, const Flags& flags) {
   Pipeline pipeline = open(model, flags);
   const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
-  evaluation.hashes[name + " unet"] = pipeline.weights_hash("unet");
+  evaluation.hashes[name + " " + pipeline.denoiser_component()] = pipeline.weights_hash(pipeline.denoiser_component());
   if (!lora.empty()) evaluation.hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
   GenerateOptions sampling = flags.sampling;
   sampling.title = "sampling " + name;

@@ -16,6 +16,7 @@
 #include "palate/diffusion/noise_process.h"
 #include "palate/hub/model_path.h"
 #include "palate/objective/objective.h"
+#include "palate/pipeline/model_folder.h"
 #include "palate/train/run_config.h"
 
 namespace palate {
@@ -151,7 +152,7 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
     if (full) trained[item.key()] = item.value();
   }
   if (!lora) return trained;
-  for (const auto& [name, value] : lora->parameters()) trained["unet." + name] = value;
+  for (const auto& [name, value] : lora->parameters()) trained[concat(unet_component, ".", name)] = value;
   return trained;
 }
 
@@ -160,9 +161,10 @@ void step(const Arguments& a) {
   const c10::Device device = parse_device(a.device);
   const c10::ScalarType dtype = parse_dtype(a.dtype);
   const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
-  const fs::path model = model_path(run.model), frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / "unet";
+  const fs::path model = model_path(run.model),
+                 frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / unet_component;
   const auto process = make_noise_process(read_json(model / "scheduler" / "scheduler_config.json"));
-  const auto network = load_denoiser(model / "unet", load);
+  const auto network = load_denoiser(model / unet_component, load);
   std::optional<Lora> lora;
   if (!a.lora.empty()) lora = Lora::load(network->module(), a.lora);
   const TensorMap trained = trained_values(*network, lora, run.full);

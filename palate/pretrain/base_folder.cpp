@@ -24,7 +24,7 @@ Json model_index() {
           {"scheduler", {"diffusers", "DDIMScheduler"}},
           {"text_encoder", {"transformers", "CLIPTextModel"}},
           {"tokenizer", {"transformers", "CLIPTokenizer"}},
-          {"unet", {"diffusers", "UNet2DConditionModel"}},
+          {unet_component, {"diffusers", "UNet2DConditionModel"}},
           {"vae", {"diffusers", "AutoencoderKL"}}};
 }
 
@@ -49,7 +49,7 @@ void evaluate_kind(Pipeline& pipeline, const std::string& name, Kind kind, int64
 void write_base(const fs::path& folder, Denoiser& denoiser, TextEncoder& text, const fs::path& vae_folder) {
   fs::create_directories(folder / "scheduler");
   fs::create_directories(folder / "vae");
-  save_denoiser(denoiser, folder / "unet");
+  save_denoiser(denoiser, folder / unet_component);
   save_text_encoder(text, folder / "text_encoder");
   for (const char* file : {"config.json", "diffusion_pytorch_model.safetensors"}) {
     fs::copy_file(vae_folder / file, folder / "vae" / file, fs::copy_options::overwrite_existing);

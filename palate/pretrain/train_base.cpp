@@ -8,6 +8,7 @@
 #include "palate/core/generator.h"
 #include "palate/diffusion/schedule.h"
 #include "palate/hub/model_path.h"
+#include "palate/pipeline/model_folder.h"
 #include "palate/pretrain/base_data.h"
 #include "palate/pretrain/stages.h"
 #include "palate/pretrain/tokenizer_files.h"
@@ -106,10 +107,10 @@ class BaseTask : public Task {
     spread_embeddings(text_->module(), mix(seed_, 6));
     if (!config.init.empty()) {
       const fs::path from = model_path(config.init);
-      copy_weights(denoiser_->module(), load_denoiser(from / "unet")->module(), from / "unet");
+      copy_weights(denoiser_->module(), load_denoiser(from / unet_component)->module(), from / unet_component);
       copy_weights(text_->module(), load_text_encoder(from / "text_encoder")->module(), from / "text_encoder");
     }
-    parameters_.add("unet.", denoiser_->module());
+    parameters_.add(concat(unet_component, "."), denoiser_->module());
     parameters_.add("text_encoder.", text_->module());
   }
 

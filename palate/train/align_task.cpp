@@ -74,11 +74,11 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
   parameters_.add(trainable_->group());
   policy_.emplace(Policy{denoiser});
   log("training ", parameters_.count(), " numbers in ", parameters_.names().size(), " tensors",
-      config.full ? " (the whole U-Net)" : " (LoRA)");
+      config.full ? " (the whole network)" : " (LoRA)");
   if (config.text.any()) open_text();
-  const SpaceSetup space{.process = pipeline.schedule(),
+  const SpaceSetup space{.process = pipeline.noise_process(),
                          .network = &denoiser,
-                         .frozen = config.full ? pipeline.folder() / "unet" : fs::path(),
+                         .frozen = config.full ? pipeline.denoiser_folder() : fs::path(),
                          .load = load_options()};
   objective_ = std::make_unique<Objective>(config.objective, space);
   open_reference();
@@ -129,14 +129,14 @@ void AlignTask::open_reference() {
   if (objective_->needs().reference) {
     ReferenceSetup setup;
     setup.policy = config_.full ? nullptr : &pipeline_.denoiser();
-    setup.denoiser_folder = pipeline_.folder() / "unet";
+    setup.denoiser_folder = pipeline_.denoiser_folder();
     setup.load = load_options();
     setup.batch = config_.train.batch;
     if (batches_.draws > 0) {
       setup.parts.push_back(reference_rows(cache_.rows(Split::train), batches_));
       if (!held_out.empty()) setup.parts.push_back(reference_rows(held_out, fixed));
       setup.folder = cache_folder(config_, run_);
-      setup.weights_hash = pipeline_.weights_hash("unet");
+      setup.weights_hash = pipeline_.weights_hash(pipeline_.denoiser_component());
       setup.noising_key = objective_->noising_key();
     }
     objective_->set_reference(make_reference(config_.objective, setup));
@@ -164,7 +164,7 @@ void AlignTask::after_update(const Ranks& ranks) {
 
 Metrics AlignTask::validate() { return validation_ ? validation_->measure(*objective_, *policy_) : Metrics(); }
 
-void AlignTask::read(const fs::path& folder) { trainable_->read(folder / "unet"); }
+void AlignTask::read(const fs::path& folder) { trainable_->read(folder / pipeline_.denoiser_component()); }
 
 Metadata AlignTask::metadata(const TrainState& state) const {
   return {{"ss_steps", std::to_string(state.step)},
@@ -175,10 +175,10 @@ Metadata AlignTask::metadata(const TrainState& state) const {
 }
 
 void AlignTask::write(const fs::path& folder, const TrainState& state) const {
-  if (config_.full) return trainable_->write(folder / "unet");
+  if (config_.full) return trainable_->write(folder / pipeline_.denoiser_component());
   if (!text_) return trainable_->lora().save(folder, metadata(state));
   std::map<std::string, const Lora*> loras = text_->loras();
-  loras["unet"] = &trainable_->lora();
+  loras[pipeline_.denoiser_component()] = &trainable_->lora();
   Lora::save(folder, loras, metadata(state));
   text_->save_word(folder);
 }
@@ -192,8 +192,9 @@ Tensor AlignTask::sample(int64_t step) {
 }
 
 void AlignTask::finish(const fs::path& run, const TrainState& state, const Metrics& last) {
-  if (config_.full) copy_components(pipeline_.folder(), run, "unet");
-  const fs::path result = run / (config_.full ? "unet/diffusion_pytorch_model.safetensors" : "pytorch_lora_weights.safetensors");
+  if (config_.full) copy_components(pipeline_.folder(), run, pipeline_.denoiser_component());
+  const std::string& component = pipeline_.denoiser_component();
+  const fs::path result = config_.full ? run / component / "diffusion_pytorch_model.safetensors" : run / "pytorch_lora_weights.safetensors";
   Json json = {{"model", config_.model},
                {"result", fs::relative(result, run).string()},
                {"result_sha256", sha256_file(result)},

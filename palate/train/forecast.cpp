@@ -20,6 +20,7 @@
 #include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
 #include "palate/objective/statistics.h"
+#include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/train.h"
@@ -60,11 +61,12 @@ int64_t numbers_of(const fs::path& folder, const std::string& stem, const std::s
 
 Shapes read_shapes(const RunConfig& config) {
   const fs::path model = model_path(config.model);
-  check<UsageError>(fs::exists(model / "unet/config.json"), "model: ", model.string(),
+  const fs::path network = model / unet_component;
+  check<UsageError>(fs::exists(network / "config.json"), "model: ", model.string(),
                     " holds no unet/config.json: name a model folder in diffusers' layout");
   Shapes shapes;
-  const Json unet = read_json(model / "unet/config.json");
-  shapes.unet = tensors_of(model / "unet", "diffusion_pytorch_model", config.variant);
+  const Json unet = read_json(network / "config.json");
+  shapes.unet = tensors_of(network, "diffusion_pytorch_model", config.variant);
   for (const auto& [name, shape] : shapes.unet) shapes.unet_numbers += c10::multiply_integers(shape);
   shapes.latent_channels = unet.value("in_channels", int64_t{4});
   if (unet.contains("cross_attention_dim") && unet["cross_attention_dim"].is_number())
@@ -79,7 +81,7 @@ Shapes read_shapes(const RunConfig& config) {
   if (fs::exists(model / "text_encoder/config.json"))
     shapes.tokens = read_json(model / "text_encoder/config.json").value("max_position_embeddings", int64_t{77});
   const int64_t pixels = largest_side(config.data);
-  shapes.side = pixels > 0 ? pixels / shapes.factor : unet_sample_size(unet, (model / "unet/config.json").string());
+  shapes.side = pixels > 0 ? pixels / shapes.factor : unet_sample_size(unet, (network / "config.json").string());
   shapes.vae_numbers = numbers_of(model / "vae", "diffusion_pytorch_model", config.variant);
   shapes.text_numbers =
       numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);

@@ -39,7 +39,7 @@ std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
   check<UsageError>(pipeline->extra_channels() == 0, "model: ", pipeline->folder().string(), ": its U-Net takes ",
                     pipeline->latent_channels() + pipeline->extra_channels(), " channels and predicts ", pipeline->latent_channels(),
                     ": models made for inpainting or editing are not trained here; train the base model");
-  make_timestep_policy(config.objective)->check_steps(pipeline->schedule());
+  make_timestep_policy(config.objective)->check_steps(pipeline->noise_process());
   PromptEncoder& prompts = pipeline->prompt_encoder();
   for (const size_t which : prompts.present()) prompts.tokenizer(which);  // a file that is not there is said first
   read_word_as_initializer(prompts, config.text);
