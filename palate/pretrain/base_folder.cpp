@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/judge/judge.h"
+#include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/requests.h"
 #include "palate/pretrain/stages.h"
 #include "palate/pretrain/tokenizer_files.h"
