@@ -1,4 +1,4 @@
-# Flags, precompiled headers, and the two functions that declare a folder and its tests.
+# Flags, and the two functions that declare a folder and its tests.
 # -fopenmp: at::parallel_for is a template, and without it runs on one thread.
 add_library(palate_flags INTERFACE)
 target_include_directories(palate_flags INTERFACE "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/generated>" $<INSTALL_INTERFACE:include>)
@@ -16,23 +16,12 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(palate_flags INTERFACE $<BUILD_INTERFACE:-fpch-preprocess>)
 endif()
+include(precompiled)  # palate_precompile()
 
-# Two precompiled headers: tensor code, and code that defines modules.
-function(palate_pch name header)
-  set(stub "${CMAKE_BINARY_DIR}/generated/${name}.cpp")
-  file(WRITE "${stub}.in" "namespace palate { void ${name}_stub() {} }\n")
-  configure_file("${stub}.in" "${stub}" COPYONLY)
-  add_library(${name} OBJECT "${stub}")
-  target_link_libraries(${name} PRIVATE palate_flags torch::cpu)
-  target_precompile_headers(${name} PRIVATE ${header})
-endfunction()
-palate_pch(palate_pch_types <torch/types.h>)
-palate_pch(palate_pch_nn "${CMAKE_SOURCE_DIR}/cmake/pch_nn.h")
-
-# palate_folder(NAME PCH types|nn|none DEPENDS lower folders... LINK libraries... SOURCES files...)
-# One static library palate_NAME. PCH none compiles without torch's include directories.
+# palate_folder(NAME DEPENDS lower folders... LINK libraries... SOURCES files...)
+# One static library palate_NAME. Its sources get their precompiled headers by what they include; TORCH OFF compiles without torch's include directories.
 function(palate_folder name)
-  cmake_parse_arguments(ARG "" "PCH" "DEPENDS;LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "TORCH" "DEPENDS;LINK;SOURCES" ${ARGN})
   add_library(palate_${name} STATIC ${ARG_SOURCES})
   set_property(GLOBAL APPEND PROPERTY palate_libraries palate_${name})
   target_link_libraries(palate_${name} PUBLIC palate_flags)
@@ -40,23 +29,24 @@ function(palate_folder name)
     target_link_libraries(palate_${name} PUBLIC palate_${lower})
   endforeach()
   target_link_libraries(palate_${name} PRIVATE ${ARG_LINK})
-  palate_use_pch(palate_${name} "${ARG_PCH}")
-endfunction()
-
-function(palate_use_pch target pch)
-  if(NOT pch STREQUAL "none")
-    target_link_libraries(${target} PUBLIC torch::cpu)
-    target_precompile_headers(${target} REUSE_FROM palate_pch_${pch})
+  if(NOT DEFINED ARG_TORCH OR ARG_TORCH)
+    target_link_libraries(palate_${name} PUBLIC torch::cpu)
   endif()
+  palate_precompile("" ${ARG_SOURCES})
 endfunction()
 
-# palate_test(NAME LABEL unit|parity|e2e|slow PCH types|nn|none LINK libraries... SOURCES files...)
+# palate_test(NAME LABEL unit|parity|e2e|slow LINK libraries... SOURCES files...)
 # One doctest binary NAME, registered with ctest. It runs in the source folder; PALATE_TEST_TMP names a scratch folder.
+# -O1: the tests are compiled more often than their own code runs; what they call is at -O2.
 function(palate_test name)
-  cmake_parse_arguments(ARG "" "LABEL;PCH;TIMEOUT" "LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;TORCH;TIMEOUT" "LINK;SOURCES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE palate_flags test_support ${ARG_LINK})
-  palate_use_pch(${name} "${ARG_PCH}")
+  if(NOT DEFINED ARG_TORCH OR ARG_TORCH)
+    target_link_libraries(${name} PRIVATE torch::cpu)
+  endif()
+  target_compile_options(${name} PRIVATE -O1)
+  palate_precompile(test_ ${ARG_SOURCES})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
