@@ -135,7 +135,7 @@ void run(const Flags& flags) {
   Clock clock;
   Json seconds;
 
-  log("1/4 sampling pictures from the base, and asking a simulated person which of them is better");
+  log_info("1/4 sampling pictures from the base, and asking a simulated person which of them is better");
   {
     Pipeline base(flags.base);
     world::PairOptions options;
@@ -147,18 +147,18 @@ void run(const Flags& flags) {
   }
   seconds["pairs"] = clock.lap();
 
-  log("2/4 DPO on these pairs (", dpo.train.steps, " steps)");
+  log_info("2/4 DPO on these pairs (", dpo.train.steps, " steps)");
   require_whole(train_until_signal(dpo));
   seconds["dpo"] = clock.lap();
 
   const RunConfig sft =
       run_config(flags, folder, "sft",
                  {"objective.loss=sft", "objective.reference=none", "train.steps=" + std::to_string(equal_compute_steps(dpo.train.steps))});
-  log("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
+  log_info("3/4 for comparison: supervised fine-tuning on the winners at equal compute (", sft.train.steps, " steps)");
   require_whole(train_until_signal(sft));
   seconds["sft"] = clock.lap();
 
-  log("4/4 ", flags.prompts, " held-out prompts, the same noise for every model");
+  log_info("4/4 ", flags.prompts, " held-out prompts, the same noise for every model");
   GenerateOptions sampling;
   sampling.steps = dpo.sample.steps;
   sampling.guidance_scale = dpo.sample.guidance_scale;

@@ -139,7 +139,7 @@ void write_checked(const std::string& path, const LoraFile& lora, LoraSpelling s
   check(error == 0, path, ": what was read again is not what was to be written: delta-W of ", worst, " differs by ", error,
         " (relative); do not use this file");
   if (spelling == LoraSpelling::kohya || spelling == LoraSpelling::kohya_sgm) warn_of_alphas(path, lora);
-  log(path, ": ", layers_in(again), " layers; every delta-W read again is the same");
+  log_info(path, ": ", layers_in(again), " layers; every delta-W read again is the same");
 }
 
 void inspect_lora(const LoraArguments& given) {

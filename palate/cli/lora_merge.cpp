@@ -20,14 +20,14 @@ void merge_loras(const LoraArguments& given) {
     check<UsageError>(given.to.empty(), "lora merge into a model writes a folder, which has no spelling: leave --to out");
     check_parent(given.out);
     const int64_t changed = merge_into_model(model_path(given.model), given.out, loras);
-    log(given.out, ": ", given.model, " with ", changed, " weights changed");
+    log_info(given.out, ": ", given.model, " with ", changed, " weights changed");
     return;
   }
   LoraFile merged = concatenate_loras(loras);
   if (given.rank > 0) {
     double lost = 0;
     merged = resize_lora(merged, {.rank = given.rank}, &lost);
-    log("rank ", given.rank, ": ", 100 * lost, "% of the sum's norm is left out");
+    log_info("rank ", given.rank, ": ", 100 * lost, "% of the sum's norm is left out");
   }
   write_checked(given.out, merged, given.spelling(), layers);
 }
@@ -38,7 +38,7 @@ void resize_lora_file(const LoraArguments& given) {
   const LoraFile lora = read_whole_lora(given.inputs[0], layers);
   double lost = 0;
   const LoraFile small = resize_lora(lora, {.rank = given.rank, .keep = given.keep}, &lost);
-  log(100 * lost, "% of the update's norm is left out");
+  log_info(100 * lost, "% of the update's norm is left out");
   write_checked(given.out, small, given.spelling(), layers);
 }
 

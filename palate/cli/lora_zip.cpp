@@ -72,8 +72,8 @@ void zip_lora_files(const LoraArguments& given) {
                                       progress.advance(1, concat("overlap ", loss.overlap));
                                     });
   progress.finish();
-  log("zip: content ", start.content, " to ", last.content, ", style ", start.style, " to ", last.style, ", overlap ", start.overlap,
-      " to ", last.overlap, " in ", given.steps, " steps");
+  log_info("zip: content ", start.content, " to ", last.content, ", style ", start.style, " to ", last.style, ", overlap ", start.overlap,
+           " to ", last.overlap, " in ", given.steps, " steps");
   write_checked(given.out, zipped, spelling, layers);
 }
 

@@ -26,7 +26,7 @@ void run(const Flags& flags) {
   const InterruptGuard guard;
   const auto result = world::pretrain(config, flags.resume ? RunStart::resume : RunStart::fresh);
   if (result.interrupted) {
-    log("stopped; go on with: palate pretrain ", flags.config, " --resume");
+    log_info("stopped; go on with: palate pretrain ", flags.config, " --resume");
     return;
   }
   if (flags.json) {

@@ -84,10 +84,10 @@ void sample(SampleFlags& flags) {
   const std::string& network = pipeline.denoiser_component();
   SampleFolder folder(flags, requests, {network + "_sha256", pipeline.weights_hash(network)});
   const size_t before = requests.size() - folder.missing().size();
-  if (before > 0) log(before, " of ", requests.size(), " pictures are there already: ", flags.out);
+  if (before > 0) log_info(before, " of ", requests.size(), " pictures are there already: ", flags.out);
   const std::vector<Tensor> latents = make_pictures(flags, pipeline, requests, folder);
   if (!flags.save_latents.empty()) save_safetensors(flags.save_latents, {{"latents", torch::cat(latents)}});
-  log(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
+  log_info(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
 }
 
 }  // namespace

@@ -58,8 +58,8 @@ void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) 
     const TextualInversion read = read_textual_inversion(flag.substr(0, equals));
     const std::string word = equals == std::string::npos ? read.token : flag.substr(equals + 1);
     pipeline.prompt_encoder().add_word(word, read.vectors);
-    log("the word ", word, " stands for ", read.vectors.begin()->second.size(0),
-        read.vectors.begin()->second.size(0) == 1 ? " vector" : " vectors", " of ", flag.substr(0, equals));
+    log_info("the word ", word, " stands for ", read.vectors.begin()->second.size(0),
+             read.vectors.begin()->second.size(0) == 1 ? " vector" : " vectors", " of ", flag.substr(0, equals));
   }
 }
 

@@ -89,10 +89,10 @@ RunConfig read_run(Flags& flags) {
     source.overrides.insert(source.overrides.end(), more->begin(), more->end());
   RunConfig config;
   load_config(source, [&](Fields& f) { config.visit(f); });
-  for (const auto& note : translated.notes) log(note);
+  for (const auto& note : translated.notes) log_info(note);
   if (!flags.foreign.empty() && !flags.dry_run) {
-    log("the flags as settings of our own (--dry-run prints the whole file):");
-    for (const auto& setting : translated.overrides) log("  ", setting);
+    log_info("the flags as settings of our own (--dry-run prints the whole file):");
+    for (const auto& setting : translated.overrides) log_info("  ", setting);
   }
   return config;
 }

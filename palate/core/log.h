@@ -15,7 +15,7 @@ void log_warning(const std::string& text);  // "12:03:11 warning: text"; shown a
 void log_detail(const std::string& text);   // only with --verbose
 
 template <class... Parts>
-void log(const Parts&... parts) {
+void log_info(const Parts&... parts) {
   log_line(concat(parts...));
 }
 template <class... Parts>

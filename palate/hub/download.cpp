@@ -209,7 +209,7 @@ void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, 
   bool said = false;
   const FileLock lock(cache.lock(file.etag), [&] {
     check<IoError>(!watch.cancelled(), "interrupted");
-    if (!std::exchange(said, true)) log("waiting for another program that fetches ", file.path);
+    if (!std::exchange(said, true)) log_info("waiting for another program that fetches ", file.path);
   });
   watch.advance(bytes_there(cache, file) - counted, false);  // while it waited
   if (is_there(cache, file)) return;

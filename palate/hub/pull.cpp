@@ -63,8 +63,8 @@ class Pull {
       done.bytes += static_cast<double>(blob.size);
       there += static_cast<double>(bytes_there(cache_, blob));
     }
-    log(options_.at.repo.name, " at ", options_.at.revision, " (", listing_.commit.substr(0, 8), "): ", files.size(), " files, ",
-        show_size(done.bytes), there > index_bytes_ ? ", in the cache already: " + show_size(there - index_bytes_) : "");
+    log_info(options_.at.repo.name, " at ", options_.at.revision, " (", listing_.commit.substr(0, 8), "): ", files.size(), " files, ",
+             show_size(done.bytes), there > index_bytes_ ? ", in the cache already: " + show_size(there - index_bytes_) : "");
     check_room(done.bytes - there);
     done.fetched = index_bytes_ + fetch_all(blobs, done.bytes, there);
     for (const auto& file : files) cache_.link(listing_.commit, file.path, file.etag);

@@ -113,12 +113,4 @@ const Metadata& TensorFile::metadata() const { return state_->plain ? state_->pl
 const std::filesystem::path& TensorFile::path() const { return state_->path; }
 bool TensorFile::pickled() const { return state_->pickled.has_value(); }
 
-TensorFile open_tensors(const std::filesystem::path& path) { return TensorFile(path); }
-
-TensorMap read_tensors(const TensorFile& file) {
-  TensorMap tensors;
-  for (const auto& name : file.names()) tensors[name] = file.tensor(name);
-  return tensors;
-}
-
 }  // namespace palate

@@ -36,7 +36,4 @@ class TensorFile {
   std::unique_ptr<State> state_;
 };
 
-TensorFile open_tensors(const std::filesystem::path& path);
-TensorMap read_tensors(const TensorFile& file);  // all of them, as views where that is possible
-
 }  // namespace palate

@@ -8,7 +8,7 @@
 #include "palate/config/config.h"
 #include "palate/core/error.h"
 #include "palate/nn/adaptable.h"
-#include "palate/objective/metrics.h"
+#include "palate/objective/step_metrics.h"
 
 namespace palate {
 
@@ -108,7 +108,8 @@ std::string Objective::noising_key() const {
   const int64_t points = range.whole ? static_cast<int64_t>(range.last - range.first) + 1 : 101;
   std::vector<double> drawn;
   for (int64_t i = 0; i < points; ++i) {
-    drawn.push_back(range.first + static_cast<double>(i) * (range.last - range.first) / std::max<double>(1, static_cast<double>(points - 1)));
+    drawn.push_back(range.first +
+                    static_cast<double>(i) * (range.last - range.first) / std::max<double>(1, static_cast<double>(points - 1)));
   }
   const Tensor t = process_.timesteps(drawn);
   key += prediction_name(process_.prediction());

@@ -61,7 +61,7 @@ class Pipeline {
 
   const std::filesystem::path& folder() const;
   Denoiser& denoiser();
-  Autoencoder& autoencoder();  // held in float32 unless the options say otherwise
+  Autoencoder& autoencoder();  // held in float32, whatever the options say: in half precision SDXL's overflows
   PromptEncoder& prompt_encoder();
   const std::string& denoiser_component() const;  // "unet" or "transformer": ModelFolder::denoiser_component()
   std::filesystem::path denoiser_folder() const;

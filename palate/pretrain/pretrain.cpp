@@ -10,8 +10,8 @@
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/io/atomic_file.h"
-#include "palate/train/optimizers/constants.h"
 #include "palate/pretrain/stages.h"
+#include "palate/train/optimizers/constants.h"
 
 namespace palate::world {
 namespace fs = std::filesystem;
@@ -81,12 +81,12 @@ PretrainResult pretrain(const PretrainConfig& config, RunStart start) {
   write_file(run.path() / "config.resolved.toml", config_to_toml([&](Fields& f) { copy.visit(f); }));
   fs::path vae = config.autoencoder.folder;
   if (vae.empty()) {
-    log("1/2 autoencoder");
+    log_info("1/2 autoencoder");
     const TrainResult trained = train_autoencoder(config);
     if (trained.interrupted) return {true, {}, {}};
     vae = trained.folder / "vae";
   }
-  log("2/2 denoiser and text encoder");
+  log_info("2/2 denoiser and text encoder");
   const TrainResult trained = train_base(config, vae);
   const fs::path base = run.path() / "base";
   if (trained.interrupted) return {true, {}, {}};

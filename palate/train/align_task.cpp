@@ -73,8 +73,8 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
                                  : Trainable::adapters(denoiser, config.lora, seed_of(config)));
   parameters_.add(trainable_->group());
   policy_.emplace(Policy{denoiser});
-  log("training ", parameters_.count(), " numbers in ", parameters_.names().size(), " tensors",
-      config.full ? " (the whole network)" : " (LoRA)");
+  log_info("training ", parameters_.count(), " numbers in ", parameters_.names().size(), " tensors",
+           config.full ? " (the whole network)" : " (LoRA)");
   if (config.text.any()) open_text();
   const SpaceSetup space{.process = pipeline.noise_process(),
                          .network = &denoiser,
@@ -98,8 +98,8 @@ void AlignTask::open_text() {
   policy_->encode = [this](const std::vector<std::string>& prompts) { return text_->condition(prompts); };
   int64_t count = 0;
   for (const auto& value : group.values) count += value.numel();
-  log("training ", count, " numbers in ", group.names.size(), " tensors of the text encoders",
-      config_.text.word.empty() ? "" : concat(", the word ", config_.text.word, " among them"));
+  log_info("training ", count, " numbers in ", group.names.size(), " tensors of the text encoders",
+           config_.text.word.empty() ? "" : concat(", the word ", config_.text.word, " among them"));
 }
 
 LoadOptions AlignTask::load_options() const { return {.dtype = batches_.dtype, .device = batches_.device, .variant = config_.variant}; }
@@ -210,7 +210,7 @@ void AlignTask::finish(const fs::path& run, const TrainState& state, const Metri
   json["metrics"] = Json::object();
   for (const auto& [name, value] : last) json["metrics"][name] = value;
   write_json(run / "run.json", json);
-  log("done: ", result.string());
+  log_info("done: ", result.string());
 }
 
 std::string AlignTask::describe(const Visit& visit) const {

@@ -44,7 +44,7 @@ void take_best(const fs::path& run, int64_t step, const Parameters& parameters) 
     Tensor value = parameters.values()[i];
     value.copy_(best.tensor(parameters.names()[i]));
   }
-  log("the result is the state of step ", step, ", the best on held-out pairs");
+  log_info("the result is the state of step ", step, ", the best on held-out pairs");
 }
 
 void copy_values(const TensorMap& tensors, const Parameters& parameters, const std::string& where) {

@@ -92,6 +92,8 @@ std::string checkpoint_fault(const fs::path& folder) {
     for (const char* name : {"state.json", "state.safetensors"}) {
       if (!manifest.at("files").contains(name)) return concat("manifest.json names no ", name);
     }
+  } catch (const std::bad_alloc&) {
+    throw;  // says nothing of the checkpoint
   } catch (const std::exception& error) {
     return error.what();
   }

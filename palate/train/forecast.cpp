@@ -47,7 +47,7 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> tensors_of(const fs::p
   std::vector<std::pair<std::string, std::vector<int64_t>>> found;
   if (!fs::is_directory(folder)) return found;
   for (const auto& path : weight_files(folder, stem, variant)) {
-    const TensorFile file = open_tensors(path);
+    const TensorFile file(path);
     for (const auto& name : file.names()) found.emplace_back(name, file.shape(name));
   }
   return found;

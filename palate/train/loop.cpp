@@ -15,7 +15,7 @@
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
 #include "palate/train/best_state.h"
-#include "palate/train/metrics.h"
+#include "palate/train/metric_log.h"
 #include "palate/train/run_folder.h"
 #include "palate/train/update.h"
 
@@ -75,7 +75,7 @@ class Loop {
     } catch (const fs::filesystem_error& error) {
       explain_lost_write(error.what());
     }
-    if (!finished()) log("stopped at step ", state_.step, " of ", config_.steps, "; ", config_.how_to_go_on);
+    if (!finished()) log_info("stopped at step ", state_.step, " of ", config_.steps, "; ", config_.how_to_go_on);
     return {.folder = folder_,
             .steps = state_.step,
             .best_step = state_.best_step,
@@ -101,7 +101,7 @@ class Loop {
       if (const auto checkpoint = latest_checkpoint(folder_))
         restore(*checkpoint);
       else if (fs::exists(folder_ / "metrics.jsonl"))
-        log("no checkpoint was written yet: starting at step 0");
+        log_info("no checkpoint was written yet: starting at step 0");
     } else if (!config_.resume.empty()) {
       restore(load_checkpoint(config_.resume));
     }
@@ -123,7 +123,7 @@ class Loop {
     task_.load(checkpoint.tensors);
     task_.parameters().publish();
     marks_.saved_step = checkpoint.folder.parent_path() == folder_ ? state_.step : -1;
-    log("going on after step ", state_.step, " (", checkpoint.folder.string(), ")");
+    log_info("going on after step ", state_.step, " (", checkpoint.folder.string(), ")");
     if (state_.threads == at::get_num_threads()) return;
     warn("the run began with ", state_.threads, " threads and goes on with ", at::get_num_threads(),
          ": results will agree but for rounding; threads=", state_.threads, " gives the same bits");
@@ -227,7 +227,7 @@ class Loop {
     }
     std::string text = concat("step ", state_.step, ": held-out loss ", short_number(measured.at("held_out/loss")));
     if (measured.count("held_out/accuracy")) text += ", preference accuracy " + short_number(measured.at("held_out/accuracy"));
-    log(text, better ? " (best so far)" : "");
+    log_info(text, better ? " (best so far)" : "");
     line.insert(measured.begin(), measured.end());
   }
 
@@ -271,7 +271,7 @@ class Loop {
     write_line(evaluation_);
     std::string text = concat(config_.title, " step ", state_.step, " (", show_duration(state_.seconds), ")");
     for (const auto& [name, value] : evaluation_) text += concat("  ", name, " ", value);
-    log(text);
+    log_info(text);
   }
 
   void write_result() {

@@ -34,7 +34,7 @@ std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
                          .device = parse_device(config.device),
                          .variant = config.variant};
   auto pipeline = std::make_unique<Pipeline>(config.model, load);
-  if (const std::string commit = model_commit(config.model); !commit.empty()) log(config.model, " is commit ", commit);
+  if (const std::string commit = model_commit(config.model); !commit.empty()) log_info(config.model, " is commit ", commit);
   check_batch_size(config.data, config.train.batch);
   check<UsageError>(pipeline->extra_channels() == 0, "model: ", pipeline->folder().string(), ": its U-Net takes ",
                     pipeline->latent_channels() + pipeline->extra_channels(), " channels and predicts ", pipeline->latent_channels(),
@@ -45,7 +45,7 @@ std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
   read_word_as_initializer(prompts, config.text);
   const std::string& reference = config.objective.reference;
   if (!needs_of(config.objective).reference && reference != "none" && reference != ObjectiveConfig().reference) {
-    log("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
+    log_info("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
   }
   return pipeline;
 }
@@ -91,7 +91,7 @@ std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
   if (goes_on)
     compare_settings(file, config);
   else if (latest)
-    log(output.string(), " does not exist yet: starting at step 0");
+    log_info(output.string(), " does not exist yet: starting at step 0");
   RunConfig kept = config;
   kept.resume.clear();
   write_file(file, "# palate train " + file.string() + "\n" + config_to_toml(visits_of(kept)));

@@ -39,7 +39,7 @@ class FolderLock {
     check<IoError>(file_ >= 0, path.string(), ": cannot be written: ", std::strerror(errno));
     for (bool told = false; ::flock(file_, LOCK_EX | LOCK_NB) != 0; told = true) {
       if (errno != EWOULDBLOCK && errno != EINTR) fail<IoError>(path.string(), ": cannot be locked: ", std::strerror(errno));
-      if (!told) log("another run is building the cache ", folder.string(), ": waiting for it");
+      if (!told) log_info("another run is building the cache ", folder.string(), ": waiting for it");
       check(!interrupted(), "interrupted while waiting for another run to build ", folder.string());
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }

@@ -108,8 +108,8 @@ void PairCache::State::report(const DataConfig& config) const {
   for (const RowPlace& row : cached.rows) epoch += row.repeats;
   if (epoch != static_cast<int64_t>(cached.rows.size())) dropped += concat(", ", epoch, " an epoch with repeats");
   const std::string noun = example_noun(config) + "s";
-  log("data: ", cached.rows.size(), " ", noun, " of ", cached.prompts.size() - 1, " prompts, ", held_out.size(), " ", noun, " held out",
-      dropped);
+  log_info("data: ", cached.rows.size(), " ", noun, " of ", cached.prompts.size() - 1, " prompts, ", held_out.size(), " ", noun,
+           " held out", dropped);
 }
 
 PairCache::PairCache(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -73,7 +73,7 @@ Views Framing::views(const PairRecord& record) {
   for (size_t i = 0; i < pictures.size(); ++i) {
     for (int64_t v = 0; v < variants_; ++v) {
       const CropPlace place = place_of(record, rule, v);
-      found.images.push_back(plain ? square(pictures[i], target.width, place) : cut(pictures[i], fits[i], place));
+      found.images.push_back(plain ? crop_square(pictures[i], target.width, place) : cut(pictures[i], fits[i], place));
     }
   }
   for (int64_t v = 0; v < variants_; ++v) {

@@ -81,7 +81,7 @@ CropPlace unflipped(CropPlace place) {
 
 }  // namespace
 
-Tensor square(const Tensor& image, int64_t side, const CropPlace& place) {
+Tensor crop_square(const Tensor& image, int64_t side, const CropPlace& place) {
   return cut_box(image, crop_box(image.size(1), image.size(2), side, unflipped(place)), {side, side}, place.flip);
 }
 

@@ -23,7 +23,7 @@ struct CropPlace {
 // with different seeds share one cache.
 CropPlace crop_place(uint64_t id, int64_t variant, const std::string& crop, bool flip);
 
-// What `square` does to a picture of this size, in pixels of the picture and of the resized one (as it is after the flip).
+// What `crop_square` does to a picture of this size, in pixels of the picture and of the resized one (as it is after the flip).
 struct CropBox {
   int64_t height, width;  // of the picture
   int64_t resized_height, resized_width;
@@ -40,7 +40,7 @@ std::array<float, 6> time_ids_of(const CropBox& box, ImageSize target);
 bool smaller(ImageSize a, ImageSize b);
 
 // uint8 [3, H, W] -> uint8 [3, side, side], contiguous.
-Tensor square(const Tensor& image, int64_t side, const CropPlace& place);
+Tensor crop_square(const Tensor& image, int64_t side, const CropPlace& place);
 // The same for a bucket: [3, target height, target width].
 Tensor cut(const Tensor& image, const Fit& fit, const CropPlace& place);
 

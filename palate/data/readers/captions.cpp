@@ -113,4 +113,14 @@ void add_wordings(PairRecord& record, const DataConfig& config) {
   if (config.shuffle_caption) record.wordings = shuffled_captions(record.prompt, ",", config.keep_tokens, other_orders);
 }
 
+void finish_record(PairRecord& record) {
+  check<DataError>(!record.prompt.empty(), record.origin, ": the prompt is empty");
+  try {
+    (void)Json(record.prompt).dump();  // the cache's own files are JSON, so its rule for UTF-8 is the one that counts
+  } catch (const nlohmann::json::exception&) {
+    fail<DataError>(record.origin, ": the prompt is not valid UTF-8");
+  }
+  record.id = mix(mix(stable_hash(record.prompt), stable_hash(record.win)), stable_hash(record.lose));
+}
+
 }  // namespace palate

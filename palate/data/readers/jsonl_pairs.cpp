@@ -110,14 +110,4 @@ std::unique_ptr<PairSource> open_jsonl_pairs(const fs::path& path, const std::st
   return std::make_unique<JsonlPairs>(path, ties);
 }
 
-void finish_record(PairRecord& record) {
-  check<DataError>(!record.prompt.empty(), record.origin, ": the prompt is empty");
-  try {
-    (void)Json(record.prompt).dump();  // the cache's own files are JSON, so its rule for UTF-8 is the one that counts
-  } catch (const nlohmann::json::exception&) {
-    fail<DataError>(record.origin, ": the prompt is not valid UTF-8");
-  }
-  record.id = mix(mix(stable_hash(record.prompt), stable_hash(record.win)), stable_hash(record.lose));
-}
-
 }  // namespace palate

@@ -87,7 +87,8 @@ void balance(std::vector<Opened>& all, int64_t dataset, const DataConfig& config
   }
   const std::vector<int64_t> balanced = prior_repeats(repeats, wanted);
   if (balanced.size() < repeats.size())
-    log("data.images: ", balanced.size(), " of ", repeats.size(), " regularisation pictures are used: there are no more of the others");
+    log_info("data.images: ", balanced.size(), " of ", repeats.size(),
+             " regularisation pictures are used: there are no more of the others");
   size_t from = 0;
   for (auto& [subset, source] : all) {
     if (subset.dataset != dataset || !subset.is_reg) continue;

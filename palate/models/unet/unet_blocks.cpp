@@ -2,7 +2,7 @@
 
 #include <torch/types.h>
 
-#include "palate/nn/checkpoint.h"
+#include "palate/nn/gradient_checkpoint.h"
 
 namespace palate {
 namespace {

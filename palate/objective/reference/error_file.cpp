@@ -28,7 +28,7 @@ class OpenFile {
 
   void lock() {
     if (::flock(handle_, LOCK_EX | LOCK_NB) == 0) return;
-    log("another run is computing the reference errors in ", path_.parent_path().string(), ": waiting for it");
+    log_info("another run is computing the reference errors in ", path_.parent_path().string(), ": waiting for it");
     while (::flock(handle_, LOCK_EX) != 0) {
       if (errno != EINTR) failed("cannot be locked");
     }

@@ -84,7 +84,7 @@ TEST_CASE("cache: latents and text states are those that the model's own encoder
   REQUIRE(cache.visits({3}, {0})[0].id == record.id);
   const Batch batch = cache.batch({3}, {0}, {.augment = false});
   const auto expected = [&](const std::string& bytes) {
-    return pipeline.to_latents(pipeline.encode_images(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)), {});
+    return pipeline.to_latents(pipeline.encode_images(crop_square(decode_image(bytes, ""), 16, {}).unsqueeze(0)), {});
   };
   // Batches of another size may round differently, so equal but for that.
   expect_close("winner", batch.view(0), expected(record.win), 1e-5);

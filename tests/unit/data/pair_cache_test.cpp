@@ -73,7 +73,7 @@ TEST_CASE("cache: holds the latents and text states that the encoders give, and 
   CHECK(cache.prompt(3) == record.prompt);
   const Batch batch = cache.batch({3}, {9}, {.augment = false});
   const auto expected = [](const std::string& bytes) {
-    return FakeEncoders::means(square(decode_image(bytes, ""), 16, {}).unsqueeze(0)) * 0.5;
+    return FakeEncoders::means(crop_square(decode_image(bytes, ""), 16, {}).unsqueeze(0)) * 0.5;
   };
   expect_close("winner", batch.view(0), expected(record.win), 1e-6);
   expect_close("loser", batch.view(1), expected(record.lose), 1e-6);
@@ -151,7 +151,8 @@ TEST_CASE("cache: a kept tie has preference 0.5; variants take turns") {
     const Batch batch = cache.batch({0}, {draw}, {});
     for (int64_t variant = 0; variant < 4; ++variant) {
       const auto latents = [&](const std::string& bytes) {
-        return FakeEncoders::means(square(decode_image(bytes, ""), 16, crop_place(record.id, variant, "random", false)).unsqueeze(0)) * 0.5;
+        return FakeEncoders::means(crop_square(decode_image(bytes, ""), 16, crop_place(record.id, variant, "random", false)).unsqueeze(0)) *
+               0.5;
       };
       // Both images must be of the same variant.
       if (batch.view(0).allclose(latents(record.win)) && batch.view(1).allclose(latents(record.lose))) taken.insert(variant);

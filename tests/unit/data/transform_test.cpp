@@ -14,7 +14,7 @@ TEST_CASE("square: equals torchvision's resize and center crop on Pillow images"
     if (!name.starts_with("source.")) continue;
     const std::string rest = name.substr(7);
     const int64_t side = std::stoll(rest);
-    expect_equal(rest, square(source, side, {}), golden.at("square." + rest));
+    expect_equal(rest, crop_square(source, side, {}), golden.at("square." + rest));
     ++count;
   }
   CHECK(count == 6);
@@ -27,7 +27,7 @@ TEST_CASE("square: images of a pair are cut at the same relative place, whatever
   double lowest = 64, highest = 0;
   for (int64_t variant = 0; variant < 40; ++variant) {
     const CropPlace place = crop_place(77, variant, "random", false);
-    const Tensor a = square(small, 16, place), b = square(large, 16, place);
+    const Tensor a = crop_square(small, 16, place), b = crop_square(large, 16, place);
     REQUIRE(a.sizes().vec() == std::vector<int64_t>{3, 16, 16});
     const double x = a.to(torch::kFloat).mean().item<double>(), y = b.to(torch::kFloat).mean().item<double>();
     CHECK(std::abs(x - y) < 0.6);  // the resized ramp is rounded to whole values
@@ -54,9 +54,9 @@ TEST_CASE("square: a flip mirrors the cut") {
   const auto golden = load_golden("data_squares.safetensors");
   const Tensor source = golden.at("source.16.61x40");
   CropPlace place;
-  const Tensor plain = square(source, 16, place);
+  const Tensor plain = crop_square(source, 16, place);
   place.flip = true;
-  expect_equal("flipped", square(source, 16, place), plain.flip({2}).contiguous());
+  expect_equal("flipped", crop_square(source, 16, place), plain.flip({2}).contiguous());
 }
 
 TEST_CASE("time ids: size and crop of a picture; of two, the one with fewer pixels counts") {

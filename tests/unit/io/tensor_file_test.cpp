@@ -24,7 +24,7 @@ TEST_CASE("torch.save: both formats, every dtype, views, parameters, lists and n
   CHECK(expected.size() == 11);
   for (const auto& [file, tensors] : expected) {
     INFO(file);
-    const TensorFile read = open_tensors(golden("pickle/" + file));
+    const TensorFile read = TensorFile(golden("pickle/" + file));
     CHECK(read.pickled());
     CHECK(read.names().size() == tensors.size());
     for (const auto& [name, tensor] : tensors) {
@@ -39,7 +39,7 @@ TEST_CASE("torch.save: both formats, every dtype, views, parameters, lists and n
 
 TEST_CASE("torch.save: state_dict is unwrapped, and what stands beside it is metadata") {
   for (const char* name : {"pickle/views.ckpt", "pickle/views_old.ckpt"}) {
-    const TensorFile file = open_tensors(golden(name));
+    const TensorFile file = TensorFile(golden(name));
     CHECK(file.metadata() == Metadata{{"done", "true"}, {"epoch", "3"}, {"global_step", "875000"}, {"lr", "0.5"}, {"name", "tiny"}});
     CHECK(file.contains("buffer.scalar"));
     CHECK(!file.contains("optimizer_states.0.state.0"));
@@ -66,19 +66,19 @@ TEST_CASE("tensor file: safetensors by another name, and pickles by its name, ar
   const fs::path folder = fresh_folder("by_content");
   fs::copy(golden("io/mixed.safetensors"), folder / "model.bin");
   fs::copy(golden("pickle/list.pt"), folder / "model.safetensors");
-  CHECK(!open_tensors(folder / "model.bin").pickled());
-  CHECK(open_tensors(folder / "model.safetensors").pickled());
+  CHECK(!TensorFile(folder / "model.bin").pickled());
+  CHECK(TensorFile(folder / "model.safetensors").pickled());
   // A header of 640 bytes begins as a pickle of protocol 2 does.
   const std::string header = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
   write_text(folder / "headed.safetensors", std::string("\x80\x02\0\0\0\0\0\0", 8) + header + std::string(640 - header.size(), ' ') + "x");
-  CHECK(!open_tensors(folder / "headed.safetensors").pickled());
+  CHECK(!TensorFile(folder / "headed.safetensors").pickled());
   write_text(folder / "words.ckpt", "this is a text, and no file of tensors at all");
-  CHECK(has(message<FormatError>([&] { open_tensors(folder / "words.ckpt"); }), "neither a zip archive nor a pickle"));
+  CHECK(has(message<FormatError>([&] { TensorFile(folder / "words.ckpt"); }), "neither a zip archive nor a pickle"));
   write_text(folder / "pointer.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n");
-  CHECK(has(message<FormatError>([&] { open_tensors(folder / "pointer.bin"); }), "git lfs pull"));
-  CHECK(has(message<FormatError>([&] { open_tensors(folder); }), "no regular file"));
-  CHECK(has(message<IoError>([&] { open_tensors(folder / "none.pt"); }), "cannot be opened"));
-  CHECK(has(message<FormatError>([&] { open_tensors(golden("pickle/list.pt")).tensor("9"); }), "holds no tensor '9'"));
+  CHECK(has(message<FormatError>([&] { TensorFile(folder / "pointer.bin"); }), "git lfs pull"));
+  CHECK(has(message<FormatError>([&] { TensorFile(folder); }), "no regular file"));
+  CHECK(has(message<IoError>([&] { TensorFile(folder / "none.pt"); }), "cannot be opened"));
+  CHECK(has(message<FormatError>([&] { TensorFile(golden("pickle/list.pt")).tensor("9"); }), "holds no tensor '9'"));
 }
 
 TEST_CASE("torch.save: files that strangers made") {
@@ -87,7 +87,7 @@ TEST_CASE("torch.save: files that strangers made") {
     MESSAGE("skipped: the real files are not here");
     return;
   }
-  const TensorFile unet = open_tensors(lora / "color_lora_weight.pt"), text = open_tensors(lora / "color_lora_weight.text_encoder.pt");
+  const TensorFile unet = TensorFile(lora / "color_lora_weight.pt"), text = TensorFile(lora / "color_lora_weight.text_encoder.pt");
   CHECK(unet.names().size() == 256);
   CHECK(text.names().size() == 184);
   for (const TensorFile* file : {&unet, &text}) {
@@ -96,7 +96,7 @@ TEST_CASE("torch.save: files that strangers made") {
       REQUIRE(file->tensor(name).to(torch::kFloat32).isfinite().all().item<bool>());
     }
   }
-  const TensorFile mlp = open_tensors(head / "sac+logos+ava1-l14-linearMSE.pth");
+  const TensorFile mlp = TensorFile(head / "sac+logos+ava1-l14-linearMSE.pth");
   CHECK(mlp.names().size() == 10);
   CHECK(mlp.tensor("layers.0.weight").sizes() == torch::IntArrayRef({1024, 768}));
   CHECK(mlp.tensor("layers.7.bias").isfinite().all().item<bool>());

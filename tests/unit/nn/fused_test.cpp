@@ -6,9 +6,9 @@
 #include <tuple>
 
 #include "palate/core/generator.h"
-#include "palate/nn/checkpoint.h"
 #include "palate/nn/frozen_conv.h"
 #include "palate/nn/geglu.h"
+#include "palate/nn/gradient_checkpoint.h"
 #include "palate/nn/group_norm.h"
 #include "palate/nn/init.h"
 #include "palate/nn/resnet.h"

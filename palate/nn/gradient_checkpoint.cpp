@@ -1,4 +1,4 @@
-#include "palate/nn/checkpoint.h"
+#include "palate/nn/gradient_checkpoint.h"
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>

@@ -1,4 +1,4 @@
-#include "palate/objective/metrics.h"
+#include "palate/objective/step_metrics.h"
 
 #include <torch/types.h>
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "palate/train/metrics.h"
+#include "palate/train/metric_log.h"
 #include "tests/support/paths.h"
 
 using namespace palate;

@@ -1,4 +1,4 @@
-#include "palate/train/metrics.h"
+#include "palate/train/metric_log.h"
 
 #include <torch/types.h>
 

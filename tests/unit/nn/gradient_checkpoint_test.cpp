@@ -1,4 +1,4 @@
-#include "palate/nn/checkpoint.h"
+#include "palate/nn/gradient_checkpoint.h"
 
 #include <ATen/Parallel.h>
 #include <doctest/doctest.h>
