@@ -1,5 +1,7 @@
 #include "palate/adapters/lora_alpha.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 
 #include "palate/adapters/lora_names.h"
@@ -36,19 +38,19 @@ bool matches_peft_pattern(const std::string& module, const std::string& pattern,
 AlphaRule::AlphaRule(const SafetensorsFile& file) : origin_(file.path().string() + ": lora_adapter_metadata") {
   const fs::path beside = file.path().parent_path() / "adapter_config.json";
   if (const auto entry = file.metadata().find("lora_adapter_metadata"); entry != file.metadata().end()) {
-    config_ = parse_json(entry->second, origin_);
+    config_ = std::make_shared<const Json>(parse_json(entry->second, origin_));
     prefixed_ = true;
   } else if (file.path().filename() == "adapter_model.safetensors" && fs::exists(beside)) {
-    config_ = read_json(beside);
+    config_ = std::make_shared<const Json>(read_json(beside));
     origin_ = beside.string();
   }
-  check<FormatError>(config_.is_null() || config_.is_object(), origin_, ": expected a JSON object");
+  check<FormatError>(!config_ || config_->is_null() || config_->is_object(), origin_, ": expected a JSON object");
 }
 
 const Json* AlphaRule::find(const std::string& component, const std::string& key) const {
-  if (!config_.is_object()) return nullptr;
-  const auto entry = config_.find(prefixed_ ? component + "." + key : key);
-  return entry == config_.end() ? nullptr : &*entry;
+  if (!config_ || !config_->is_object()) return nullptr;
+  const auto entry = config_->find(prefixed_ ? component + "." + key : key);
+  return entry == config_->end() ? nullptr : &*entry;
 }
 
 namespace {

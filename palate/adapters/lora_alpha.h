@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <string>
 
 #include "palate/io/json.h"
@@ -25,7 +25,7 @@ class AlphaRule {
  private:
   const Json* find(const std::string& component, const std::string& key) const;
 
-  Json config_;
+  std::shared_ptr<const Json> config_;  // null when nothing is said
   std::string origin_;
   bool prefixed_ = false;
 };

@@ -15,10 +15,14 @@ namespace {
 constexpr const char* dpm_class = "DPMSolverMultistepScheduler";
 // The spacings of noise levels exclude each other, so a name that says one says that the others are off.
 constexpr const char* dpm_options[] = {
-    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
-    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
-    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
-    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, "use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, )"
+    R"("use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": false, )"
+    R"("use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, )"
+    R"("use_exponential_sigmas": false, "use_lu_lambdas": false})",
+    R"({"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": true, )"
+    R"("use_exponential_sigmas": false, "use_lu_lambdas": false})",
 };
 
 struct Entry {

@@ -1,22 +1,34 @@
 #include "palate/report/html.h"
 
+#include <openssl/evp.h>
+
 namespace palate {
 namespace {
 
 constexpr const char* style = R"(
 :root{--ink:#1c1b19;--soft:#6b6860;--line:#e4e1d9;--paper:#fafaf8;--card:#fff;--win:#16a34a;--warn:#b45309}
-@media(prefers-color-scheme:dark){:root{--ink:#eceae5;--soft:#a3a099;--line:#3a3833;--paper:#1b1a18;--card:#242320;--win:#4ade80;--warn:#fbbf24}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:1120px;padding:32px 20px 80px;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+@media(prefers-color-scheme:dark){:root{--ink:#eceae5;--soft:#a3a099;--line:#3a3833;--paper:#1b1a18;--card:#242320;--win:#4ade80;
+--warn:#fbbf24}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:1120px;padding:32px 20px 80px;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 h1{font-size:28px;margin:0 0 4px}h2{font-size:20px;margin:40px 0 10px}p{margin:8px 0;max-width:76ch}
 table{border-collapse:collapse;margin:12px 0;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
-th,td{padding:5px 14px 5px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500}
+th,td{padding:5px 14px 5px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500}
 .caution{border-left:3px solid var(--warn);padding:4px 12px;color:var(--soft);max-width:76ch}
-.numbers{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}.number{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 18px}.number b{display:block;font-size:30px}.number span{color:var(--soft);font-size:14px}
-.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:14px}.pair{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px}.pair div{display:flex;gap:6px}
-.pair figure{margin:0;flex:1}.pair img{width:100%;display:block;image-rendering:pixelated;border:3px solid transparent}.pair .won img{border-color:var(--win)}
-.pair figcaption{font-size:12px;color:var(--soft)}.pair .won figcaption{color:var(--win);font-weight:600}.pair p{font-size:13px;margin:6px 0 0}
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:14px}.chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px}.chart b{font-size:14px;font-weight:600}
-svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:11px}details{margin:10px 0}summary{cursor:pointer}pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px;font-size:13px}
+.numbers{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}
+.number{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 18px}.number b{display:block;font-size:30px}
+.number span{color:var(--soft);font-size:14px}
+.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:14px}
+.pair{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px}.pair div{display:flex;gap:6px}
+.pair figure{margin:0;flex:1}.pair img{width:100%;display:block;image-rendering:pixelated;border:3px solid transparent}
+.pair .won img{border-color:var(--win)}
+.pair figcaption{font-size:12px;color:var(--soft)}.pair .won figcaption{color:var(--win);font-weight:600}
+.pair p{font-size:13px;margin:6px 0 0}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:14px}
+.chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px}.chart b{font-size:14px;font-weight:600}
+svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:11px}details{margin:10px 0}summary{cursor:pointer}
+pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px;font-size:13px}
 )";
 
 }  // namespace
@@ -45,17 +57,11 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string data_uri(std::string_view png) {
-  static const char* digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out = "data:image/png;base64,";
-  for (size_t i = 0; i < png.size(); i += 3) {
-    const auto byte = [&](size_t k) { return k < png.size() ? static_cast<unsigned char>(png[k]) : 0u; };
-    const unsigned int word = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-    out += digits[word >> 18];
-    out += digits[word >> 12 & 63];
-    out += i + 1 < png.size() ? digits[word >> 6 & 63] : '=';
-    out += i + 2 < png.size() ? digits[word & 63] : '=';
-  }
-  return out;
+  std::string coded(4 * ((png.size() + 2) / 3) + 1, '\0');  // EVP_EncodeBlock ends with a zero
+  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(coded.data()), reinterpret_cast<const unsigned char*>(png.data()),
+                                     static_cast<int>(png.size()));
+  coded.resize(static_cast<size_t>(length));
+  return "data:image/png;base64," + coded;
 }
 
 Page::Page(const std::string& title) : title_(title) { body_ = "<h1>" + escape_html(title) + "</h1>\n"; }

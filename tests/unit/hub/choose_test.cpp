@@ -13,7 +13,8 @@ namespace {
 
 const char* sd_index =
     R"({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-  "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "PNDMScheduler"],
+  "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+  "scheduler": ["diffusers", "PNDMScheduler"],
   "safety_checker": [null, null], "requires_safety_checker": true})";
 
 // The files of stable-diffusion-v1-5 as its repository has them, and shards in both spellings.

@@ -208,8 +208,8 @@ TEST_CASE("fuzz: CSV") {
 }
 
 TEST_CASE("fuzz: JSON") {
-  const std::string config =
-      R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, "none": null, "s": "\u00e9\ud83d\ude00"})";
+  const std::string config = R"({"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640], "eps": 1e-05, "flag": true, )"
+                             R"("none": null, "s": "\u00e9\ud83d\ude00"})";
   const auto result = replay(
       fuzz::json, {config, "[]", "{\"weight_map\": {\"a.b\": \"model-00001-of-00002.safetensors\"}}"},
       {"[", "]", "{", "}", "\"", "\\", "\\ud800", "1e999", "-", "0123", "\xef\xbb\xbf", "\xff", "null", ":", ",", std::string(300, '[')},
