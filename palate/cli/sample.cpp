@@ -90,30 +90,20 @@ void sample(SampleFlags& flags) {
   log_info(requests.size(), requests.size() == 1 ? " picture" : " pictures", " and manifest.jsonl: ", flags.out);
 }
 
-}  // namespace
-
-void add_sample(CLI::App& app) {
-  auto flags = std::make_shared<SampleFlags>();
-  GenerateOptions& s = flags->sampling;
-  app.add_option("--model", flags->model, "model folder in diffusers' layout, or ORG/NAME that palate pull fetched")
-      ->required()
-      ->type_name("DIR");
-  app.add_option("--variant", flags->variant, "of the weights: fp16 takes those named *.fp16.safetensors")->type_name("NAME");
-  app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
-  app.add_option("--prompt", flags->prompts, "what to draw; repeatable")->type_name("TEXT")->allow_extra_args(false);
-  app.add_option("--prompts", flags->prompts_file, "file with one prompt a line")->type_name("FILE");
+void add_sampling(CLI::App& app, SampleFlags& flags) {
+  GenerateOptions& s = flags.sampling;
   app.add_option("--negative", s.negative, "what to keep away from")->type_name("TEXT");
-  app.add_option("--count", flags->count, "pictures for each prompt")->capture_default_str()->type_name("INT")->check(whole(1, 1'000'000));
+  app.add_option("--count", flags.count, "pictures for each prompt")->capture_default_str()->type_name("INT")->check(whole(1, 1'000'000));
   app.add_option("--scheduler", s.sampler, one_of(sampler_names()) + ", or diffusers' class name (default: the model's own)")
       ->type_name("NAME");
   app.add_option("--steps", s.steps, "sampling steps")->capture_default_str()->check(whole(1, 1'000'000));
   app.add_option("--guidance-scale", s.guidance_scale, "classifier-free guidance; 1 is none")
       ->capture_default_str()
       ->check(number(-1000, 1000));
-  app.add_option("--guidance", flags->guidance, "cfg, or reward: DCO's, the LoRA's change over the base is added --reward-weight times")
+  app.add_option("--guidance", flags.guidance, "cfg, or reward: DCO's, the LoRA's change over the base is added --reward-weight times")
       ->capture_default_str()
       ->check(CLI::IsMember({"cfg", "reward"}));
-  app.add_option("--reward-weight", flags->reward_weight, "of --guidance reward; 0 is the base model")
+  app.add_option("--reward-weight", flags.reward_weight, "of --guidance reward; 0 is the base model")
       ->capture_default_str()
       ->check(number(-1000, 1000));
   app.add_option("--base-prompt", s.base_prompt, "what the base is asked for with --guidance reward (default: the prompt)")
@@ -125,8 +115,23 @@ void add_sample(CLI::App& app) {
   app.add_option("--height", s.height, "in pixels (default: what the model was made for)")->check(whole(8, 16384));
   app.add_option("--width", s.width, "in pixels")->check(whole(8, 16384));
   app.add_option("--batch", s.batch, "pictures at once; changes no picture but for rounding")->capture_default_str()->check(whole(1, 4096));
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app) {
+  auto flags = std::make_shared<SampleFlags>();
+  app.add_option("--model", flags->model, "model folder in diffusers' layout, or ORG/NAME that palate pull fetched")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--variant", flags->variant, "of the weights: fp16 takes those named *.fp16.safetensors")->type_name("NAME");
+  app.add_option("--lora", flags->lora, "LoRA with an optional weight; repeatable")->type_name("FILE[:WEIGHT]")->allow_extra_args(false);
+  app.add_option("--prompt", flags->prompts, "what to draw; repeatable")->type_name("TEXT")->allow_extra_args(false);
+  app.add_option("--prompts", flags->prompts_file, "file with one prompt a line")->type_name("FILE");
+  add_sampling(app, *flags);
   app.add_option("--init-image", flags->init_image, "picture to start from (SDEdit)")->type_name("FILE");
-  app.add_option("--strength", s.strength, "with --init-image: the share of the steps that is made; 1 keeps next to nothing of it")
+  app.add_option("--strength", flags->sampling.strength,
+                 "with --init-image: the share of the steps that is made; 1 keeps next to nothing of it")
       ->capture_default_str()
       ->needs("--init-image")
       ->check(number(0.001, 1));
