@@ -35,8 +35,9 @@ class Objective {
 
   // The batch as the loss sees it: pairs as single pictures where it wants labels, first views alone where it compares with nothing.
   Batch seen(const Batch& batch) const;
-  // Timestep, weight and noise of each example that the loss sees, keyed by (seed, id, draw): the same for both views, for policy and reference, and for any
-  // batch that the example falls into. On the batch's device. `draw_fixed` takes the timestep policy's stateless twin.
+  // Timestep, weight and noise of each example that the loss sees, keyed by (seed, id, draw): the same for both views, for policy and
+  // reference, and for any batch that the example falls into. On the batch's device. `draw_fixed` takes the timestep policy's stateless
+  // twin.
   Noising draw(const Batch& batch, uint64_t seed) const;
   Noising draw_fixed(const Batch& batch, uint64_t seed) const;
   ObjectiveOutput evaluate(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks = {});

@@ -34,7 +34,7 @@ struct Branch {
 // What a loss sees.
 struct Statistics {
   Branch policy, reference;  // the reference's tensors are undefined for losses that need none
-  const Batch& batch;  // as the loss sees it
+  const Batch& batch;        // as the loss sees it
   const Noised& noised;
 
   Tensor win(const Tensor& values) const { return values.narrow(0, 0, batch.size()); }
@@ -47,15 +47,15 @@ struct Statistics {
 struct Needs {
   bool reference = false;   // reference.d
   bool rejected = false;    // batches of two views
-  bool labels = false;  // single pictures with a thumb up or down (Batch::label +1 or -1); pairs become such (Batch::singles)
+  bool labels = false;      // single pictures with a thumb up or down (Batch::label +1 or -1); pairs become such (Batch::singles)
   bool residuals = false;   // Branch::residual, of the reference too where that is needed
   int64_t least_batch = 1;  // examples in one pass
 };
 
 struct LossOutput {
-  Tensor loss;                          // [B]; the batch mean is taken outside, never inside the logsigmoid
-  Tensor logits = {};                   // [B], z of docs/objectives.md; undefined for losses without one
-  Tensor reward = {};                   // [views * B] implicit rewards, detached; undefined without a reference
+  Tensor loss;                               // [B]; the batch mean is taken outside, never inside the logsigmoid
+  Tensor logits = {};                        // [B], z of docs/objectives.md; undefined for losses without one
+  Tensor reward = {};                        // [views * B] implicit rewards, detached; undefined without a reference
   std::map<std::string, Tensor> terms = {};  // [B] or [], logged by name: an anchor, KTO's estimate of the KL ...
 };
 

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "palate/models/registry.h"
-#include "palate/train/loop.h"
 #include "palate/pretrain/base_config.h"
+#include "palate/train/loop.h"
 
 namespace palate::world {
 

@@ -30,7 +30,8 @@ std::map<std::string, double> Validation::measure(const Objective& objective, Po
       const Batch batch = source_.batch(rows, static_cast<uint64_t>(k));
       const ObjectiveOutput output = objective.measure(policy, batch, objective.draw_fixed(batch, source_.options.seed));
       // A pair whose pictures are judged one by one counts once, with its mean.
-      loss += output.losses.detach().to(torch::kCPU, torch::kFloat64).sum() * (static_cast<double>(size) / static_cast<double>(output.losses.numel()));
+      loss += output.losses.detach().to(torch::kCPU, torch::kFloat64).sum() *
+              (static_cast<double>(size) / static_cast<double>(output.losses.numel()));
       const Tensor margin = margin_of(output);
       if (!margin.defined()) continue;
       if (!margins.defined()) margins = torch::zeros({count}, torch::kFloat64);

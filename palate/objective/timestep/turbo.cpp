@@ -30,7 +30,8 @@ class Turbo : public TimestepPolicy {
   void check_steps(const NoiseProcess& process) const override {
     for (const int64_t t : timesteps_) {
       check<UsageError>(static_cast<double>(t) <= process.range().last, "objective.turbo_timesteps: ", t,
-                        " is not within the timesteps of this model's noise process, ", process.range().first, " to ", process.range().last);
+                        " is not within the timesteps of this model's noise process, ", process.range().first, " to ",
+                        process.range().last);
     }
   }
 

@@ -31,9 +31,10 @@ class Uniform : public TimestepPolicy {
   }
   void check_steps(const NoiseProcess& process) const override {
     const TimestepRange range = process.range();
-    check<UsageError>(end(process) <= range.last + (range.whole ? 1 : 0) && begin(process) < end(process), "objective.t_min = ", config_.t_min,
-                      ", t_max = ", config_.t_max, ": expected t_min < t_max, both within the timesteps of this model's noise process, ",
-                      range.first, " to ", range.last);
+    check<UsageError>(end(process) <= range.last + (range.whole ? 1 : 0) && begin(process) < end(process),
+                      "objective.t_min = ", config_.t_min, ", t_max = ", config_.t_max,
+                      ": expected t_min < t_max, both within the timesteps of this model's noise process, ", range.first, " to ",
+                      range.last);
   }
 
  private:

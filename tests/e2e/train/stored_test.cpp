@@ -1,7 +1,7 @@
 // Checkpoints that an earlier version of the program wrote are gone on with, and lead where they led then.
 //
-// tests/golden/checkpoint_align and checkpoint_pretrain were made by the program of commit 2314407, the last before runs of all kinds got one
-// loop, with the skipped case below:
+// tests/golden/checkpoint_align and checkpoint_pretrain were made by the program of commit 2314407, the last before runs of all kinds got
+// one loop, with the skipped case below:
 //   PALATE_BINARY=OLD/palate build/e2e_train --test-case='stored: make*' --no-skip
 #include <doctest/doctest.h>
 #include <torch/types.h>
@@ -29,11 +29,30 @@ const std::vector<std::string> align_settings = {"train.steps=8", "train.log_eve
                                                  "lora.targets=[\"to_q\"]"};
 
 std::vector<std::string> pretrain_command(const fs::path& output) {
-  return {"pretrain", (repository() / "configs/pretrain_base.toml").string(), "output=" + output.string(),
-          "autoencoder.block_out_channels=[4,8]", "autoencoder.norm_num_groups=2", "autoencoder.fit.steps=40", "autoencoder.fit.batch=48",
-          "autoencoder.fit.checkpoint_minutes=0.01", "autoencoder.fit.lr=1e-4", "fit.lr=1e-4", "unet.block_out_channels=[4,8]", "unet.attention=[0,1]", "unet.norm_num_groups=2",
-          "text.width=8", "text.layers=1", "text.heads=2", "fit.steps=40", "fit.batch=48", "fit.checkpoint_minutes=0.01", "evaluation.single=2",
-          "evaluation.two=2", "evaluation.steps=2", "evaluation.pictures=1", "evaluation.reconstructions=2"};
+  return {"pretrain",
+          (repository() / "configs/pretrain_base.toml").string(),
+          "output=" + output.string(),
+          "autoencoder.block_out_channels=[4,8]",
+          "autoencoder.norm_num_groups=2",
+          "autoencoder.fit.steps=40",
+          "autoencoder.fit.batch=48",
+          "autoencoder.fit.checkpoint_minutes=0.01",
+          "autoencoder.fit.lr=1e-4",
+          "fit.lr=1e-4",
+          "unet.block_out_channels=[4,8]",
+          "unet.attention=[0,1]",
+          "unet.norm_num_groups=2",
+          "text.width=8",
+          "text.layers=1",
+          "text.heads=2",
+          "fit.steps=40",
+          "fit.batch=48",
+          "fit.checkpoint_minutes=0.01",
+          "evaluation.single=2",
+          "evaluation.two=2",
+          "evaluation.steps=2",
+          "evaluation.pictures=1",
+          "evaluation.reconstructions=2"};
 }
 
 // The trained values of a checkpoint, whatever their prefix.

@@ -16,7 +16,8 @@ class MadeUpDenoiser final : public Denoiser {
   explicit MadeUpDenoiser(Tensor wave) : wave_(std::move(wave)) {}  // [1, C, ...]
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
     ++calls;
-    return 0.3 * x_t + per_sample(condition["encoder_hidden_states"].mean({1, 2}), x_t) * wave_ + per_sample(t.to(torch::kFloat32), x_t) / 10000;
+    return 0.3 * x_t + per_sample(condition["encoder_hidden_states"].mean({1, 2}), x_t) * wave_ +
+           per_sample(t.to(torch::kFloat32), x_t) / 10000;
   }
   torch::nn::Module& module() override { fail("a made-up denoiser has no module"); }
   const Json& config() const override { fail("a made-up denoiser has no config"); }

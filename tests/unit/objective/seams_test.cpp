@@ -142,11 +142,19 @@ TEST_CASE("seams: a perceptual error space on the frozen network's features; gra
   const MidBlock space({.process = toy_schedule(), .network = network.get(), .frozen = {}});
   const Batch batch = toy_pairs({1, 2}, {}, 4, 8, 12);
   const auto draw = [&](Purpose purpose) { return Generator({3, 1, 0, purpose}).normal(batch.x0.sizes().vec()); };
-  Noised noised{.x0 = batch.x0, .noise = draw(Purpose::noise), .x_t = {}, .target = {}, .t = torch::tensor({400, 7, 400, 7}), .step_noise = draw(Purpose::step_noise)};
+  Noised noised{.x0 = batch.x0,
+                .noise = draw(Purpose::noise),
+                .x_t = {},
+                .target = {},
+                .t = torch::tensor({400, 7, 400, 7}),
+                .step_noise = draw(Purpose::step_noise)};
   noised.x_t = toy_schedule().add_noise(noised.x0, noised.noise, noised.t);
   noised.target = toy_schedule().target(noised.x0, noised.noise, noised.t);
   const auto error = [&](const Tensor& prediction) {
-    return (space.embed(noised, batch.condition, prediction) - space.embed(noised, batch.condition, noised.target)).square().flatten(1).mean(1);
+    return (space.embed(noised, batch.condition, prediction) - space.embed(noised, batch.condition, noised.target))
+        .square()
+        .flatten(1)
+        .mean(1);
   };
   CHECK(error(noised.target).abs().max().item<double>() == 0);
   const Tensor prediction = (noised.target + 0.5 * draw(Purpose::test)).requires_grad_(true);
@@ -155,7 +163,8 @@ TEST_CASE("seams: a perceptual error space on the frozen network's features; gra
   // Along a direction, against finite differences.
   const torch::NoGradGuard no_grad;
   const Tensor direction = draw(Purpose::world);
-  const double h = 1e-2, slope = (error(prediction + h * direction).sum() - error(prediction - h * direction).sum()).item<double>() / (2 * h);
+  const double h = 1e-2,
+               slope = (error(prediction + h * direction).sum() - error(prediction - h * direction).sum()).item<double>() / (2 * h);
   CHECK((prediction.grad() * direction).sum().item<double>() == doctest::Approx(slope).epsilon(2e-3));
   // With the adapters applied the features would be others.
   const Tensor with_lora = network->features(noised.x_t, noised.t, batch.condition.repeat(2), {"mid_block"}).at(0);
@@ -179,7 +188,8 @@ TEST_CASE("seams: two LoRAs on the same layers are told apart by their sets, als
     const AdaptersOnly only(sets);
     return network->predict(batch.view(0), torch::tensor({9}), batch.condition);
   };
-  const Tensor base = predict(0), a = predict(adapter_set(0)).detach(), b = predict(adapter_set(1)).detach(), both = predict(~uint64_t{0}).detach();
+  const Tensor base = predict(0), a = predict(adapter_set(0)).detach(), b = predict(adapter_set(1)).detach(),
+               both = predict(~uint64_t{0}).detach();
   for (const auto& [one, other] : {std::pair{a, b}, {a, base}, {b, base}, {both, a}, {both, b}}) CHECK_FALSE(one.allclose(other));
   network->set_gradient_checkpointing(true);
   predict(adapter_set(1)).sum().backward();  // the guard is gone when the blocks run again

@@ -39,8 +39,7 @@ class ToyDenoiser : public Denoiser {
 // One of each prediction for the whole program: objectives keep a reference to it.
 inline const NoiseSchedule& toy_schedule(const std::string& prediction = "epsilon") {
   static std::map<std::string, NoiseSchedule> made;
-  const Json config{
-      {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}};
+  const Json config{{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", prediction}};
   return made.try_emplace(prediction, config).first->second;
 }
 

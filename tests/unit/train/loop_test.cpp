@@ -170,8 +170,7 @@ TEST_CASE("loop: a loss that is not a number updates nothing and names its examp
     }
   } line;
   const fs::path folder = fresh_folder("line_broken");
-  CHECK_THROWS_WITH_AS(run_loop(line, config(), folder),
-                       doctest::Contains("step 3: the loss is not a finite number"), Error);
+  CHECK_THROWS_WITH_AS(run_loop(line, config(), folder), doctest::Contains("step 3: the loss is not a finite number"), Error);
   CHECK(line.slope().isfinite().all().item<bool>());
 }
 
