@@ -10,6 +10,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
+#include "palate/cli/step_batch.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -73,63 +74,6 @@ RunConfig resolve(const Arguments& a) {
   return run;
 }
 
-// The batch file, with a sentence for what is missing.
-class BatchFile {
- public:
-  BatchFile(const std::string& path, c10::Device device) : file_(path), device_(device) {}
-  Tensor required(const std::string& name) const {
-    check<UsageError>(contains(name), file_.path().string(), ": step needs the tensor '", name, "', which is not in the file");
-    return file_.tensor(name).to(device_);
-  }
-  // float32, and as many rows as the batch has.
-  Tensor rows(const std::string& name, int64_t count) const {
-    const Tensor tensor = required(name);
-    check<UsageError>(tensor.dim() > 0 && tensor.size(0) == count, file_.path().string(), ": ", name, " has shape ",
-                      show_shape(tensor.sizes()), ", expected ", count, " rows as the winners' latents");
-    return tensor;
-  }
-  bool contains(const std::string& name) const { return file_.contains(name); }
-
- private:
-  SafetensorsFile file_;
-  c10::Device device_;
-};
-
-struct Given {
-  Batch batch;
-  Noising noising;
-};
-
-Given read_given(const BatchFile& file, const Needs& needs, c10::ScalarType dtype) {
-  const bool single = !needs.rejected && !file.contains("latents_win");
-  const Tensor first = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
-  check<UsageError>(first.dim() >= 4, "step: latents have shape ", show_shape(first.sizes()), ", expected [B, C, H, W]");
-  const int64_t count = first.size(0);
-  const auto like_latents = [&](const std::string& name) {
-    const Tensor tensor = file.rows(name, count).to(torch::kFloat32);
-    check<UsageError>(tensor.sizes() == first.sizes(), "step: ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
-                      show_shape(first.sizes()), " as the winners' latents");
-    return tensor;
-  };
-  Given given;
-  Batch& batch = given.batch;
-  batch.views = needs.rejected ? 2 : 1;
-  batch.x0 = needs.rejected ? torch::cat({first, like_latents("latents_lose")}) : first;
-  file.required("encoder_hidden_states");
-  for (const auto& name : condition_names()) {
-    if (file.contains(name)) batch.condition.set(name, file.rows(name, count));
-  }
-  batch.condition = batch.condition.to(first.device(), dtype);
-  const char* label = needs.labels ? "label" : "preference";
-  batch.label = file.contains(label) ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
-  for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
-  const Tensor t = file.required("timesteps").flatten();
-  check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");
-  given.noising = {.t = t.expand({count}).contiguous(), .weight = torch::ones({count}, first.options()), .noise = like_latents("noise")};
-  if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
-  return given;
-}
-
 TensorMap outputs(const ObjectiveOutput& result) {
   TensorMap out;
   for (const auto& [name, value] : TensorMap{{"loss", result.loss}, {"losses", result.losses}, {"logits", result.terms.logits}}) {
@@ -178,7 +122,7 @@ void step(const Arguments& a) {
     setup.load = load;
     objective.set_reference(make_reference(run.objective, setup));
   }
-  const Given given = read_given(BatchFile(a.in, device), objective.needs(), dtype);
+  const StepBatch given = read_step_batch(a.in, objective.needs(), device, dtype);
   Policy policy{*network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();

@@ -1,0 +1,18 @@
+// The tensors that `palate step` is given, as the batch and the noising of one pass.
+#pragma once
+
+#include <string>
+
+#include "palate/objective/statistics.h"
+
+namespace palate {
+
+struct StepBatch {
+  Batch batch;
+  Noising noising;
+};
+
+// UsageError says which tensor is missing or has another shape than the others.
+StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype);
+
+}  // namespace palate
