@@ -27,26 +27,30 @@ def prefixed(name):
     return name if name.startswith(("text_model.", "text_projection.")) else "text_model." + name
 
 
+def compute(model, index, ids, mask):
+    tensors = {"input_ids": torch.tensor(ids)}
+    if mask is not None:
+        tensors["attention_mask"] = torch.tensor(mask)
+    out = model(tensors["input_ids"], attention_mask=tensors.get("attention_mask"), output_hidden_states=True)
+    tensors["last_hidden_state"] = out.last_hidden_state
+    if isinstance(model, CLIPTextModelWithProjection):
+        tensors["text_embeds"] = out.text_embeds
+    else:
+        tensors["pooler_output"] = out.pooler_output
+    for i, states in enumerate(out.hidden_states):
+        tensors[f"hidden_states.{i}"] = states
+    loss = 0
+    for key in [key for key in tensors if key not in ("input_ids", "attention_mask")]:
+        tensors["loss_weights." + key] = draw(710 + index, *tensors[key].shape)
+        loss = loss + (tensors[key] * tensors["loss_weights." + key].to(model.dtype)).sum()
+    loss.backward()
+    return tensors
+
+
 def main():
     for index, (name, (kind, config, ids)) in enumerate(MODELS.items()):
         model = fill(kind(CLIPTextConfig(**config)), 700 + index)
-        tensors = {"input_ids": torch.tensor(ids)}
-        if name in MASKS:
-            tensors["attention_mask"] = torch.tensor(MASKS[name])
-        out = model(tensors["input_ids"], attention_mask=tensors.get("attention_mask"), output_hidden_states=True)
-        tensors["last_hidden_state"] = out.last_hidden_state
-        if kind is CLIPTextModel:
-            tensors["pooler_output"] = out.pooler_output
-        else:
-            tensors["text_embeds"] = out.text_embeds
-        for i, states in enumerate(out.hidden_states):
-            tensors[f"hidden_states.{i}"] = states
-        loss = 0
-        for key in [key for key in tensors if key not in ("input_ids", "attention_mask")]:
-            tensors["loss_weights." + key] = draw(710 + index, *tensors[key].shape)
-            loss = loss + (tensors[key] * tensors["loss_weights." + key].double()).sum()
-        loss.backward()
-        store(f"clip_{name}", model, {"architectures": [kind.__name__], **config}, "model", tensors, prefixed)
+        store(f"clip_{name}", model, {"architectures": [kind.__name__], **config}, "model", lambda each: compute(each, index, ids, MASKS.get(name)), prefixed)
 
 
 main()

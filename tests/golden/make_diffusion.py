@@ -2,29 +2,28 @@
 
 Each case runs a scheduler over a few steps on predictions and noise that do not depend on the case: `predicted`, `noise`
 [6, 2, 2, 2, 2] and `start` [2, 2, 2, 2]. Written for case k: k.timesteps, k.scaled (the scaled input of each step),
-k.steps (the sample after each step); in the JSON its config and init_noise_sigma.
+k.steps (the sample after each step); in the JSON its config. `sigmas` [cases]: init_noise_sigma of each.
 """
 import itertools
 import json
-import pathlib
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.schedulers import scheduling_ddpm
-from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent
+from golden_file import HERE, draw, under_settings, write
+
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SPACINGS = ("leading", "linspace", "trailing")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 CLASSES = {"DDPMScheduler": DDPMScheduler, "DDIMScheduler": DDIMScheduler, "EulerDiscreteScheduler": EulerDiscreteScheduler, "PNDMScheduler": PNDMScheduler}
 
 torch.manual_seed(3)
-predicted, noise = torch.randn(6, 2, 2, 2, 2), torch.randn(6, 2, 2, 2, 2)
-start = torch.randn(2, 2, 2, 2)
+predicted, noise = draw(6, 2, 2, 2, 2), draw(6, 2, 2, 2, 2)
+start = draw(2, 2, 2, 2)
 tensors = {"predicted": predicted, "noise": noise, "start": start}
-cases = []
+cases, sigmas = [], []
 
 
 def run(name, steps, eta=0.0, **config):
@@ -48,7 +47,8 @@ def run(name, steps, eta=0.0, **config):
         tensors[f"{k}.scaled"] = torch.stack(scaled)
     tensors[f"{k}.steps"] = torch.stack(after)
     written = {"_class_name": name, **config, **({"eta": eta} if eta else {})}
-    cases.append({"key": k, "count": steps, "sigma": float(scheduler.init_noise_sigma), "config": written})
+    sigmas.append(scheduler.init_noise_sigma)
+    cases.append({"key": k, "count": steps, "config": written})
 
 
 def sampler_cases():
@@ -92,7 +92,7 @@ def timestep_tables():
 
 def schedule_cases():
     t = torch.tensor([0, 1, 417, 998, 999, 300])
-    x0, eps = torch.randn(6, 2, 2, 2), torch.randn(6, 2, 2, 2)
+    x0, eps = draw(6, 2, 2, 2), draw(6, 2, 2, 2)
     tensors.update({"schedule.t": t, "schedule.x0": x0, "schedule.noise": eps})
     for schedule, zero in itertools.product(("linear", "scaled_linear", "squaredcos_cap_v2"), (False, True)):
         scheduler = DDPMScheduler(beta_schedule=schedule, rescale_betas_zero_snr=zero)
@@ -105,11 +105,11 @@ def schedule_cases():
 
 def guided_case():
     """The loop of StableDiffusionPipeline around a made-up network: predict = 0.3 x + mean of the text + t / 10000."""
-    text, empty = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    text, empty = draw(2, 3, 4), draw(2, 3, 4)
     tensors.update({"guided.text": text, "guided.empty": empty})
     condition = torch.cat([empty, text]).mean(dim=(1, 2)).view(4, 1, 1, 1)
     wave = torch.linspace(-1, 1, 16).view(1, 2, 2, 4)
-    begin = torch.randn(2, 2, 2, 4)
+    begin = draw(2, 2, 2, 4)
     tensors.update({"guided.start": begin, "guided.wave": wave})
     for scale, rescale in ((1.0, 0.0), (7.5, 0.0), (7.5, 0.7)):
         scheduler = DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1, **SD)
@@ -125,12 +125,18 @@ def guided_case():
         tensors[f"guided.{scale}.{rescale}"] = x
 
 
-def main():
+def compute():
     sampler_cases()
+    tensors["sigmas"] = torch.tensor(sigmas)
     timestep_tables()
     schedule_cases()
     guided_case()
-    save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "diffusion.safetensors")
+    return tensors
+
+
+def main():
+    values, others = under_settings(compute)
+    write("diffusion.safetensors", values, others, by_row=lambda key: key.endswith((".steps", ".scaled")))
     HERE.joinpath("diffusion.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
     print(len(cases), "cases")
 

@@ -6,14 +6,13 @@ cases: `timesteps` [rows] and `samples` [rows, 1, 2, 2, 2], after each step; `no
 """
 import itertools
 import json
-import pathlib
 
 import diffusers
 import torch
 from diffusers.schedulers import scheduling_ddpm, scheduling_euler_ancestral_discrete, scheduling_lcm
-from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent
+from golden_file import HERE, draw, under_settings, write
+
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SPACINGS = ("leading", "linspace", "trailing")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -22,9 +21,9 @@ ANCESTRAL, HEUN, DPM, UNIPC, LCM = (
 OLD = ("DDPMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler")
 
 torch.manual_seed(7)
-start, clean, wave = torch.randn(3, 1, 2, 2, 2)
-noise = torch.randn(24, 1, 2, 2, 2)
-samples, timesteps, noised, cases = [], [], [], []
+start, clean, wave = draw(3, 1, 2, 2, 2)
+noise = draw(24, 1, 2, 2, 2)
+samples, timesteps, noised, sigmas, cases = [], [], [], [], []
 
 
 def network(x, t):
@@ -48,8 +47,8 @@ def run(scheduler, config, steps=8, begin=0, name=""):
         samples.append(x)
         timesteps.append(t.to(torch.float64))
     assert x.isfinite().all(), (config, steps, begin)
-    case = {"name": name, "count": steps, "rows": len(told), "sigma": float(scheduler.init_noise_sigma),
-            "whole": not told.is_floating_point(), "config": config}
+    sigmas.append(scheduler.init_noise_sigma)
+    case = {"name": name, "count": steps, "rows": len(told), "whole": not told.is_floating_point(), "config": config}
     cases.append({**case, "begin": first} if begin else case)
 
 
@@ -152,12 +151,16 @@ def names():
         run(getattr(diffusers, kind).from_config(loaded.config, **says), folder, 6, name=name)
 
 
-def main():
+def compute():
     for make in (every_spacing_and_prediction, options, dpm_solvers, unipc_solvers, late_starts, names, runge_kutta):
         make()
-    tensors = {"start": start, "clean": clean, "wave": wave, "noise": noise, "samples": torch.stack(samples),
-               "timesteps": torch.stack(timesteps), "noised": torch.stack(noised)}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "diffusion_samplers.safetensors")
+    return {"start": start, "clean": clean, "wave": wave, "noise": noise, "samples": torch.stack(samples), "timesteps": torch.stack(timesteps),
+            "noised": torch.stack(noised), "sigmas": torch.tensor(sigmas)}
+
+
+def main():
+    values, others = under_settings(compute)
+    write("diffusion_samplers.safetensors", values, others, by_row=lambda key: key in ("samples", "noised"))
     HERE.joinpath("diffusion_samplers.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
     print(len(cases), "cases,", len(samples), "steps")
 

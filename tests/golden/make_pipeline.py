@@ -1,23 +1,24 @@
 """A tiny random Stable Diffusion model and what diffusers' StableDiffusionPipeline makes of it.
 
-tiny_pipeline/ is the folder as save_pretrained writes it (its tokenizer is tokenizer/, as tokenizer.json). pipeline.safetensors:
+tiny_pipeline/ is the folder as save_pretrained writes it (its tokenizer is tokenizer/, as tokenizer.json). pipeline.safetensors, of that model with
+its text encoder made calm (golden_file.py):
 text [3, 77, D] of the prompts, start [2, 4, 8, 8], NAME.latents after 5 steps from it for each scheduler, NAME.images in [0, 1],
 pixels uint8 [2, 3, 16, 16], their posterior's mean and logvar, noise, and the scaled sample; and inputs and
 outputs of single components (input_ids -> text, pooler_output; sample, timestep, encoder_hidden_states -> unet); pipeline.json: the arguments.
 """
 import json
-import pathlib
 import shutil
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.schedulers import scheduling_ddpm
-from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-HERE = pathlib.Path(__file__).parent
+from golden_file import HERE, calm, draw, in_both, write
+
 PROMPTS = ["a photo of a Cat!", "two red circles and a blue square " * 12, ""]
 NEGATIVE = "blurry, low quality"
+RESCALE = {"euler": 0.7}
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
@@ -40,16 +41,14 @@ def make_model():
                                    requires_safety_checker=False).to("cpu")
 
 
-def main():
-    pipe = make_model()
+def compute():
+    pipe = calm(StableDiffusionPipeline.from_pretrained(HERE / "tiny_pipeline", safety_checker=None, requires_safety_checker=False)).to(torch.get_default_dtype())
     pipe.set_progress_bar_config(disable=True)
-    shutil.rmtree(HERE / "tiny_pipeline", ignore_errors=True)
-    pipe.save_pretrained(HERE / "tiny_pipeline")
-    tensors, runs = {}, []
+    torch.manual_seed(13)
+    tensors = {}
     with torch.no_grad():
         tensors["text"] = torch.cat([pipe.encode_prompt(p, "cpu", 1, False)[0] for p in PROMPTS])
-        start = torch.randn(2, 4, 8, 8)
-        noise = torch.randn(6, 2, 4, 8, 8)
+        start, noise = draw(2, 4, 8, 8), draw(6, 2, 4, 8, 8)
         tensors.update({"start": start, "step_noise": noise})
         schedulers = {
             "pndm": pipe.scheduler,
@@ -61,26 +60,32 @@ def main():
             calls = iter(range(6))
             scheduling_ddpm.randn_tensor = lambda *a, **k: noise[next(calls)]
             pipe.scheduler = scheduler
-            rescale = 0.7 if name == "euler" else 0.0
-            latents = pipe(PROMPTS[:2], negative_prompt=[NEGATIVE] * 2, num_inference_steps=5, guidance_scale=5.0, guidance_rescale=rescale,
+            latents = pipe(PROMPTS[:2], negative_prompt=[NEGATIVE] * 2, num_inference_steps=5, guidance_scale=5.0, guidance_rescale=RESCALE.get(name, 0.0),
                            latents=start.clone(), output_type="latent").images
             tensors[f"{name}.latents"] = latents
             tensors[f"{name}.images"] = (pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
-            runs.append({"sampler": name, "steps": 5, "guidance_scale": 5.0, "guidance_rescale": rescale})
         pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
-        posterior = pipe.vae.encode(pixels.float() / 127.5 - 1).latent_dist
-        eps = torch.randn_like(posterior.mean)
+        posterior = pipe.vae.encode(pixels.to(start.dtype) / 127.5 - 1).latent_dist
+        eps = draw(*posterior.mean.shape)
         tensors.update({"pixels": pixels, "mean": posterior.mean, "logvar": posterior.logvar, "posterior_noise": eps,
                         "encoded": (posterior.mean + posterior.std * eps) * pipe.vae.config.scaling_factor})
         ids = pipe.tokenizer(PROMPTS, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        sample, timestep = torch.randn(2, 4, 8, 8), torch.tensor([3, 700])
-        tensors.update({"input_ids": ids, "sample": sample, "timestep": timestep, "encoder_hidden_states": tensors["text"][:2].clone(),
-                        "pooler_output": pipe.text_encoder(ids).pooler_output, "unet": pipe.unet(sample, timestep, tensors["text"][:2]).sample})
-    for name, tensor in tensors.items():
-        assert not tensor.is_floating_point() or (tensor.isfinite().all() and tensor.abs().max() > 1e-3), name
-    save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "pipeline.safetensors")
+        sample, timestep, states = draw(2, 4, 8, 8), torch.tensor([3, 700]), tensors["text"][:2].clone()
+        tensors.update({"input_ids": ids, "sample": sample, "timestep": timestep, "encoder_hidden_states": states,
+                        "pooler_output": pipe.text_encoder(ids).pooler_output, "unet": pipe.unet(sample, timestep, states).sample})
+    return tensors
+
+
+def main():
+    pipe = make_model()
+    shutil.rmtree(HERE / "tiny_pipeline", ignore_errors=True)
+    pipe.save_pretrained(HERE / "tiny_pipeline")
+    values, others = in_both(compute)
+    for name, tensor in values.items():
+        assert not tensor.is_floating_point() or tensor.abs().max() > 1e-3, name
+    write("pipeline.safetensors", values, others)
+    runs = [{"sampler": name[:-8], "steps": 5, "guidance_scale": 5.0, "guidance_rescale": RESCALE.get(name[:-8], 0.0)} for name in values if name.endswith(".latents")]
     HERE.joinpath("pipeline.json").write_text(json.dumps({"prompts": PROMPTS, "negative": NEGATIVE, "runs": runs}, indent=1) + "\n")
-    print({k: (list(v.shape), round(v.float().std().item(), 3)) for k, v in tensors.items()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How prompts are read, inpainting and tiling, on tiny_pipeline (make_pipeline.py):
+"""How prompts are read, inpainting and tiling, on tiny_pipeline (make_pipeline.py) with its text encoder made calm (golden_file.py):
 
     make_prompts.py LPW      LPW is diffusers' examples/community/lpw_stable_diffusion.py (0.42)
 
@@ -16,7 +16,9 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent
+import golden_file
+from golden_file import HERE, calm, in_both, write
+
 FOLDER = HERE / "tiny_pipeline"
 PARSED = [
     "normal text", "an (important) word", "(unbalanced", "\\(literal\\]", "(unnecessary)(parens)", "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", "", "a:b (c:d) e", "[[x]] y]",
@@ -25,6 +27,14 @@ PARSED = [
 WEIGHTED = [
     "a (red:1.4) circle", "a photo of a [dull] (bright (blue:1.5)) square", ("two red circles and a blue square " * 20) + "(green:1.3) star", "", "word " * 75, "word " * 76, "(cat:0) dog",
 ]
+INVERTED = "a photo of <my-cat>, and <one> red"
+
+
+generator = torch.Generator()  # not the default one: new words draw from that, in their own precision
+
+
+def draw(*shape):
+    return golden_file.draw(*shape, generator=generator)
 
 
 def lpw(path):
@@ -35,7 +45,7 @@ def lpw(path):
 
 
 def pipeline(cls):
-    pipe = cls.from_pretrained(FOLDER, safety_checker=None, requires_safety_checker=False)
+    pipe = calm(cls.from_pretrained(FOLDER, safety_checker=None, requires_safety_checker=False)).to(torch.get_default_dtype())
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -45,18 +55,16 @@ def inversion(tensors):
     width = pipe.text_encoder.config.hidden_size
     with tempfile.TemporaryDirectory() as folder:
         for name, count in (("<my-cat>", 3), ("<One>", 1)):
-            vectors = 0.5 * torch.randn(count, width)
+            vectors = 0.5 * draw(count, width)
             tensors[f"embedding.{name}"] = vectors
             save_file({name: vectors if count > 1 else vectors[0]}, pathlib.Path(folder) / "e.safetensors")
             pipe.load_textual_inversion(folder, weight_name="e.safetensors")
-    prompt = "a photo of <my-cat>, and <one> red"
-    tensors["inverted"] = pipe.encode_prompt(prompt, "cpu", 1, False)[0]
-    return prompt
+    tensors["inverted"] = pipe.encode_prompt(INVERTED, "cpu", 1, False)[0]
 
 
 def inpaint(tensors):
     pipe = pipeline(StableDiffusionInpaintPipeline)
-    clean, noise = torch.randn(1, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    clean, noise = draw(1, 4, 8, 8), draw(2, 4, 8, 8)
     mask = torch.zeros(1, 1, 8, 8)
     mask[:, :, 2:6, 3:7] = 1
     factor = pipe.vae_scale_factor
@@ -76,11 +84,11 @@ def inpaint_model(tensors):
     """The same with a U-Net that was made for it: the mask and the masked picture are channels of its input."""
     pipe = pipeline(StableDiffusionInpaintPipeline)
     state = pipe.unet.state_dict()
-    state["conv_in.weight"] = 0.3 * torch.randn(state["conv_in.weight"].shape[0], 9, 3, 3)
+    state["conv_in.weight"] = 0.3 * draw(state["conv_in.weight"].shape[0], 9, 3, 3)
     unet = UNet2DConditionModel.from_config(dict(pipe.unet.config, in_channels=9))
     unet.load_state_dict(state)
-    pipe.register_modules(unet=unet.eval())
-    masked, factor = torch.randn(1, 4, 8, 8), pipe.vae_scale_factor
+    pipe.register_modules(unet=unet.to(torch.get_default_dtype()).eval())
+    masked, factor = draw(1, 4, 8, 8), pipe.vae_scale_factor
     tensors.update({"told.conv_in.weight": state["conv_in.weight"], "told.masked": masked})
     sys.modules[StableDiffusionInpaintPipeline.__module__].randn_tensor = lambda *a, **k: tensors["inpaint.noise"]
     pixels = tensors["inpaint.mask"].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
@@ -95,33 +103,36 @@ def tiled(tensors):
     vae = pipeline(StableDiffusionPipeline).vae
     vae.enable_tiling()
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    latents, pixels = torch.randn(1, 4, 20, 13), torch.rand(1, 3, 20 * factor, 13 * factor) * 2 - 1
+    latents, pixels = draw(1, 4, 20, 13), torch.rand(1, 3, 20 * factor, 13 * factor, dtype=torch.float32, generator=generator)
     with torch.no_grad():
         tensors["tiled.latents"], tensors["tiled.decoded"] = latents, vae.decode(latents).sample
-        tensors["tiled.pixels"], tensors["tiled.mean"] = ((pixels + 1) * 127.5).round(), None
+        tensors["tiled.pixels"], tensors["tiled.mean"] = (pixels * 255).round().to(latents.dtype), None
         posterior = vae.encode(tensors["tiled.pixels"] / 127.5 - 1).latent_dist
         tensors["tiled.mean"], tensors["tiled.logvar"] = posterior.mean, posterior.logvar
 
 
-def main():
-    if len(sys.argv) < 2:  # ./run golden
-        return print("make_prompts.py: left as they are: it needs diffusers' lpw_stable_diffusion.py as its argument")
-    module = lpw(sys.argv[1])
-    torch.manual_seed(31)
+def compute(module):
+    generator.manual_seed(31)
     tensors = {}
     pipe = pipeline(StableDiffusionPipeline)
     pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder  # as transformers 4 had it
     with torch.no_grad():
         for i, prompt in enumerate(WEIGHTED):
             tensors[f"weighted.{i}"] = module.get_weighted_text_embeddings(pipe, prompt, max_embeddings_multiples=9)[0].contiguous()
-        prompt = inversion(tensors)
+        inversion(tensors)
         inpaint(tensors)
         tiled(tensors)
         inpaint_model(tensors)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, HERE / "prompts.safetensors")
+    return tensors
+
+
+def main():
+    if len(sys.argv) < 2:  # ./run golden
+        return print("make_prompts.py: left as they are: it needs diffusers' lpw_stable_diffusion.py as its argument")
+    module = lpw(sys.argv[1])
+    write("prompts.safetensors", *in_both(lambda: compute(module)))
     parsed = [{"prompt": p, "pieces": module.parse_prompt_attention(p)} for p in PARSED]
-    (HERE / "prompts.json").write_text(json.dumps({"parsed": parsed, "weighted": WEIGHTED, "inverted": prompt}, indent=1) + "\n")
-    print({k: list(v.shape) for k, v in tensors.items()})
+    (HERE / "prompts.json").write_text(json.dumps({"parsed": parsed, "weighted": WEIGHTED, "inverted": INVERTED}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

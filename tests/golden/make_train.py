@@ -1,15 +1,15 @@
 """Goldens of training: torch.optim.AdamW, clip_grad_norm_, diffusers' EMAModel and learning-rate schedules, and ten steps on
 a tiny U-Net. Writes train_optimizer.safetensors, train_unet.safetensors, train.json."""
+import copy
 import json
-import pathlib
 
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
 
-here = pathlib.Path(__file__).parent
+from golden_file import HERE, draw, in_both, write
+
 torch.set_num_threads(1)
 
 
@@ -32,10 +32,11 @@ def schedules():
     return cases
 
 
-def optimizer(tensors):
+def optimizer():
+    tensors = {}
     torch.manual_seed(1)
     shapes = {"a": (7, 5), "b": (33,), "c": (2, 3, 3, 3)}
-    values = {k: torch.nn.Parameter(torch.randn(s)) for k, s in shapes.items()}
+    values = {k: torch.nn.Parameter(draw(*s)) for k, s in shapes.items()}
     for k, v in values.items():
         tensors[f"initial.{k}"] = v.detach().clone()
     adam = torch.optim.AdamW(values.values(), lr=1.0, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.05)
@@ -43,7 +44,7 @@ def optimizer(tensors):
     norms = []
     for step in range(10):
         for k, v in values.items():
-            v.grad = torch.randn(v.shape) * 10 ** (step % 3 - 2)
+            v.grad = draw(*v.shape) * 10 ** (step % 3 - 2)
             tensors[f"gradient.{step}.{k}"] = v.grad.clone()
         norms.append(torch.nn.utils.clip_grad_norm_(values.values(), 0.5))
         if step == 2:
@@ -57,6 +58,7 @@ def optimizer(tensors):
         for (k, v), mean in zip(values.items(), ema.shadow_params):
             tensors[f"ema.{step}.{k}"] = mean.clone()
     tensors["norms"] = torch.stack(norms)
+    return tensors
 
 
 CONFIG = {
@@ -66,15 +68,21 @@ CONFIG = {
 }
 
 
-def unet(tensors):
+torch.manual_seed(2)
+MODEL = UNet2DConditionModel(**{k: v for k, v in CONFIG.items() if k != "_class_name"})
+
+
+def unet():
+    """`moved.NAME` is what ten steps added to a weight. eps is far above a gradient that is rounding only, which Adam would otherwise make a full step of."""
+    tensors = {}
     torch.manual_seed(2)
-    model = UNet2DConditionModel(**{k: v for k, v in CONFIG.items() if k != "_class_name"})
+    model = copy.deepcopy(MODEL).to(torch.get_default_dtype())
     for name, value in model.state_dict().items():
         tensors[f"initial.{name}"] = value.clone()
-    x, target, text = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8), torch.randn(3, 5, 12)
+    x, target, text = draw(3, 4, 8, 8), draw(3, 4, 8, 8), draw(3, 5, 12)
     t = torch.tensor([3, 400, 999])
     tensors.update({"x": x, "target": target, "text": text, "t": t})
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-3, weight_decay=1e-2)
     scheduler = get_scheduler("cosine", adam, num_warmup_steps=2, num_training_steps=10)
     losses, norms = [], []
     for _ in range(10):
@@ -86,14 +94,12 @@ def unet(tensors):
         scheduler.step()
         losses.append(loss.detach())
     for name, value in model.state_dict().items():
-        tensors[f"final.{name}"] = value.clone()
+        tensors[f"moved.{name}"] = value - tensors[f"initial.{name}"]
     tensors.update({"losses": torch.stack(losses), "norms": torch.stack(norms)})
+    return tensors
 
 
 if __name__ == "__main__":
-    first, second = {}, {}
-    optimizer(first)
-    unet(second)
-    save_file(first, here / "train_optimizer.safetensors")
-    save_file(second, here / "train_unet.safetensors")
-    json.dump({"schedules": schedules(), "unet": CONFIG}, open(here / "train.json", "w"))
+    write("train_optimizer.safetensors", *in_both(optimizer))
+    write("train_unet.safetensors", *in_both(unet))
+    (HERE / "train.json").write_text(json.dumps({"schedules": schedules(), "unet": CONFIG}))

@@ -84,36 +84,45 @@ def after_ten_steps(model, run, weights):
     return run(model)
 
 
+def compute(model, index, name, height, width):
+    config, dtype = model.config, model.dtype
+
+    def typed(tensor):
+        return tensor if tensor.dtype == torch.int64 else tensor.to(dtype)
+
+    tensors = {
+        "sample": draw(200 + index, 2, config.in_channels, height, width),
+        # Fourier frequencies multiply the timestep: a large one would ask for more digits of the angle than float32 has.
+        "timestep": torch.tensor([0.5, 0.125]) if name == "fourier" else torch.tensor([981, 7]),
+        "encoder_hidden_states": draw(300 + index, 2, 5, config.encoder_hid_dim or 12),
+    }
+    more = optional_inputs(name)
+    tensors.update(more)
+    more = {key: typed(value) for key, value in more.items()}
+    added = None
+    if config.addition_embed_type == "text_time":
+        tensors["text_embeds"] = draw(400 + index, 2, 10)
+        tensors["time_ids"] = torch.tensor([[64.0, 48, 0, 8, 64, 64], [32, 32, 4, 0, 48, 64]])
+        added = {"text_embeds": typed(tensors["text_embeds"]), "time_ids": typed(tensors["time_ids"])}
+    sample = typed(tensors["sample"]).clone().requires_grad_()
+
+    def run(model):
+        return model(sample, typed(tensors["timestep"]), typed(tensors["encoder_hidden_states"]), added_cond_kwargs=added, **more).sample
+
+    out = run(model)
+    tensors["loss_weights"] = draw(500 + index, *out.shape)
+    (out * typed(tensors["loss_weights"])).sum().backward()
+    tensors["output"], tensors["input_grad"] = out, sample.grad.clone()
+    if index >= FIRST_STEPPED:
+        tensors["stepped_output"] = after_ten_steps(model, run, typed(tensors["loss_weights"]))
+    return tensors
+
+
 def main():
     for index, (name, (config, height, width)) in enumerate(MODELS.items()):
         model = fill(UNet2DConditionModel(**config), 100 + index)
-        tensors = {
-            "sample": draw(200 + index, 2, config["in_channels"], height, width),
-            # Fourier frequencies multiply the timestep: a large one would ask for more digits of the angle than float32 has.
-            "timestep": torch.tensor([0.5, 0.125]) if name == "fourier" else torch.tensor([981, 7]),
-            "encoder_hidden_states": draw(300 + index, 2, 5, config.get("encoder_hid_dim", 12)),
-        }
-        more = optional_inputs(name)
-        tensors.update(more)
-        more = {key: value if value.dtype == torch.int64 else value.double() for key, value in more.items()}
-        added = None
-        if config.get("addition_embed_type") == "text_time":
-            tensors["text_embeds"] = draw(400 + index, 2, 10)
-            tensors["time_ids"] = torch.tensor([[64.0, 48, 0, 8, 64, 64], [32, 32, 4, 0, 48, 64]])
-            added = {"text_embeds": tensors["text_embeds"].double(), "time_ids": tensors["time_ids"].double()}
-        sample = tensors["sample"].double().requires_grad_()
-        timestep = tensors["timestep"] if tensors["timestep"].dtype == torch.int64 else tensors["timestep"].double()
-
-        def run(model):
-            return model(sample, timestep, tensors["encoder_hidden_states"].double(), added_cond_kwargs=added, **more).sample
-
-        out = run(model)
-        tensors["loss_weights"] = draw(500 + index, *out.shape)
-        (out * tensors["loss_weights"].double()).sum().backward()
-        tensors["output"], tensors["input_grad"] = out, sample.grad.clone()
-        if index >= FIRST_STEPPED:
-            tensors["stepped_output"] = after_ten_steps(model, run, tensors["loss_weights"].double())
-        store(f"unet_{name}", model, {"_class_name": "UNet2DConditionModel", **config}, "diffusion_pytorch_model", tensors)
+        store(f"unet_{name}", model, {"_class_name": "UNet2DConditionModel", **config}, "diffusion_pytorch_model",
+              lambda each: compute(each, index, name, height, width))
 
 
 main()

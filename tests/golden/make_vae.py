@@ -18,20 +18,25 @@ MODELS = {
 }
 
 
+def compute(model, index, height, width):
+    pixels = draw(610 + index, 2, model.config.in_channels, height, width)
+    latents = draw(620 + index, 2, model.config.latent_channels, 3, 4)
+    posterior = model.encode(pixels.to(model.dtype)).latent_dist
+    decoded = model.decode(latents.to(model.dtype)).sample
+    tensors = {"pixels": pixels, "latents": latents, "mean": posterior.mean, "logvar": posterior.logvar, "decoded": decoded}
+    loss = 0
+    for key in ("mean", "logvar", "decoded"):
+        tensors["loss_weights." + key] = draw(630 + index, *tensors[key].shape)
+        loss = loss + (tensors[key] * tensors["loss_weights." + key].to(model.dtype)).sum()
+    loss.backward()
+    return tensors
+
+
 def main():
     for index, (name, (config, height, width)) in enumerate(MODELS.items()):
         model = fill(AutoencoderKL(**config), 600 + index)
-        pixels = draw(610 + index, 2, config.get("in_channels", 3), height, width)
-        latents = draw(620 + index, 2, config["latent_channels"], 3, 4)
-        posterior = model.encode(pixels.double()).latent_dist
-        decoded = model.decode(latents.double()).sample
-        tensors = {"pixels": pixels, "latents": latents, "mean": posterior.mean, "logvar": posterior.logvar, "decoded": decoded}
-        loss = 0
-        for key in ("mean", "logvar", "decoded"):
-            tensors["loss_weights." + key] = draw(630 + index, *tensors[key].shape)
-            loss = loss + (tensors[key] * tensors["loss_weights." + key].double()).sum()
-        loss.backward()
-        store(f"vae_{name}", model, {"_class_name": "AutoencoderKL", **config}, "diffusion_pytorch_model", tensors)
+        store(f"vae_{name}", model, {"_class_name": "AutoencoderKL", **config}, "diffusion_pytorch_model",
+              lambda each: compute(each, index, height, width))
 
 
 main()

@@ -8,6 +8,7 @@
 #include "palate/io/image.h"
 #include "palate/io/json.h"
 #include "palate/io/safetensors.h"
+#include "tests/support/calm_model.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
@@ -24,7 +25,10 @@ const std::map<std::string, Tensor>& golden() {
   return tensors;
 }
 
-std::string model() { return test::golden("tiny_pipeline").string(); }
+std::string model() {
+  static const std::string folder = test::calm_model("tiny_pipeline").string();
+  return folder;
+}
 
 test::ProcessResult run(const Arguments& arguments, int expected = 0) {
   const auto result = test::run_program(arguments);

@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/pipeline/pipeline.h"
-#include "tests/support/expect_close.h"
+#include "tests/support/calm_model.h"
+#include "tests/support/golden_file.h"
 #include "tests/support/paths.h"
 
 using namespace palate;
@@ -20,25 +21,25 @@ const Json& arguments() {
 }  // namespace
 
 TEST_CASE("pipeline: text states equal diffusers', also of a prompt that is cut and of an empty one") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));
-  const auto golden = test::load_golden("pipeline.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
+  const test::GoldenFile golden("pipeline.safetensors");
   const Condition states = pipeline.encode_prompts(arguments()["prompts"].get<std::vector<std::string>>());
-  test::expect_close("text", states["encoder_hidden_states"], golden.at("text"), 1e-5);
+  golden.expect("text", states["encoder_hidden_states"]);
 }
 
 TEST_CASE("pipeline: a picture's posterior, latents and decoding equal diffusers'") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));
-  const auto golden = test::load_golden("pipeline.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
+  const test::GoldenFile golden("pipeline.safetensors");
   const Posterior posterior = pipeline.encode_images(golden.at("pixels"));
-  test::expect_close("mean", posterior.mean, golden.at("mean"), 1e-5);
-  test::expect_close("logvar", posterior.logvar, golden.at("logvar"), 1e-5);
-  test::expect_close("latents", pipeline.to_latents(posterior, golden.at("posterior_noise")), golden.at("encoded"), 1e-5);
-  test::expect_close("images", pipeline.decode(golden.at("ddim.latents")), golden.at("ddim.images"), 1e-5);
+  golden.expect("mean", posterior.mean);
+  golden.expect("logvar", posterior.logvar);
+  golden.expect("encoded", pipeline.to_latents(posterior, golden.at("posterior_noise")));
+  golden.expect("ddim.images", pipeline.decode(golden.at("ddim.latents")));
 }
 
 TEST_CASE("pipeline: text to latents in five guided steps equals StableDiffusionPipeline for every sampler") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));
-  const auto golden = test::load_golden("pipeline.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
+  const test::GoldenFile golden("pipeline.safetensors");
   const std::vector<std::string> prompts = {arguments()["prompts"][0], arguments()["prompts"][1]};
   const Condition positive = pipeline.encode_prompts(prompts);
   const std::string negative = arguments()["negative"];
@@ -55,14 +56,14 @@ TEST_CASE("pipeline: text to latents in five guided steps equals StableDiffusion
     options.noise = [&](int64_t sample, int64_t step) { return golden.at("step_noise")[step].narrow(0, sample, 1); };
     const Tensor latents =
         sample_latents(pipeline.denoiser(), *sampler, golden.at("start"), positive, pipeline.encode_prompts({negative, negative}), options);
-    test::expect_close(name, latents, golden.at(name + ".latents"), 1e-4);
-    test::expect_close(name, pipeline.decode(latents), golden.at(name + ".images"), 1e-4);
+    golden.expect(name + ".latents", latents);
+    golden.expect(name + ".images", pipeline.decode(latents));
   }
 }
 
 TEST_CASE("pipeline: generate_latents from given noise equals diffusers, for any batch size") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));
-  const auto golden = test::load_golden("pipeline.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
+  const test::GoldenFile golden("pipeline.safetensors");
   GenerateOptions options;
   options.steps = 5;
   options.guidance_scale = 5;
@@ -71,6 +72,6 @@ TEST_CASE("pipeline: generate_latents from given noise equals diffusers, for any
   for (const int64_t batch : {1, 2}) {
     options.batch = batch;
     const Tensor latents = pipeline.generate_latents({{arguments()["prompts"][0], 1}, {arguments()["prompts"][1], 2}}, options);
-    test::expect_close("pndm", latents, golden.at("pndm.latents"), 1e-4);
+    golden.expect("pndm.latents", latents);
   }
 }

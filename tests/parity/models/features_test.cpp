@@ -15,9 +15,9 @@ TEST_CASE("features: every block's activations and their gradient equal diffuser
     const auto given = test::load_golden("unet_" + name + "/expected.safetensors");
     const auto model = load_denoiser(test::golden("unet_" + name));
     Condition condition;
-    condition.text = given.at("encoder_hidden_states");
-    if (given.contains("text_embeds")) condition.text_embeds = given.at("text_embeds");
-    if (given.contains("time_ids")) condition.time_ids = given.at("time_ids");
+    for (const auto& field : condition_names()) {
+      if (given.contains(field)) condition.set(field, given.at(field));
+    }
     for (const auto& [key, weights] : golden) {
       if (!key.starts_with(name + ".") || !key.ends_with(".weights")) continue;
       const std::string stem = key.substr(0, key.size() - 8), tap = stem.substr(name.size() + 1);

@@ -19,9 +19,7 @@ TEST_CASE("roll_out: every state and log-probability equals diffusers' DDIM with
     test::MadeUpDenoiser denoiser(given("wave"));
     const auto sampler = make_sampler("ddim", config);
     sampler->set_timesteps(given("noise").size(0));
-    Condition positive, negative;
-    positive.text = given("text");
-    negative.text = given("empty");
+    const Condition positive{{"encoder_hidden_states", given("text")}}, negative{{"encoder_hidden_states", given("empty")}};
     SampleOptions options;
     options.guidance_scale = 5;
     const Tensor noise = given("noise");

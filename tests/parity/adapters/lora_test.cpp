@@ -17,7 +17,7 @@ struct Inputs {
   std::map<std::string, Tensor> golden = load_golden("lora_outputs.safetensors");
   Tensor run(Denoiser& unet) const {
     const torch::NoGradGuard no_grad;
-    return unet.predict(golden.at("sample"), golden.at("timestep"), {golden.at("encoder_hidden_states"), {}, {}});
+    return unet.predict(golden.at("sample"), golden.at("timestep"), {{"encoder_hidden_states", golden.at("encoder_hidden_states")}});
   }
 };
 

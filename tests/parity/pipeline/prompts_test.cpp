@@ -8,7 +8,9 @@
 #include "palate/io/safetensors.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/text/prompt_weights.h"
+#include "tests/support/calm_model.h"
 #include "tests/support/expect_close.h"
+#include "tests/support/golden_file.h"
 #include "tests/support/paths.h"
 
 using namespace palate;
@@ -44,18 +46,17 @@ TEST_CASE("prompt weights: brackets and numbers are read as diffusers' community
 }
 
 TEST_CASE("prompt weights and long prompts: text states equal the community pipeline's") {
-  const auto golden = test::load_golden("prompts.safetensors");
-  Pipeline pipeline(test::golden("tiny_pipeline"));
+  const test::GoldenFile golden("prompts.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
   pipeline.prompt_encoder().set_style({.weights = true, .chunks = true});
   for (size_t i = 0; i < words()["weighted"].size(); ++i) {
     const auto prompt = words()["weighted"][i].get<std::string>();
     CAPTURE(prompt);
     const int64_t rows = pipeline.prompt_encoder().rows(prompt);
-    const Tensor wanted = golden.at("weighted." + std::to_string(i));
-    REQUIRE(rows * 77 == wanted.size(1));
-    test::expect_close("states", pipeline.encode_prompts({prompt}, rows)["encoder_hidden_states"], wanted, 1e-5);
-    test::expect_close("in a batch", pipeline.encode_prompts({"a cat", prompt}, rows)["encoder_hidden_states"].narrow(0, 1, 1), wanted,
-                       1e-5);
+    const std::string key = "weighted." + std::to_string(i);
+    REQUIRE(rows * 77 == golden.at(key).size(1));
+    golden.expect(key, pipeline.encode_prompts({prompt}, rows)["encoder_hidden_states"]);
+    golden.expect(key, pipeline.encode_prompts({"a cat", prompt}, rows)["encoder_hidden_states"].narrow(0, 1, 1));
   }
 }
 
@@ -89,12 +90,11 @@ TEST_CASE("long prompts: a picture does not depend on the length of its neighbou
 }
 
 TEST_CASE("textual inversion: a prompt with new words gives diffusers' text states") {
-  const auto golden = test::load_golden("prompts.safetensors");
-  Pipeline pipeline(test::golden("tiny_pipeline"));
+  const test::GoldenFile golden("prompts.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
   for (const char* name : {"<my-cat>", "<One>"})
     pipeline.prompt_encoder().add_word(name, {{"text_encoder", golden.at(std::string("embedding.") + name)}});
-  test::expect_close("states", pipeline.encode_prompts({words()["inverted"].get<std::string>()})["encoder_hidden_states"],
-                     golden.at("inverted"), 1e-5);
+  golden.expect("inverted", pipeline.encode_prompts({words()["inverted"].get<std::string>()})["encoder_hidden_states"]);
   CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<one>", {{"text_encoder", torch::zeros({1, 16})}}),
                        doctest::Contains("is a token of this model already"), UsageError);
   CHECK_THROWS_WITH_AS(pipeline.prompt_encoder().add_word("<x>", {{"text_encoder", torch::zeros({1, 5})}}),
@@ -104,8 +104,8 @@ TEST_CASE("textual inversion: a prompt with new words gives diffusers' text stat
 }
 
 TEST_CASE("inpainting: latents equal diffusers' for every kind of sampler, from noise and from a noised picture") {
-  const auto golden = test::load_golden("prompts.safetensors");
-  Pipeline pipeline(test::golden("tiny_pipeline"));
+  const test::GoldenFile golden("prompts.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline"));
   GenerateOptions options;
   options.steps = 5;
   options.guidance_scale = 5;
@@ -118,7 +118,7 @@ TEST_CASE("inpainting: latents equal diffusers' for every kind of sampler, from 
       CAPTURE(strength);
       options.strength = strength;
       const Tensor made = pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options);
-      test::expect_close(name, made, golden.at(std::string("inpaint.") + name + (strength == 1 ? ".1.0" : ".0.7")), 1e-4);
+      golden.expect(std::string("inpaint.") + name + (strength == 1 ? ".1.0" : ".0.7"), made);
       CHECK((made * (1 - options.mask)).equal(options.init_latents.expand_as(made) * (1 - options.mask)));
     }
   }
@@ -126,9 +126,8 @@ TEST_CASE("inpainting: latents equal diffusers' for every kind of sampler, from 
 
 // Its U-Net is tiny_pipeline's but for the first convolution, which takes 4 channels of latents, 1 of the mask and 4 of the masked picture.
 TEST_CASE("inpainting with a model made for it: latents equal diffusers', from noise and from a noised picture") {
-  const auto golden = test::load_golden("prompts.safetensors");
-  const std::filesystem::path folder = test::fresh_folder("inpainting_model"), unet = folder / "unet";
-  std::filesystem::copy(test::golden("tiny_pipeline"), folder, std::filesystem::copy_options::recursive);
+  const test::GoldenFile golden("prompts.safetensors");
+  const std::filesystem::path folder = test::calm_model("tiny_pipeline"), unet = folder / "unet";
   Json config = read_json(unet / "config.json");
   config["in_channels"] = 9;
   test::write_text(unet / "config.json", config.dump());
@@ -152,8 +151,8 @@ TEST_CASE("inpainting with a model made for it: latents equal diffusers', from n
     for (const double strength : {1.0, 0.7}) {
       CAPTURE(strength);
       options.strength = strength;
-      test::expect_close(name, pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options),
-                         golden.at(std::string("told.") + name + (strength == 1 ? ".1.0" : ".0.7")), 1e-4);
+      golden.expect(std::string("told.") + name + (strength == 1 ? ".1.0" : ".0.7"),
+                    pipeline.generate_latents({{"a photo of a Cat!", 1}, {"a red circle", 2}}, options));
     }
   }
 }
@@ -171,12 +170,12 @@ TEST_CASE("inpainting: the picture that is given with the mask is grey in it") {
 }
 
 TEST_CASE("tiling: decoding and encoding in tiles equal AutoencoderKL.enable_tiling()") {
-  const auto golden = test::load_golden("prompts.safetensors");
+  const test::GoldenFile golden("prompts.safetensors");
   Pipeline pipeline(test::golden("tiny_pipeline"));
   pipeline.set_tiling(true);
   const Tensor decoded = pipeline.decode(golden.at("tiled.latents") * pipeline.autoencoder().scaling_factor());
-  test::expect_close("decoded", decoded, (golden.at("tiled.decoded") / 2 + 0.5).clamp(0, 1), 1e-5);
+  test::expect_close("decoded", decoded, (golden.at("tiled.decoded") / 2 + 0.5).clamp(0, 1), golden.bound("tiled.decoded"));
   const Posterior posterior = pipeline.encode_images(golden.at("tiled.pixels").to(torch::kUInt8));
-  test::expect_close("mean", posterior.mean, golden.at("tiled.mean"), 1e-5);
-  test::expect_close("logvar", posterior.logvar, golden.at("tiled.logvar"), 1e-5);
+  golden.expect("tiled.mean", posterior.mean);
+  golden.expect("tiled.logvar", posterior.logvar);
 }

@@ -18,7 +18,7 @@ namespace {
 Tensor run(Denoiser& unet) {
   const torch::NoGradGuard no_grad;
   const auto inputs = load_golden("lora_outputs.safetensors");
-  return unet.predict(inputs.at("sample"), inputs.at("timestep"), {inputs.at("encoder_hidden_states"), {}, {}});
+  return unet.predict(inputs.at("sample"), inputs.at("timestep"), {{"encoder_hidden_states", inputs.at("encoder_hidden_states")}});
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ TEST_CASE("lora tools parity: ZipLoRA's losses, step by step, and its merged upd
   const auto predict = [&](int64_t step, ZipSide side) {
     const std::string name = side == ZipSide::content ? "a" : "b";
     return unet->predict(golden_of.at("zip_" + name).narrow(0, step, 1), golden_of.at("zip_t").narrow(0, step, 1),
-                         {golden_of.at("zip_text_" + name), {}, {}});
+                         {{"encoder_hidden_states", golden_of.at("zip_text_" + name)}});
   };
   Tensor got = torch::zeros_like(losses);
   const LoraFile zipped = zip_loras(unet->module(), content, style, {.steps = losses.size(0), .learning_rate = 0.02, .penalty = 0.01},

@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/pipeline/pipeline.h"
-#include "tests/support/expect_close.h"
+#include "tests/support/calm_model.h"
+#include "tests/support/golden_file.h"
 #include "tests/support/paths.h"
 
 using namespace palate;
@@ -20,15 +21,15 @@ const Json& arguments() {
 }  // namespace
 
 TEST_CASE("sdxl: text states are both encoders' second to last side by side, and the second's pooled text, as diffusers'") {
-  Pipeline pipeline(test::golden("tiny_pipeline_xl"));
-  const auto golden = test::load_golden("pipeline_xl.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline_xl"));
+  const test::GoldenFile golden("pipeline_xl.safetensors");
   const Condition states = pipeline.encode_prompts(arguments()["prompts"].get<std::vector<std::string>>());
-  test::expect_close("text", states["encoder_hidden_states"], golden.at("text"), 1e-5);
-  test::expect_close("text_embeds", states["text_embeds"], golden.at("text_embeds"), 1e-5);
+  golden.expect("text", states["encoder_hidden_states"]);
+  golden.expect("text_embeds", states["text_embeds"]);
 }
 
 TEST_CASE("sdxl: no prompt is zeros, and the states of an empty one where the folder says so") {
-  Pipeline pipeline(test::golden("tiny_pipeline_xl"));
+  Pipeline pipeline(test::calm_model("tiny_pipeline_xl"));
   const Condition nothing = pipeline.encode_nothing(2);
   CHECK(nothing["encoder_hidden_states"].size(0) == 2);
   CHECK(nothing["encoder_hidden_states"].abs().max().item<float>() == 0);
@@ -38,8 +39,8 @@ TEST_CASE("sdxl: no prompt is zeros, and the states of an empty one where the fo
 }
 
 TEST_CASE("sdxl: text to latents from given noise equals diffusers, without a negative prompt and with one, for any batch size") {
-  Pipeline pipeline(test::golden("tiny_pipeline_xl"));
-  const auto golden = test::load_golden("pipeline_xl.safetensors");
+  Pipeline pipeline(test::calm_model("tiny_pipeline_xl"));
+  const test::GoldenFile golden("pipeline_xl.safetensors");
   GenerateOptions options;
   options.steps = 4;
   options.guidance_scale = 5;
@@ -48,8 +49,8 @@ TEST_CASE("sdxl: text to latents from given noise equals diffusers, without a ne
   for (const int64_t batch : {1, 2}) {
     options.batch = batch;
     options.negative = "";
-    test::expect_close("nothing", pipeline.generate_latents(requests, options), golden.at("nothing.latents"), 1e-4);
+    golden.expect("nothing.latents", pipeline.generate_latents(requests, options));
     options.negative = arguments()["negative"];
-    test::expect_close("negative", pipeline.generate_latents(requests, options), golden.at("negative.latents"), 1e-4);
+    golden.expect("negative.latents", pipeline.generate_latents(requests, options));
   }
 }

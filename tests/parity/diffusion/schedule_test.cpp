@@ -7,12 +7,12 @@
 #include "palate/diffusion/sampler.h"
 #include "palate/diffusion/schedule.h"
 #include "palate/diffusion/scheduler_config.h"
-#include "tests/support/expect_close.h"
+#include "tests/support/golden_file.h"
 
 using namespace palate;
 
 TEST_CASE("schedules: betas, products, noising and velocity equal diffusers', with and without zero terminal SNR") {
-  const auto golden = test::load_golden("diffusion.safetensors");
+  const test::GoldenFile golden("diffusion.safetensors");
   const Tensor t = golden.at("schedule.t"), x0 = golden.at("schedule.x0"), noise = golden.at("schedule.noise");
   for (const char* name : {"linear", "scaled_linear", "squaredcos_cap_v2"}) {
     for (const bool zero : {false, true}) {
@@ -20,16 +20,31 @@ TEST_CASE("schedules: betas, products, noising and velocity equal diffusers', wi
       const Json config = {{"beta_schedule", name}, {"rescale_betas_zero_snr", zero}, {"prediction_type", "v_prediction"}};
       const NoiseSchedule schedule(config);
       CHECK(schedule.steps() == 1000);
-      test::expect_close(key, SchedulerConfig(config).betas(), golden.at(key + ".betas"), 1e-7);
-      test::expect_close(key, schedule.alphas_cumprod(), golden.at(key + ".alphas_cumprod"), 1e-7);
-      test::expect_close(key, schedule.add_noise(x0, noise, t), golden.at(key + ".x_t"), 1e-7);
-      test::expect_close(key, schedule.target(x0, noise, t), golden.at(key + ".v"), 1e-7);
+      golden.expect(key + ".betas", SchedulerConfig(config).betas(), 1e-7);
+      golden.expect(key + ".alphas_cumprod", schedule.alphas_cumprod(), 1e-7);
+      golden.expect(key + ".x_t", schedule.add_noise(x0, noise, t), 1e-7);
+      golden.expect(key + ".v", schedule.target(x0, noise, t), 1e-7);
     }
   }
 }
 
+TEST_CASE("faults: 1e-4 in where the betas end is seen in everything that is made of them") {
+  const test::GoldenFile golden("diffusion.safetensors");
+  const Tensor t = golden.at("schedule.t"), x0 = golden.at("schedule.x0"), noise = golden.at("schedule.noise");
+  for (const char* name : {"linear", "scaled_linear"}) {
+    const std::string key = std::string("schedule.") + name + ".plain";
+    CAPTURE(key);
+    const Json config = {{"beta_schedule", name}, {"beta_end", 0.02 * (1 + 1e-4)}, {"prediction_type", "v_prediction"}};
+    const NoiseSchedule schedule(config);
+    CHECK_FALSE(golden.close(key + ".betas", SchedulerConfig(config).betas(), 1e-7));
+    CHECK_FALSE(golden.close(key + ".alphas_cumprod", schedule.alphas_cumprod(), 1e-7));
+    CHECK_FALSE(golden.close(key + ".x_t", schedule.add_noise(x0, noise, t), 1e-7));
+    CHECK_FALSE(golden.close(key + ".v", schedule.target(x0, noise, t), 1e-7));
+  }
+}
+
 TEST_CASE("timesteps: every spacing equals diffusers' for 1 to 64, 100, 250 and 1000 steps") {
-  const auto golden = test::load_golden("diffusion.safetensors");
+  const test::GoldenFile golden("diffusion.safetensors");
   std::vector<int64_t> counts = {100, 250, 1000};
   for (int64_t count = 64; count >= 1; --count) counts.insert(counts.begin(), count);
   for (const char* name : {"leading", "linspace", "trailing"}) {

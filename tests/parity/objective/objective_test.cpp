@@ -6,6 +6,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/config/config.h"
+#include "palate/diffusion/schedule.h"
 #include "palate/objective/objective.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
