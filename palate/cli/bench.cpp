@@ -53,7 +53,7 @@ std::function<Parts()> vae_work(const Arguments& a) {
 std::function<Parts()> sample_work(const Arguments& a) {
   std::shared_ptr<Denoiser> denoiser = bench_denoiser(a.model, parse_dtype(a.dtype));
   std::shared_ptr<Sampler> sampler = make_sampler("ddim", bench_scheduler(a.model));
-  const Tensor start = bench_noise({a.pairs, denoiser->latent_channels(), a.latent, a.latent}, 1);
+  const Tensor start = bench_noise({a.pairs, denoiser->in_channels(), a.latent, a.latent}, 1);
   const Condition text = {
       {"encoder_hidden_states", bench_noise({a.pairs, bench_text_length(a.model), denoiser->text_width()}, 2).to(parse_dtype(a.dtype))}};
   return [=] {

@@ -82,7 +82,7 @@ class BenchTask : public Task {
   void make_batch(const BenchArguments& a) {
     batch.views = 2;
     for (int64_t i = 0; i < a.pairs; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
-    const std::vector<int64_t> size = {a.pairs, denoiser_->latent_channels(), a.latent, a.latent};
+    const std::vector<int64_t> size = {a.pairs, denoiser_->in_channels(), a.latent, a.latent};
     batch.x0 = torch::cat({bench_noise(size, 1), bench_noise(size, 2)});
     batch.label = torch::ones({a.pairs});
     const Tensor text = bench_noise({a.pairs, bench_text_length(a.model), denoiser_->text_width()}, 3);
