@@ -19,8 +19,9 @@ def mix(a, b):
 
 
 def stable_hash(text):
+    """Of text or bytes."""
     h = 0xCBF29CE484222325
-    for c in text.encode():
+    for c in text if isinstance(text, bytes) else text.encode():
         h = ((h ^ c) * 0x100000001B3) & M64
     return splitmix(h)
 
@@ -46,10 +47,12 @@ def draws(seed, sample, draw, purpose, count):
 
 # The known-answer test of Random123 (kat_vectors, philox4x32 10): zero counter and key.
 assert philox([0] * 4, [0] * 2) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
-keys = [(7, 11, 13, 2), (0, 0, 0, 15), (M64, 1 << 40, 3, 3)]
-golden = {
-    "hashes": [[text, stable_hash(text)] for text in ("", "palate", "naïve 日本")],
-    "draws": [{"key": key, "values": draws(*key, 9)} for key in keys],
-}
-path = pathlib.Path(__file__).parent / "generator.json"
-path.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
+
+if __name__ == "__main__":
+    keys = [(7, 11, 13, 2), (0, 0, 0, 15), (M64, 1 << 40, 3, 3)]
+    golden = {
+        "hashes": [[text, stable_hash(text)] for text in ("", "palate", "naïve 日本")],
+        "draws": [{"key": key, "values": draws(*key, 9)} for key in keys],
+    }
+    path = pathlib.Path(__file__).parent / "generator.json"
+    path.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
