@@ -35,11 +35,13 @@ function(palate_folder name)
   palate_precompile("" ${ARG_SOURCES})
 endfunction()
 
-# palate_test(NAME LABEL unit|parity|e2e|slow LINK libraries... SOURCES files...)
+# palate_test(NAME [SHARED] LABEL unit|parity|e2e|slow LINK libraries... SOURCES files...)
 # One doctest binary NAME, registered with ctest. It runs in the source folder; PALATE_TEST_TMP names a scratch folder.
+# SHARED: its cases of the suite "shared" need files that not everybody has (tests/support/paths.h). They are a test of their own, NAME_shared,
+# which ctest counts as skipped where none of them can run.
 # -O1: the tests are compiled more often than their own code runs; what they call is at -O2.
 function(palate_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TORCH;TIMEOUT" "LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "SHARED" "LABEL;TORCH;TIMEOUT" "LINK;SOURCES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE palate_flags test_support ${ARG_LINK})
   if(NOT DEFINED ARG_TORCH OR ARG_TORCH)
@@ -47,10 +49,16 @@ function(palate_test name)
   endif()
   target_compile_options(${name} PRIVATE -O1)
   palate_precompile(test_ ${ARG_SOURCES})
-  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set(tests ${name})
+  add_test(NAME ${name} COMMAND ${name} --test-suite-exclude=shared WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  if(ARG_SHARED)
+    list(APPEND tests ${name}_shared)
+    add_test(NAME ${name}_shared COMMAND ${name} --test-suite=shared WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+    set_tests_properties(${name}_shared PROPERTIES SKIP_REGULAR_EXPRESSION "test cases: +0 ")
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
+  set_tests_properties(${tests} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
     ENVIRONMENT "OMP_NUM_THREADS=1;PALATE_BINARY=${CMAKE_BINARY_DIR}/palate;PALATE_TEST_TMP=${CMAKE_BINARY_DIR}/tmp/${name}")
 endfunction()

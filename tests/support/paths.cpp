@@ -1,5 +1,6 @@
 #include "tests/support/paths.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -32,6 +33,10 @@ fs::path program() {
 fs::path shared_data(const std::string& name) {
   const fs::path path = repository().parent_path() / "shared/data" / name;
   return fs::exists(path) ? path : fs::path();
+}
+
+bool shared_missing(std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(), [](const char* name) { return shared_data(name).empty(); });
 }
 
 std::string read_text(const fs::path& path) {

@@ -69,7 +69,7 @@ TEST_CASE("convert: wrong use is said in one sentence, and nothing is left behin
   CHECK(!fs::exists(out));
 }
 
-TEST_CASE("inspect: files of torch.save, parts of models, and real files are named") {
+TEST_CASE("inspect: files of torch.save and parts of models are named") {
   const Json state = inspected(test::golden("pickle/views.ckpt"));
   CHECK(state["format"] == "torch.save");
   CHECK(state["metadata"]["global_step"] == "875000");
@@ -81,12 +81,11 @@ TEST_CASE("inspect: files of torch.save, parts of models, and real files are nam
   CHECK(sharded["class"] == "UNet2DConditionModel");
   const std::string refusal = run({"inspect", test::golden("pickle/refused_function.pt").string()}, 1).err;
   CHECK(refusal.find("'functools.partial'") != std::string::npos);
+}
 
+TEST_CASE("inspect: real files" * doctest::test_suite("shared") *
+          doctest::skip(test::shared_missing({"lora_legacy_pt", "aesthetic_head", "safetensors_real"}))) {
   const fs::path lora = test::shared_data("lora_legacy_pt");
-  if (lora.empty()) {
-    MESSAGE("skipped: the real files are not here");
-    return;
-  }
   const Json list = inspected(lora / "color_lora_weight.pt");
   CHECK(list["kind"] == "lora");
   CHECK(list["ranks"]["4"] == 128);

@@ -108,9 +108,8 @@ TEST_CASE("images: ranges for models, and rounding back as numpy rounds") {
   CHECK(from_unit(torch::full({1}, NAN))[0].item<int>() == 0);
 }
 
-TEST_CASE("images: a real photograph decodes") {
+TEST_CASE("images: a real photograph decodes" * doctest::test_suite("shared") * doctest::skip(shared_missing({"dreambooth"}))) {
   const auto folder = shared_data("dreambooth");
-  if (folder.empty()) return;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".jpg") continue;
     const Tensor photo = read_image(entry.path());

@@ -183,14 +183,11 @@ TEST_CASE("convert: a model made for inpainting is told by its nine channels") {
   }
 }
 
-TEST_CASE("convert: CLIP's tokenizer made from its merges is the one that models ship") {
+TEST_CASE("convert: CLIP's tokenizer made from its merges is the one that models ship" * doctest::test_suite("shared") *
+          doctest::skip(test::shared_missing({"model_configs"}))) {
   const fs::path folder = test::fresh_folder("tokenizer");
   CHECK(write_clip_tokenizer(folder / "made", merges(), "<|endoftext|>") == 49408);
   const fs::path real = test::shared_data("model_configs");
-  if (real.empty()) {
-    MESSAGE("skipped: SD1.5's tokenizer is not here");
-    return;
-  }
   CHECK(test::read_text(folder / "made/merges.txt") == test::read_text(real / "sd15/tokenizer/merges.txt"));
   // In any order, and without printing 49408 tokens.
   const bool same = nlohmann::json::parse(test::read_text(folder / "made/vocab.json")) ==
@@ -198,13 +195,10 @@ TEST_CASE("convert: CLIP's tokenizer made from its merges is the one that models
   CHECK(same);
 }
 
-TEST_CASE("recognise: real files") {
+TEST_CASE("recognise: real files" * doctest::test_suite("shared") *
+          doctest::skip(test::shared_missing({"safetensors_real", "lora_legacy_pt", "aesthetic_head"}))) {
   const fs::path fragments = test::shared_data("safetensors_real"), lora = test::shared_data("lora_legacy_pt"),
                  head = test::shared_data("aesthetic_head");
-  if (fragments.empty() || lora.empty() || head.empty()) {
-    MESSAGE("skipped: the real files are not here");
-    return;
-  }
   CHECK(architecture_of(TensorFile(fragments / "stable_diffusion_sdxl_ldm_base.safetensors")) ==
         "Stable Diffusion XL, part of a single file: text encoder, text encoder 2");
   CHECK(architecture_of(TensorFile(fragments / "stable_diffusion_ssd_ldm_base.safetensors")) ==

@@ -12,9 +12,10 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/config/config.h"
+#include "palate/diffusion/schedule.h"
 #include "palate/io/image.h"
 #include "palate/nn/adaptable.h"
-#include "palate/objective/make_reference.h"
+#include "palate/objective/objective.h"
 #include "tests/support/paths.h"
 #include "tests/unit/data/fake_encoders.h"
 
@@ -68,16 +69,13 @@ std::map<std::string, double> measured(const std::string& name, Constant& networ
   load_config({.file_name = "a.toml", .file_text = objective_overrides, .overrides = {}}, [&](Fields& f) { config.visit(f); });
   const NoiseSchedule schedule(
       Json{{"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"prediction_type", "sample"}});
-  const auto objective = make_objective(config, schedule, make_reference(config, {.policy = &network}));
-  Validation::Setup setup;
-  setup.cache = &cache;
-  setup.objective = &config;
-  setup.rows = cache.rows(Split::train);
-  setup.options.augment = false;
-  setup.draws = draws;
-  setup.batch = 3;  // the last batch has one pair
-  setup.prepare = [](PairBatch&, Draw*) {};
-  return Validation(setup).measure(*objective, network);
+  Objective objective(config, {.process = schedule, .network = &network, .frozen = {}});
+  ReferenceSetup setup;
+  setup.policy = &network;
+  objective.set_reference(make_reference(config, setup));
+  const BatchSource source{.cache = cache, .options = {.seed = 0, .caption_dropout = 0, .augment = false}};
+  Policy policy{network};
+  return Validation(source, cache.rows(Split::train), draws, 3).measure(objective, policy);  // the last batch has one pair
 }
 
 double loss_of(std::initializer_list<double> logits) {
