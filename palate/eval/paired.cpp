@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -102,7 +103,8 @@ std::pair<PictureSet, PictureSet> paired(const PictureSet& base, const PictureSe
     both.second.entries.push_back(ours.entries[at->second]);
     partner.erase(at);
   }
-  if (!partner.empty()) refuse(ours, partner.begin()->second, base);
+  const auto first = std::min_element(partner.begin(), partner.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (first != partner.end()) refuse(ours, first->second, base);
   return both;
 }
 
