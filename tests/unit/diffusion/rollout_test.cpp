@@ -21,11 +21,7 @@ const Json sd = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"
 
 Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({.seed = 19, .sample = sample}).normal(sizes); }
 
-Condition text_of(const Tensor& text) {
-  Condition condition;
-  condition.text = text;
-  return condition;
-}
+Condition text_of(const Tensor& text) { return {{"encoder_hidden_states", text}}; }
 
 // A trajectory of two samples of [2, 3, 2, 2] with guidance, and what made it.
 struct RolledOut {

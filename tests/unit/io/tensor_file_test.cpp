@@ -76,7 +76,7 @@ TEST_CASE("tensor file: safetensors by another name, and pickles by its name, ar
   CHECK(has(message<FormatError>([&] { TensorFile(folder / "words.ckpt"); }), "neither a zip archive nor a pickle"));
   write_text(folder / "pointer.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n");
   CHECK(has(message<FormatError>([&] { TensorFile(folder / "pointer.bin"); }), "git lfs pull"));
-  CHECK(has(message<FormatError>([&] { TensorFile(folder); }), "no regular file"));
+  CHECK(has(message<FormatError>([&] { TensorFile{folder}; }), "no regular file"));
   CHECK(has(message<IoError>([&] { TensorFile(folder / "none.pt"); }), "cannot be opened"));
   CHECK(has(message<FormatError>([&] { TensorFile(golden("pickle/list.pt")).tensor("9"); }), "holds no tensor '9'"));
 }
