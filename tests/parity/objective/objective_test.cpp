@@ -1,5 +1,6 @@
 // The objective against the same written out with diffusers + peft (tests/golden/make_objective.py).
 #include <doctest/doctest.h>
+#include <torch/nn/module.h>
 #include <torch/types.h>
 
 #include <nlohmann/json.hpp>
