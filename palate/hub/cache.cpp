@@ -1,13 +1,6 @@
 #include "palate/hub/cache.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-#include <thread>
 
 #include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
@@ -76,23 +69,5 @@ std::string broken_link(const fs::path& snapshot) {
   }
   return "";
 }
-
-FileLock::FileLock(const fs::path& path, const std::function<void()>& wait) {
-  // Group-writable, so that people who share a cache can wait for each other.
-  file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0664);
-  check<IoError>(file_ >= 0, path.string(), ": cannot be opened: ", std::strerror(errno));
-  try {
-    while (flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      check<IoError>(errno == EWOULDBLOCK || errno == EINTR, path.string(), ": cannot be locked: ", std::strerror(errno));
-      wait();
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-  } catch (...) {
-    close(file_);
-    throw;
-  }
-}
-
-FileLock::~FileLock() { close(file_); }
 
 }  // namespace palate

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -49,17 +48,5 @@ std::optional<Snapshot> find_snapshot(const std::filesystem::path& cache, const 
 
 // The first file of a snapshot whose blob is not there, relative to it; "" when all are.
 std::string broken_link(const std::filesystem::path& snapshot);
-
-// An exclusive flock on a file, as huggingface_hub's filelock takes it; the file stays when it is released.
-class FileLock {
- public:
-  // `wait` is called several times a second as long as another holds it; it may throw.
-  FileLock(const std::filesystem::path& path, const std::function<void()>& wait);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-
- private:
-  int file_ = -1;
-};
 
 }  // namespace palate

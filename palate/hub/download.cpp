@@ -11,6 +11,7 @@
 
 #include "palate/core/log.h"
 #include "palate/hub/blob_check.h"
+#include "palate/io/file_lock.h"
 
 namespace palate {
 namespace fs = std::filesystem;
@@ -207,10 +208,11 @@ void fetch_blob(HubClient& client, const RepoAt& at, const std::string& commit, 
   if (is_there(cache, file)) return;
   const int64_t counted = bytes_there(cache, file);
   bool said = false;
-  const FileLock lock(cache.lock(file.etag), [&] {
+  const auto wait = [&] {
     check<IoError>(!watch.cancelled(), "interrupted");
     if (!std::exchange(said, true)) log_info("waiting for another program that fetches ", file.path);
-  });
+  };
+  const FileLock lock(cache.lock(file.etag), wait, 0664);    // group-writable, so that people who share a cache can wait for each other
   watch.advance(bytes_there(cache, file) - counted, false);  // while it waited
   if (is_there(cache, file)) return;
   BlobDownload(client, at, commit, cache, file, watch).run(cache.blob(file.etag));

@@ -1,12 +1,10 @@
 #include "palate/train/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "palate/core/error.h"
@@ -15,17 +13,10 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-bool same_file(int file, const fs::path& path) {
-  struct stat held {
-  }, named{};
-  return fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
-}
-
-std::string owner(int file) {
-  char text[32] = {};
-  const ssize_t size = pread(file, text, sizeof text - 1, 0);
-  std::string pid(text, size > 0 ? static_cast<size_t>(size) : 0);
-  while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+// Who wrote his number into the lock.
+std::string owner(const fs::path& lock) {
+  std::string pid;
+  std::getline(std::ifstream(lock), pid);
   return pid.empty() ? "another process" : "process " + pid;
 }
 
@@ -65,29 +56,26 @@ RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
 
 void RunFolder::lock() {
   const fs::path path = path_ / ".lock";
-  for (;;) {
-    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    check<IoError>(file_ >= 0, "output: ", path.string(), " cannot be written (", std::strerror(errno), ")");
-    if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      const std::string who = owner(file_);
-      close(file_);
-      fail<UsageError>("output: ", path_.string(), " is in use by ", who, ": wait for it, or name another folder");
-    }
-    if (same_file(file_, path)) break;  // else its last owner removed it between open and lock
-    close(file_);
+  const auto refuse = [&] {
+    fail<UsageError>("output: ", path_.string(), " is in use by ", owner(path), ": wait for it, or name another folder");
+  };
+  try {
+    do {
+      lock_ = std::make_unique<FileLock>(path, refuse, 0644);
+    } while (!lock_->still_at(path));  // its last owner removed it between open and lock
+  } catch (const IoError& error) {
+    fail<IoError>("output: ", error.what());
   }
-  const std::string pid = std::to_string(getpid()) + "\n";
-  if (ftruncate(file_, 0) == 0 && pwrite(file_, pid.data(), pid.size(), 0) > 0) return;
-  // The lock holds without the number in it.
+  std::ofstream(path) << getpid() << "\n";  // the lock holds without the number in it
 }
 
 RunFolder::~RunFolder() { release(); }
 
 void RunFolder::release() {
-  if (file_ < 0) return;
-  unlink((path_ / ".lock").c_str());
-  close(file_);
-  file_ = -1;
+  if (!lock_) return;
+  std::error_code ignored;
+  fs::remove(path_ / ".lock", ignored);
+  lock_.reset();
 }
 
 }  // namespace palate

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
+
+#include "palate/io/file_lock.h"
 
 namespace palate {
 
@@ -27,7 +30,7 @@ class RunFolder {
   void lock();
   void release();
   std::filesystem::path path_;
-  int file_ = -1;
+  std::unique_ptr<FileLock> lock_;
 };
 
 }  // namespace palate

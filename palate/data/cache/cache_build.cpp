@@ -1,16 +1,10 @@
 #include "palate/data/cache/cache_build.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <map>
-#include <thread>
 #include <unordered_set>
 
 #include "palate/core/error.h"
@@ -20,6 +14,7 @@
 #include "palate/core/progress.h"
 #include "palate/data/cache/text_shards.h"
 #include "palate/data/readers/row_reader.h"
+#include "palate/io/file_lock.h"
 
 namespace palate {
 namespace {
@@ -30,26 +25,15 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kShardBytes = 64 << 20;
 constexpr int64_t kPixelsAtOnce = 512 * 512;  // SD1.5's autoencoder needs about 2 GB for one such image
 
-// An advisory lock on FOLDER/lock, which ends with the process, however it ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) {
-    const fs::path path = folder / "lock";
-    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    check<IoError>(file_ >= 0, path.string(), ": cannot be written: ", std::strerror(errno));
-    for (bool told = false; ::flock(file_, LOCK_EX | LOCK_NB) != 0; told = true) {
-      if (errno != EWOULDBLOCK && errno != EINTR) fail<IoError>(path.string(), ": cannot be locked: ", std::strerror(errno));
-      if (!told) log_info("another run is building the cache ", folder.string(), ": waiting for it");
-      check(!interrupted(), "interrupted while waiting for another run to build ", folder.string());
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-  }
-  ~FolderLock() { ::close(file_); }
-  FolderLock(const FolderLock&) = delete;
-
- private:
-  int file_;
-};
+// Waits for another run that builds the same cache.
+FileLock lock_folder(const fs::path& folder) {
+  bool told = false;
+  return FileLock(folder / "lock", [&] {
+    if (!told) log_info("another run is building the cache ", folder.string(), ": waiting for it");
+    told = true;
+    check(!interrupted(), "interrupted while waiting for another run to build ", folder.string());
+  });
+}
 
 // Of the rows of one bucket: mean and std [n, 1 or 2, V, C, h, w], time ids [1, V, 6].
 struct Latents {
@@ -289,7 +273,7 @@ CacheManifest build_cache(const CacheBuild& build) {
   std::error_code error;
   fs::create_directories(build.folder, error);
   check<IoError>(!error, build.folder.string(), ": the cache's folder cannot be made: ", error.message());
-  const FolderLock lock(build.folder);
+  const FileLock lock = lock_folder(build.folder);
   if (has_manifest(build.folder)) return load_manifest(build.folder, build.key);  // another run finished while this one waited
   const CacheManifest manifest = Builder(build).run();
   report(manifest);

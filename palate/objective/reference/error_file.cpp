@@ -1,16 +1,17 @@
 #include "palate/objective/reference/error_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <torch/types.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/core/progress.h"
+#include "palate/io/file_lock.h"
 #include "palate/io/safetensors.h"
 
 namespace palate {
@@ -26,13 +27,6 @@ class OpenFile {
   ~OpenFile() { ::close(handle_); }
   OpenFile(const OpenFile&) = delete;
 
-  void lock() {
-    if (::flock(handle_, LOCK_EX | LOCK_NB) == 0) return;
-    log_info("another run is computing the reference errors in ", path_.parent_path().string(), ": waiting for it");
-    while (::flock(handle_, LOCK_EX) != 0) {
-      if (errno != EINTR) failed("cannot be locked");
-    }
-  }
   void read(void* data, size_t bytes, size_t offset) {
     if (::pread(handle_, data, bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) failed("cannot be read");
   }
@@ -59,8 +53,14 @@ bool there(const float* pair) { return pair[0] > 0 && pair[1] > 0 && pair[0] < 1
 Tensor open_error_file(const fs::path& folder, int64_t rows, int64_t draws, int64_t batch, const FillErrors& fill) {
   fs::create_directories(folder);
   const fs::path whole = folder / "errors.safetensors", partial = folder / "errors.partial";
-  OpenFile lock(folder / "lock");
-  if (!fs::exists(whole)) lock.lock();
+  std::optional<FileLock> lock;
+  if (!fs::exists(whole)) {
+    bool told = false;
+    lock.emplace(folder / "lock", [&] {
+      if (!told) log_info("another run is computing the reference errors in ", folder.string(), ": waiting for it");
+      told = true;
+    });
+  }
   if (!fs::exists(whole)) {
     const Tensor errors = torch::zeros({draws, rows, 2}, torch::kFloat32);  // draw by draw, so that a batch is one stretch
     auto* data = errors.data_ptr<float>();

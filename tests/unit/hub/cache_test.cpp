@@ -1,8 +1,6 @@
 #include "palate/hub/cache.h"
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -60,28 +58,6 @@ TEST_CASE("hub cache: names that lead out are refused where they would be writte
   write_text(cache.folder() / "refs/main", commit + "\n");  // by hand
   CHECK(cache.commit_of("main") == commit);
   CHECK(cache.commit_of("../refs/main").empty());
-}
-
-TEST_CASE("hub cache: a lock is a flock that others wait for") {
-  const fs::path file = fresh_folder("hub_lock") / "x.lock";
-  const auto held = [&] {
-    const int other_file = open(file.c_str(), O_RDWR | O_CLOEXEC);
-    const bool taken = flock(other_file, LOCK_EX | LOCK_NB) != 0;
-    close(other_file);
-    return taken;
-  };
-  {
-    const FileLock lock(file, [] { FAIL("nobody holds it"); });
-    CHECK(held());
-    int asked = 0;
-    CHECK_THROWS_AS(FileLock(file,
-                             [&] {
-                               if (++asked == 2) throw IoError("enough");
-                             }),
-                    IoError);
-    CHECK(asked == 2);
-  }
-  CHECK_FALSE(held());
 }
 
 TEST_CASE("hub cache: a model is a folder first, then a repository in the cache that the reference client wrote") {
