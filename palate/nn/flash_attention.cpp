@@ -204,12 +204,26 @@ struct FlashAttention : torch::autograd::Function<FlashAttention> {
   }
 };
 
+// Whether libtorch's brgemm multiplies bf16 here. It says no by an exception alone: where ONEDNN_MAX_CPU_ISA hides the processor's
+// instructions, or in a libtorch without oneDNN's micro-kernels.
+bool brgemm_supported() {
+  try {
+    const bf16 ones[4] = {1.f, 1.f, 1.f, 1.f};
+    float sums[4] = {};
+    multiply(2, 2, 2, ones, 2, ones, 2, sums, 2, false);
+    at::native::cpublas::brgemm_release();
+    return true;
+  } catch (const c10::Error&) {
+    return false;
+  }
+}
+
 bool usable(const Tensor& t) { return t.is_cpu() && t.scalar_type() == torch::kBFloat16 && t.dim() == 3 && t.stride(2) == 1; }
 
 }  // namespace
 
 bool flash_attention_serves(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  static const bool supported = flash::tiles_supported();
+  static const bool supported = flash::tiles_supported() && brgemm_supported();
   return supported && usable(q) && usable(k) && usable(v) && q.size(2) % (2 * heads) == 0;
 }
 

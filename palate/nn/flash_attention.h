@@ -8,7 +8,7 @@
 
 namespace palate {
 
-// Whether flash_attention serves these: bf16 on a CPU with AVX-512 bf16, even head size, channels contiguous.
+// Whether flash_attention serves these: bf16 on a CPU with AVX-512 bf16 that libtorch may use, even head size, channels contiguous.
 bool flash_attention_serves(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
 
 // q [B, Lq, heads * D], k and v [B, Lk, heads * D] -> softmax(q k^T / sqrt(D)) v, [B, Lq, heads * D]. Scores, maxima,

@@ -1,5 +1,5 @@
 // The vector loops of the CPU attention kernel: what happens between two matrix products. One translation unit,
-// compiled for AVX-512 with bf16; callers check flash_tiles_supported() first.
+// compiled for AVX-512 with bf16; callers check tiles_supported() first.
 #pragma once
 
 #include <c10/util/BFloat16.h>

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Objective goldens: DPO and its relatives written out with diffusers + peft on the tiny model of make_lora.py (run that first).
 
-Computed in float64 and rounded at the end: torch's own float32 run of this file is up to 1.2e-5 away in single gradients (the
-projections to_q and to_k, where large terms cancel), so it would say little about anyone else's float32.
+Values are float64's; each is stored with the error of diffusers' own float32 (golden_file.py): up to 1.2e-5 in single gradients,
+those of to_q and to_k, where large terms cancel.
 
 Writes objective_batch.safetensors (the file that `palate step --in` takes) and objective_expected.safetensors:
   CASE.loss, CASE.losses, CASE.logits, policy_win, ..., and for two cases every gradient.
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from safetensors.torch import save_file
 
+from golden_file import in_both, write
 from make_lora import HERE, MODEL, base, load_as_pipelines_do
 
 
@@ -43,12 +44,12 @@ def dpo(kind, k, smoothing, p, pw, pl, rw, rl):
     return p * side(margin) + (1 - p) * side(-margin), k * margin
 
 
-def main() -> None:
-    given, out = batch(), {}
-    b = {k: v.double() if v.is_floating_point() else v for k, v in given.items()}
+def expected() -> dict:
+    dtype, out = torch.get_default_dtype(), {}
+    b = {k: v.to(dtype) if v.is_floating_point() else v for k, v in GIVEN.items()}
     for prediction in ("epsilon", "v_prediction"):
         scheduler = DDPMScheduler.from_pretrained(MODEL / "scheduler", prediction_type=prediction)
-        unet = load_as_pipelines_do(HERE / "lora_peft.safetensors").double()
+        unet = load_as_pipelines_do(HERE / "lora_peft.safetensors").to(dtype)
         for name, parameter in unet.named_parameters():
             parameter.requires_grad_("lora_" in name)
         pw, pl = errors(unet, scheduler, b)
@@ -60,7 +61,7 @@ def main() -> None:
             out[f"{prediction}.{name}"] = tensor.detach()
         cases = dict(sigmoid=("sigmoid", 10, 0), hinge=("hinge", 10, 0), ipo=("ipo", 10, 0), smooth=("sigmoid", 10, 0.1), strong=("sigmoid", 50, 0))
         for name, (kind, k, smoothing) in cases.items():
-            losses, logits = dpo(kind, k, smoothing, b["preference"] if name == "smooth" else torch.ones(3).double(), pw, pl, rw, rl)
+            losses, logits = dpo(kind, k, smoothing, b["preference"] if name == "smooth" else torch.ones(3), pw, pl, rw, rl)
             case = f"{prediction}.{name}"
             out[case + ".losses"], out[case + ".logits"], out[case + ".loss"] = losses.detach(), logits.detach(), losses.mean().detach()
             if name == "sigmoid":
@@ -71,15 +72,17 @@ def main() -> None:
                         out[f"{case}.grad.unet.{key.replace('.default_0.', '.')}"] = parameter.grad.clone()
     # sft of the whole network, without adapters.
     scheduler = DDPMScheduler.from_pretrained(MODEL / "scheduler")
-    unet = base().requires_grad_(True).double()
+    unet = base().requires_grad_(True).to(dtype)
     losses = errors(unet, scheduler, b)[0]
     losses.mean().backward()
     out["sft.losses"] = losses.detach()
     for key, parameter in unet.named_parameters():
         out["sft.grad." + key] = parameter.grad.clone()
-    save_file(given, HERE / "objective_batch.safetensors")
-    save_file({k: v.float().contiguous() for k, v in out.items()}, HERE / "objective_expected.safetensors")
+    return out
 
+
+GIVEN = batch()
 
 if __name__ == "__main__":
-    main()
+    save_file(GIVEN, HERE / "objective_batch.safetensors")
+    write("objective_expected.safetensors", *in_both(expected))
