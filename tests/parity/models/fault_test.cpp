@@ -18,9 +18,7 @@ using test::GoldenFile;
 // Adds an output's part of the loss; false where the output is not close to its golden value.
 using Compare = std::function<bool(const std::string& key, const Tensor& got, const std::string& loss_weights)>;
 
-double fault_of(const std::string& weight) {
-  return weight.ends_with(".to_q.weight") || weight.ends_with(".to_k.weight") ? 1e-2 : 1e-4;
-}
+double fault_of(const std::string& weight) { return weight.ends_with(".to_q.weight") || weight.ends_with(".to_k.weight") ? 1e-2 : 1e-4; }
 
 // Runs the model once with each of its matrices and kernels scaled by 1 + a fault, and once as it is.
 void expect_faults_seen(torch::nn::Module& model, const GoldenFile& golden, const std::function<bool(const Compare&)>& run) {
@@ -61,8 +59,10 @@ TEST_CASE("faults: 1e-4 in one weight of a U-Net is seen") {
   const GoldenFile golden("unet_sd1/expected.safetensors");
   const auto model = load_denoiser(test::golden("unet_sd1"));
   expect_faults_seen(model->module(), golden, [&](const Compare& compare) {
-    return compare("output", model->predict(golden.at("sample"), golden.at("timestep"), {{"encoder_hidden_states", golden.at("encoder_hidden_states")}}),
-                   "loss_weights");
+    return compare(
+        "output",
+        model->predict(golden.at("sample"), golden.at("timestep"), {{"encoder_hidden_states", golden.at("encoder_hidden_states")}}),
+        "loss_weights");
   });
 }
 
