@@ -1,0 +1,54 @@
+// Diffusion-KTO (2404.04465): single pictures with a thumb up (y = 1) or down (y = -1); docs/objectives.md, section 6.
+//
+//   g = d_ref - d                          the implicit reward, in units of the error
+//   Q = max(0, mean of g)                  over the batch and all ranks, without gradients
+//   L = lambda_y (1 - sigmoid(beta y (g - Q)))
+//
+// Of a pair both pictures are looked at, each with noise and timestep of its own: the preferred one has the thumb up.
+#include <torch/types.h>
+
+#include "palate/config/member.h"
+#include "palate/objective/loss.h"
+
+namespace palate {
+namespace {
+
+struct KtoConfig {
+  double kto_beta = 1000, desirable_weight = 1, undesirable_weight = 1;
+
+  void visit(Fields& f) {
+    f("kto_beta", kto_beta, "strength of the tie to the reference; 1000 in the paper (z = beta * margin, without the half)", {.min = 0});
+    f("desirable_weight", desirable_weight, "weight of pictures with a thumb up", {.min = 0});
+    f("undesirable_weight", undesirable_weight, "weight of pictures with a thumb down", {.min = 0});
+    f.require(kto_beta > 0, "objective.kto_beta is 0: the loss would not depend on the model; 1000 is usual");
+  }
+};
+
+class Kto : public Loss {
+ public:
+  using Config = KtoConfig;
+  explicit Kto(const Config& config) : config_(config) {}
+
+  // With one picture Q would be its own reward, and the loss a constant.
+  Needs needs() const override { return {.reference = true, .labels = true, .least_batch = 2}; }
+
+  LossOutput operator()(const Statistics& s, const Ranks& ranks) const override {
+    const Tensor gain = s.reference.d - s.policy.d, y = s.batch.label;
+    const Tensor kl = ranks.mean(gain.detach().mean()).clamp_min(0);
+    const Tensor z = config_.kto_beta * y * (gain - kl);
+    const Tensor weight = y.gt(0).to(z.dtype()) * config_.desirable_weight + y.le(0).to(z.dtype()) * config_.undesirable_weight;
+    return {.loss = weight * at::sigmoid(-z),
+            .logits = z,
+            .reward = (config_.kto_beta * gain).detach(),
+            .terms = {{"kl", config_.kto_beta * kl}}};
+  }
+
+ private:
+  KtoConfig config_;
+};
+
+}  // namespace
+
+Member<Loss> kto_loss() { return member<Kto, Loss>(); }
+
+}  // namespace palate
