@@ -1,12 +1,11 @@
 // What a prediction is conditioned on: named tensors, called as the arguments of the network's forward are in diffusers.
 #pragma once
 
-#include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
-
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "palate/core/tensor.h"
