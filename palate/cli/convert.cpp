@@ -9,6 +9,7 @@
 #include "palate/cli/flag_checks.h"
 #include "palate/core/error.h"
 #include "palate/hub/model_path.h"
+#include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
 
 namespace palate {

@@ -68,13 +68,4 @@ void check_parent(const fs::path& file) {
                     " to write it to");
 }
 
-void check_new_folder(const fs::path& folder) {
-  std::error_code error;
-  const bool there = fs::exists(folder, error);
-  check<UsageError>(!error, folder.string(), ": cannot be an output folder: ", error.message());
-  if (!there) return;
-  check<UsageError>(fs::is_directory(folder), folder.string(), ": expected a folder to write to, found a file: name another");
-  check<UsageError>(fs::is_empty(folder, error) && !error, folder.string(), ": the output folder is already in use: name another");
-}
-
 }  // namespace palate

@@ -22,7 +22,4 @@ std::vector<std::string> read_prompt_file(const std::filesystem::path& file);
 // UsageError when the folder that the file is to be written to is not there. "" is no file.
 void check_parent(const std::filesystem::path& file);
 
-// Throws UsageError unless the folder can be made: it does not exist, or is an empty folder.
-void check_new_folder(const std::filesystem::path& folder);
-
 }  // namespace palate

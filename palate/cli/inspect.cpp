@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
-#include "palate/cli/describe.h"
+#include "palate/inspect/describe.h"
 
 namespace palate {
 namespace {

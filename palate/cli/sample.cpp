@@ -2,6 +2,7 @@
 #include <torch/types.h>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
@@ -10,8 +11,10 @@
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
+#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
 #include "palate/io/safetensors.h"
+#include "palate/io/sample_folder.h"
 #include "palate/pipeline/requests.h"
 
 namespace palate {
@@ -82,7 +85,11 @@ void sample(SampleFlags& flags) {
   if (!flags.latents.empty()) read_latents(flags, requests.size());
   if (!flags.init_image.empty()) read_init_image(flags, pipeline);
   const std::string& network = pipeline.denoiser_component();
-  SampleFolder folder(flags, requests, {network + "_sha256", pipeline.weights_hash(network)});
+  std::vector<ManifestEntry> entries;
+  for (const auto& request : requests)
+    entries.push_back({.image = "", .prompt = request.prompt, .id = request.id, .seed = flags.sampling.seed});
+  SampleFolder folder(flags.out, std::move(entries), settings_of(flags, {network + "_sha256", pipeline.weights_hash(network)}),
+                      flags.resume ? Existing::goes_on : Existing::refused);
   const size_t before = requests.size() - folder.missing().size();
   if (before > 0) log_info(before, " of ", requests.size(), " pictures are there already: ", flags.out);
   const std::vector<Tensor> latents = make_pictures(flags, pipeline, requests, folder);

@@ -1,11 +1,12 @@
-// What palate sample was asked for; its inputs (sample_inputs.cpp) and its folder of pictures (sample_folder.cpp).
+// What palate sample was asked for; and its inputs (sample_inputs.cpp).
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "palate/io/manifest.h"
+#include "palate/io/json.h"
 #include "palate/pipeline/pipeline.h"
 
 namespace palate {
@@ -34,30 +35,8 @@ void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline);
 // whole latents as diffusers does, and the mask, white where the picture is made anew.
 void read_init_image(SampleFlags& flags, Pipeline& pipeline);
 
-// The folder of pictures: one PNG and one line of manifest.jsonl a request, written as they are made.
-class SampleFolder {
- public:
-  // With --resume a folder of the same command goes on: UsageError when its manifest says other settings. `network_hash` is a key
-  // of the manifest and its value: NETWORK_sha256, of the denoiser's weights.
-  SampleFolder(const SampleFlags& flags, const std::vector<GenerateRequest>& requests,
-               const std::pair<std::string, std::string>& network_hash);
-  ~SampleFolder();
-  SampleFolder(const SampleFolder&) = delete;
-  SampleFolder& operator=(const SampleFolder&) = delete;
-
-  std::vector<size_t> missing() const;              // requests without a picture
-  void add(size_t request, const Tensor& picture);  // uint8 [3, H, W]
-
- private:
-  ManifestEntry entry(size_t request) const;
-  Json settings() const;
-  void read_manifest();
-
-  const SampleFlags& flags_;
-  const std::vector<GenerateRequest>& requests_;
-  std::pair<std::string, std::string> network_hash_;
-  std::vector<bool> done_;
-  bool made_ = false;  // the folder, by us
-};
+// How every picture of the command is made, for the manifest and for --resume. `network_hash`: a key of the manifest and its value,
+// NETWORK_sha256 of the denoiser's weights.
+Json settings_of(const SampleFlags& flags, const std::pair<std::string, std::string>& network_hash);
 
 }  // namespace palate

@@ -82,4 +82,30 @@ void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
   if (pipeline.takes_mask()) flags.sampling.masked_latents = pipeline.to_latents(pipeline.encode_images(image.unsqueeze(0), 1 - mask), {});
 }
 
+Json settings_of(const SampleFlags& flags, const std::pair<std::string, std::string>& network_hash) {
+  const GenerateOptions& s = flags.sampling;
+  return {{"model", flags.model},
+          {network_hash.first, network_hash.second},
+          {"lora", flags.lora},
+          {"embeddings", flags.embeddings},
+          {"negative_prompt", s.negative},
+          {"prompt_weights", flags.style.weights},
+          {"long_prompts", flags.style.chunks},
+          {"scheduler", s.sampler},
+          {"steps", s.steps},
+          {"guidance_scale", s.guidance_scale},
+          {"guidance_rescale", s.guidance_rescale},
+          {"guidance", flags.guidance},
+          {"reward_weight", s.reward_weight.value_or(0)},
+          {"base_prompt", s.base_prompt},
+          {"init_image", flags.init_image},
+          {"mask", flags.mask},
+          {"strength", flags.init_image.empty() ? 1 : s.strength},
+          {"height", s.height},
+          {"width", s.width},
+          {"vae_tiling", flags.tiling},
+          {"latents", flags.latents},
+          {"dtype", flags.dtype}};
+}
+
 }  // namespace palate

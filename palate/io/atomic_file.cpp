@@ -107,6 +107,15 @@ void make_folder(const fs::path& path) {
   check<IoError>(!error, path.string(), ": cannot be created: ", error.message());
 }
 
+void check_new_folder(const fs::path& folder) {
+  std::error_code error;
+  const bool there = fs::exists(folder, error);
+  check<UsageError>(!error, folder.string(), ": cannot be an output folder: ", error.message());
+  if (!there) return;
+  check<UsageError>(fs::is_directory(folder), folder.string(), ": expected a folder to write to, found a file: name another");
+  check<UsageError>(fs::is_empty(folder, error) && !error, folder.string(), ": the output folder is already in use: name another");
+}
+
 AtomicFolder::AtomicFolder(fs::path path) : path_(std::move(path)), work_(temporary_name(path_)) {
   std::error_code error;
   fs::create_directories(work_, error);

@@ -27,6 +27,9 @@ std::string read_file(const std::filesystem::path& path);                    // 
 // With its parents, if it is not there yet. IoError names the reason.
 void make_folder(const std::filesystem::path& path);
 
+// UsageError unless the folder can be made: it does not exist, or is an empty folder.
+void check_new_folder(const std::filesystem::path& folder);
+
 // A folder made under a temporary name beside its place and renamed into it by commit(); replaces nothing.
 class AtomicFolder {
  public:

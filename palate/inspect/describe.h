@@ -17,7 +17,7 @@ Json describe_weights(const std::filesystem::path& file, TensorNames names);
 // "dtypes"}}, "unsupported": a sentence, for a model that can be neither sampled nor trained}
 Json describe_model(const std::filesystem::path& folder);
 
-// {"kind": "run", "folder", "model", "checkpoints", "last": the last line of metrics.jsonl, "results": files}
+// {"kind": "run", "folder", "checkpoints": their names by step, "last": the last line of metrics.jsonl, "files"}
 Json describe_run(const std::filesystem::path& folder);
 
 // Any of the three, or training data (describe_data.h), by what it is, or ORG/NAME in the Hugging Face cache. UsageError for anything else.

@@ -1,18 +1,19 @@
-#include "palate/cli/describe.h"
+#include "palate/inspect/describe.h"
 
 #include <torch/types.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "palate/cli/describe_data.h"
 #include "palate/core/error.h"
 #include "palate/hub/model_path.h"
+#include "palate/inspect/describe_data.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/tensor_file.h"
 #include "palate/models/convert/recognise.h"
 #include "palate/models/weight_files.h"
 #include "palate/pipeline/model_folder.h"
+#include "palate/train/checkpoint.h"
 
 namespace palate {
 namespace {
@@ -153,21 +154,19 @@ Json describe_model(const fs::path& folder) {
 
 Json describe_run(const fs::path& folder) {
   Json out = {{"kind", "run"}, {"folder", folder.string()}};
-  std::vector<std::string> checkpoints, results;
+  std::vector<std::string> checkpoints, files;
+  for (const int64_t step : checkpoint_steps(folder)) checkpoints.push_back(checkpoint_path("", step).string());
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && name.starts_with("checkpoint-")) checkpoints.push_back(name);
-    if (entry.is_regular_file() && !name.starts_with(".")) results.push_back(name);
+    if (entry.is_regular_file() && !name.starts_with(".")) files.push_back(name);
   }
-  const auto step_of = [](const std::string& name) { return std::strtoll(name.c_str() + std::string("checkpoint-").size(), nullptr, 10); };
-  std::sort(checkpoints.begin(), checkpoints.end(), [&](const auto& a, const auto& b) { return step_of(a) < step_of(b); });
-  std::sort(results.begin(), results.end());
+  std::sort(files.begin(), files.end());
   out["checkpoints"] = checkpoints;
   if (fs::exists(folder / "metrics.jsonl")) {
     const std::string line = last_line(folder / "metrics.jsonl");
     if (!line.empty()) out["last"] = parse_json(line, (folder / "metrics.jsonl").string());
   }
-  out["files"] = results;
+  out["files"] = files;
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "palate/cli/describe_data.h"
+#include "palate/inspect/describe_data.h"
 
 #include <torch/types.h>
 
