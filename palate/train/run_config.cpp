@@ -1,5 +1,6 @@
 #include "palate/train/run_config.h"
 
+#include "palate/core/error.h"
 #include "palate/objective/statistics.h"
 #include "palate/train/lr_schedule.h"
 
@@ -92,6 +93,11 @@ void RunConfig::visit(Fields& f) {
             "objective.loss: '" + objective.loss +
                 "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set "
                 "objective.loss = \"sft\"");
+  const Needs needs = needs_of(objective);
+  const int64_t seen = needs.labels && data.images.empty() ? 2 * train.batch : train.batch;  // pairs become single pictures
+  f.require(seen >= needs.least_batch,
+            concat("train.batch: the loss '", objective.loss, "' compares the pictures of a batch with each other and needs at least ",
+                   needs.least_batch, " of them, found ", seen));
   f.require(!full || !text.any(),
             "full: training the whole U-Net goes without training the text encoders: set text.lora = false and text.word = \"\"");
   f.require(!train.keep_best || data.held_out > 0,

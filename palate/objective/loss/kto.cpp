@@ -21,6 +21,8 @@ struct KtoConfig {
     f("desirable_weight", desirable_weight, "weight of pictures with a thumb up", {.min = 0});
     f("undesirable_weight", undesirable_weight, "weight of pictures with a thumb down", {.min = 0});
     f.require(kto_beta > 0, "objective.kto_beta is 0: the loss would not depend on the model; 1000 is usual");
+    f.require(desirable_weight > 0 || undesirable_weight > 0,
+              "objective.desirable_weight and undesirable_weight are both 0: the loss would be 0; 1 is usual for both");
   }
 };
 

@@ -45,6 +45,8 @@ TEST_CASE("run config: rules between fields say what to change, all at once") {
   CHECK(found.find("frozen_copy") != std::string::npos);
   CHECK(found.find("train.keep_best") != std::string::npos);
   CHECK(found.find("sample.prompts") != std::string::npos);
+  CHECK(mistakes(minimal + "[data]\nimages = [\"i\"]\n[objective]\nloss = \"kto\"\n").find("at least 2 of them, found 1") !=
+        std::string::npos);
   CHECK(mistakes("output = \"o\"\n").find("model:") != std::string::npos);
   CHECK(mistakes(minimal + "[train]\nbatch = 0\n").find("batch") != std::string::npos);
   CHECK(mistakes(minimal + "[optimizer]\nlr_schedule = \"cosin\"\n").find("cosine") != std::string::npos);
