@@ -22,10 +22,8 @@
 namespace palate {
 namespace {
 
-using Arguments = BenchArguments;
-
 // Each kind's own sizes, where none are given.
-void fill_in(Arguments& a) {
+void fill_in(BenchArguments& a) {
   const bool embedded = a.kind == "embedded";
   if (a.model.empty()) a.model = embedded ? asset("base") : "sd15";
   if (a.dtype.empty()) a.dtype = embedded ? "float32" : "bf16";
@@ -35,11 +33,11 @@ void fill_in(Arguments& a) {
 }
 
 // Each gives a function that does the work once.
-std::function<Parts()> step_work(const Arguments& a) {
+std::function<Parts()> step_work(const BenchArguments& a) {
   return [bench = std::make_shared<StepBench>(a)] { return bench->step(); };
 }
 
-std::function<Parts()> vae_work(const Arguments& a) {
+std::function<Parts()> vae_work(const BenchArguments& a) {
   std::shared_ptr<Autoencoder> autoencoder = bench_autoencoder(a.model, parse_dtype(a.dtype));
   const int64_t side = a.latent * autoencoder->factor();
   return [autoencoder, pixels = bench_noise({1, 3, side, side}, 1)] {
@@ -50,7 +48,7 @@ std::function<Parts()> vae_work(const Arguments& a) {
   };
 }
 
-std::function<Parts()> sample_work(const Arguments& a) {
+std::function<Parts()> sample_work(const BenchArguments& a) {
   std::shared_ptr<Denoiser> denoiser = bench_denoiser(a.model, parse_dtype(a.dtype));
   std::shared_ptr<Sampler> sampler = make_sampler("ddim", bench_scheduler(a.model));
   const Tensor start = bench_noise({a.pairs, denoiser->in_channels(), a.latent, a.latent}, 1);
@@ -66,7 +64,7 @@ std::function<Parts()> sample_work(const Arguments& a) {
 }
 
 // What the machine can do at best: the number that the others are read against.
-std::function<Parts()> matrix_work(const Arguments& a) {
+std::function<Parts()> matrix_work(const BenchArguments& a) {
   constexpr int64_t side = 2048;
   const Tensor left = bench_noise({side, side}, 1).to(parse_dtype(a.dtype)), right = bench_noise({side, side}, 2).to(parse_dtype(a.dtype));
   return [left, right] {
@@ -78,7 +76,7 @@ std::function<Parts()> matrix_work(const Arguments& a) {
   };
 }
 
-std::function<Parts()> find_work(const Arguments& a) {
+std::function<Parts()> find_work(const BenchArguments& a) {
   if (a.kind == "vae") return vae_work(a);
   if (a.kind == "sample") return sample_work(a);
   if (a.kind == "matrix") return matrix_work(a);
@@ -87,12 +85,12 @@ std::function<Parts()> find_work(const Arguments& a) {
 
 // Of one step, as a model-flops count has it: forward and backward of both pictures of each pair with frozen weights (2 passes of a
 // forward's cost), the reference's forward where it is computed; what checkpointing does twice counts once.
-double step_flops(const Arguments& a) {
+double step_flops(const BenchArguments& a) {
   const UnetCost cost = unet_cost(bench_unet_config(a.model), a.latent, bench_text_length(a.model));
   return cost.flops * 2 * static_cast<double>(a.pairs) * (a.reference == "cached" ? 2 : 3);
 }
 
-void bench(Arguments& a) {
+void bench(BenchArguments& a) {
   fill_in(a);
   set_threads(a.threads);
   const auto work = find_work(a);
@@ -140,7 +138,7 @@ void bench(Arguments& a) {
 }  // namespace
 
 void add_bench(CLI::App& app) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<BenchArguments>();
   app.add_option("kind", a->kind,
                  "step: a DPO step of a LoRA; embedded: the same on the embedded model; vae: encode one picture; sample: two sampler steps "
                  "with guidance; matrix: the product of two matrices of 2048 x 2048")

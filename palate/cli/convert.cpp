@@ -17,13 +17,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct ConvertFlags {
   std::string in, out, to;
   ConvertOptions options;
   bool json = false;
 };
 
-void print(const Converted& done, const Flags& flags) {
+void print(const Converted& done, const ConvertFlags& flags) {
   if (flags.json) {
     const Json line = {{"out", flags.out},        {"layout", flags.to},
                        {"family", done.family},   {"prediction_type", done.prediction_type},
@@ -38,7 +38,7 @@ void print(const Converted& done, const Flags& flags) {
               done.left_out.size() > 1 ? ", ..." : "");
 }
 
-void convert(Flags flags) {
+void convert(ConvertFlags flags) {
   flags.in = model_path(flags.in).string();
   check<UsageError>(fs::exists(flags.in), flags.in, ": there is no such file or folder");
   const bool folder = fs::is_directory(flags.in), to_folder = flags.to == "diffusers";
@@ -58,7 +58,7 @@ void convert(Flags flags) {
 }  // namespace
 
 void add_convert(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ConvertFlags>();
   flags->options.merges = asset("clip_tokenizer/merges.txt");
   app.add_option("in", flags->in, "a single file (.safetensors, .ckpt, .pt) or a model folder")->required()->type_name("IN");
   app.add_option("out", flags->out, "what to write: a new folder, or a new .safetensors file")->required()->type_name("OUT");

@@ -27,7 +27,7 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-struct Flags {
+struct DemoFlags {
   std::string base = asset("base"), config = asset("demo.toml"), out;
   std::vector<std::string> overrides;
   int64_t prompts = 400, pairs = 600, seed = 0, threads = 0;
@@ -56,7 +56,7 @@ class Clock {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-RunConfig run_config(const Flags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
+RunConfig run_config(const DemoFlags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
   RunConfig config;
   const auto quoted = [](const fs::path& path) { return "\"" + path.string() + "\""; };
   std::vector<std::string> overrides = {"model=" + quoted(flags.base),
@@ -86,7 +86,7 @@ void require_whole(const TrainResult& result) {
   check(!result.interrupted, "the demo was stopped; what was made stays in ", result.folder.parent_path().string());
 }
 
-Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vector<std::string>& runs, const GenerateOptions& sampling) {
+Evaluation evaluate(const DemoFlags& flags, const fs::path& folder, const std::vector<std::string>& runs, const GenerateOptions& sampling) {
   Evaluation evaluation;
   evaluation.judges = make_judges({"oracle"});
   evaluation.caution =
@@ -113,7 +113,7 @@ Evaluation evaluate(const Flags& flags, const fs::path& folder, const std::vecto
   return evaluation;
 }
 
-void finish(const Flags& flags, const fs::path& folder, const Evaluation& evaluation, const Json& seconds) {
+void finish(const DemoFlags& flags, const fs::path& folder, const Evaluation& evaluation, const Json& seconds) {
   const Json result = evaluation.save(folder);
   write_json(folder / "summary.json", {{"seed", flags.seed}, {"seconds", seconds}, {"comparisons", result.at("comparisons")}});
   const fs::path page = write_report(folder, "Palate demo: a base model and what preferences made of it");
@@ -124,7 +124,7 @@ void finish(const Flags& flags, const fs::path& folder, const Evaluation& evalua
   }
 }
 
-void run(const Flags& flags) {
+void run(const DemoFlags& flags) {
   set_threads(flags.threads);
   const fs::path folder = flags.out.empty() ? free_folder() : fs::path(flags.out);
   check<UsageError>(!fs::exists(folder), folder.string(), ": the output folder is already there: name another with --out");
@@ -172,7 +172,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_demo(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DemoFlags>();
   app.add_option("--out", flags->out, "folder to write; must not exist (default: runs/demo-N)");
   app.add_option("--seed", flags->seed, "another seed gives other pairs, another training and other prompts")
       ->check(a_seed())

@@ -19,7 +19,7 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-struct Flags {
+struct EvalFlags {
   std::string model, base, lora, prompts, pictures, base_pictures, out, split = "test", device = "cpu", dtype = "float32";
   std::vector<std::string> judges = {"oracle"};
   int64_t count = 400, repeats = 1, seed = 0, threads = 0;
@@ -27,7 +27,7 @@ struct Flags {
   bool json = false;
 };
 
-std::vector<std::string> read_prompts(const Flags& flags) {
+std::vector<std::string> read_prompts(const EvalFlags& flags) {
   if (flags.prompts.empty()) {
     const auto split = flags.split == "test" ? world::Split::test : world::Split::development;
     return world::prompts(split, world::Kind::mixed, flags.count, static_cast<uint64_t>(flags.seed));
@@ -35,12 +35,12 @@ std::vector<std::string> read_prompts(const Flags& flags) {
   return read_prompt_file(flags.prompts);
 }
 
-Pipeline open(const std::string& model, const Flags& flags) {
+Pipeline open(const std::string& model, const EvalFlags& flags) {
   return Pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
 }
 
 void draw(Evaluation& evaluation, const std::string& name, const std::string& model, const std::string& lora,
-          const std::vector<GenerateRequest>& requests, const Flags& flags) {
+          const std::vector<GenerateRequest>& requests, const EvalFlags& flags) {
   Pipeline pipeline = open(model, flags);
   const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
   evaluation.hashes[name + " " + pipeline.denoiser_component()] = pipeline.weights_hash(pipeline.denoiser_component());
@@ -52,7 +52,7 @@ void draw(Evaluation& evaluation, const std::string& name, const std::string& mo
 }
 
 // Whatever can be refused is refused before the first picture is drawn.
-void compare_models(Evaluation& evaluation, Flags flags) {
+void compare_models(Evaluation& evaluation, EvalFlags flags) {
   if (flags.base.empty()) flags.base = flags.model;
   check<UsageError>(flags.base != flags.model || !flags.lora.empty(),
                     "there is nothing to compare: give --lora, or another model with --base");
@@ -68,7 +68,7 @@ void compare_models(Evaluation& evaluation, Flags flags) {
   draw(evaluation, "ours", flags.model, flags.lora, requests, flags);
 }
 
-void compare_pictures(Evaluation& evaluation, const Flags& flags) {
+void compare_pictures(Evaluation& evaluation, const EvalFlags& flags) {
   const auto [base, ours] = paired(read_pictures(flags.base_pictures), read_pictures(flags.pictures));
   for (const auto& [name, pictures] : {std::pair{"base", base}, std::pair{"ours", ours}}) {
     evaluation.sides.push_back({name, pictures, score_pictures(pictures, evaluation.judges, flags.sampling.batch)});
@@ -78,7 +78,7 @@ void compare_pictures(Evaluation& evaluation, const Flags& flags) {
   }
 }
 
-void run(const Flags& flags) {
+void run(const EvalFlags& flags) {
   set_threads(flags.threads);
   check<UsageError>(!fs::exists(flags.out), flags.out, ": the output folder is already there: name another");
   check<UsageError>(flags.model.empty() != flags.pictures.empty() && flags.pictures.empty() == flags.base_pictures.empty(),
@@ -101,7 +101,7 @@ void run(const Flags& flags) {
 }
 
 // What models draw with.
-std::vector<CLI::Option*> add_drawing_flags(CLI::App& app, Flags& flags) {
+std::vector<CLI::Option*> add_drawing_flags(CLI::App& app, EvalFlags& flags) {
   std::vector<CLI::Option*> all;
   const auto add = [&](const std::string& name, auto& value, const std::string& help) {
     all.push_back(app.add_option(name, value, help));
@@ -128,7 +128,7 @@ std::vector<CLI::Option*> add_drawing_flags(CLI::App& app, Flags& flags) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvalFlags>();
   app.add_option("--model", flags->model, "model folder");
   app.add_option("--pictures", flags->pictures, "instead of --model: a manifest.jsonl or a folder of pictures, the side that is judged")
       ->type_name("PATH");

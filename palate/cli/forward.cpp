@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct ForwardFlags {
   std::string model, component, in, out, text, dtype = "float32", device = "cpu";
   std::vector<std::string> lora;
   int64_t threads = 0;
@@ -67,7 +67,7 @@ Condition read_condition(const Inputs& in, bool with_text) {
 
 std::vector<std::string> component_names() { return {unet_component, "vae-encode", "vae-decode", "text", "text2", "tokenize"}; }
 
-TensorMap run_denoiser(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+TensorMap run_denoiser(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_denoiser(component_folder(flags.model, flags.component), options);
   const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
   const Tensor sample = in.values("sample", 4);
@@ -80,14 +80,14 @@ TensorMap run_denoiser(const Flags& flags, const Inputs& in, const LoadOptions& 
   return {{"sample", model->predict(sample, timestep.expand({batch}), read_condition(in, model->text_width() > 0))}};
 }
 
-TensorMap run_vae(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+TensorMap run_vae(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_autoencoder(component_folder(flags.model, "vae"), options);
   if (flags.component == "vae-decode") return {{"pixels", model->decode(in.values("latents", 4))}};
   const Posterior posterior = model->encode(in.values("pixels", 4));
   return {{"mean", posterior.mean}, {"logvar", posterior.logvar}};
 }
 
-TensorMap run_text(const Flags& flags, const Inputs& in, const LoadOptions& options) {
+TensorMap run_text(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const std::string name = flags.component == "text2" ? "text_encoder_2" : "text_encoder";
   const auto model = load_text_encoder(component_folder(flags.model, name), options);
   const std::vector<Lora> loras = load_loras(ModelParts{{name, &model->module()}}, flags.lora);
@@ -98,13 +98,13 @@ TensorMap run_text(const Flags& flags, const Inputs& in, const LoadOptions& opti
   return out;
 }
 
-void tokenize(const Flags& flags) {
+void tokenize(const ForwardFlags& flags) {
   const fs::path model = flags.model;
   const ClipTokenizer tokenizer(fs::is_directory(model / "tokenizer") ? model / "tokenizer" : model);
   std::printf("%s\n", Json(tokenizer.encode(flags.text)).dump().c_str());
 }
 
-void forward(Flags flags) {
+void forward(ForwardFlags flags) {
   flags.model = model_path(flags.model).string();
   if (flags.component == "tokenize") return tokenize(flags);
   check<UsageError>(!flags.in.empty() && !flags.out.empty(), "forward --component ", flags.component, " needs --in FILE and --out FILE");
@@ -127,7 +127,7 @@ void forward(Flags flags) {
 }  // namespace
 
 void add_forward(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ForwardFlags>();
   app.add_option("--model", flags->model, "model folder in diffusers' layout, or the component's own folder")->required()->type_name("DIR");
   app.add_option("--component", flags->component, one_of(component_names()))
       ->required()

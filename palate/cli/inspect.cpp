@@ -9,7 +9,7 @@
 namespace palate {
 namespace {
 
-struct Flags {
+struct InspectFlags {
   std::string path;
   bool json = false, tensors = false;
 };
@@ -94,7 +94,7 @@ void print_data(const Json& data) {
   if (data["unreadable"] > 0) line("unreadable", data["unreadable"].dump() + "; the first: " + data["first_unreadable"].get<std::string>());
 }
 
-void inspect(const Flags& flags) {
+void inspect(const InspectFlags& flags) {
   const Json found = describe(flags.path, flags.tensors ? TensorNames::listed : TensorNames::left_out);
   if (flags.json) {
     std::printf("%s\n", found.dump().c_str());
@@ -112,7 +112,7 @@ void inspect(const Flags& flags) {
 }  // namespace
 
 void add_inspect(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InspectFlags>();
   app.add_option("path", flags->path,
                  "file of tensors (.safetensors, .ckpt, .bin, .pt), model folder, run folder, or training data (pictures, .tar, .parquet, "
                  ".jsonl, .toml)")

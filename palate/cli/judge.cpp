@@ -16,7 +16,7 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-struct Flags {
+struct JudgeFlags {
   std::string pictures, out;
   std::vector<std::string> judges = {"oracle"};
   int64_t batch = 8, threads = 0;
@@ -46,7 +46,7 @@ void print(const Json& summary) {
   }
 }
 
-void run(const Flags& flags) {
+void run(const JudgeFlags& flags) {
   set_threads(flags.threads);
   const Judges judges = make_judges(flags.judges);
   const PictureSet pictures = read_pictures(flags.pictures);
@@ -65,7 +65,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_judge(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<JudgeFlags>();
   app.add_option("PICTURES", flags->pictures, "manifest.jsonl, or a folder that holds it, metadata.jsonl, or a caption beside each picture")
       ->required()
       ->type_name("PATH");

@@ -13,13 +13,13 @@
 namespace palate {
 namespace {
 
-struct Flags {
+struct PretrainFlags {
   std::string config;
   std::vector<std::string> overrides;
   bool resume = false, json = false;
 };
 
-void run(const Flags& flags) {
+void run(const PretrainFlags& flags) {
   world::PretrainConfig config;
   load_config(read_config_source(flags.config, flags.overrides), [&](Fields& f) { config.visit(f); });
   set_threads(config.threads);
@@ -41,7 +41,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_pretrain(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PretrainFlags>();
   app.add_option("config", flags->config, "TOML file; configs/pretrain_base.toml made the shipped model")->required();
   app.add_option("overrides", flags->overrides, "key=value over the file, as fit.steps=100");
   app.add_flag("--resume", flags->resume, "go on from the last checkpoint of the output folder");

@@ -14,13 +14,13 @@
 namespace palate {
 namespace {
 
-struct Flags {
+struct PullFlags {
   std::string name, revision, type = "model";
   PullOptions options;
   bool json = false;
 };
 
-void run_pull(Flags& flags) {
+void run_pull(PullFlags& flags) {
   PullOptions& options = flags.options;
   options.at = parse_repo(flags.name, flags.type == "model" ? RepoType::model : RepoType::dataset);
   if (!flags.revision.empty()) {
@@ -43,7 +43,7 @@ void run_pull(Flags& flags) {
 }  // namespace
 
 void add_pull(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PullFlags>();
   app.add_option("name", flags->name, "repository, with a branch, tag or commit if wanted")->required()->type_name("ORG/NAME[@REVISION]");
   app.add_option("--revision", flags->revision, "the branch, tag or commit by a flag (default: main)")->type_name("REVISION");
   app.add_option("--variant", flags->options.choose.variant, "of the weights, where a folder has it: fp16 takes *.fp16.safetensors")

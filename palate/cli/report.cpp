@@ -7,11 +7,11 @@
 namespace palate {
 
 void add_report(CLI::App& app) {
-  struct Flags {
+  struct ReportFlags {
     std::vector<std::string> runs;
     std::string title;
   };
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ReportFlags>();
   app.add_option("RUN", flags->runs, "run folders, or folders of runs with an eval.json")->required();
   app.add_option("--title", flags->title, "the page's title");
   app.footer(

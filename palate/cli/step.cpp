@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct StepArguments {
   std::string config, model, objective, lora, in, out, reference_model;
   std::string dtype = "float32", device = "cpu";
   bool full = false;
@@ -33,7 +33,7 @@ struct Arguments {
 };
 
 // The objective by name (a loss or a preset) with key=value pairs, `objective.` before the key or not.
-ObjectiveConfig named_objective(const Arguments& a) {
+ObjectiveConfig named_objective(const StepArguments& a) {
   std::vector<std::string> overrides;
   const auto add = [&](const std::string& text) {
     constexpr std::string_view table = "objective.";
@@ -58,7 +58,7 @@ ObjectiveConfig named_objective(const Arguments& a) {
   return config;
 }
 
-RunConfig resolve(const Arguments& a) {
+RunConfig resolve(const StepArguments& a) {
   RunConfig run;
   if (!a.config.empty()) {
     load_config(read_config_source(a.config, a.overrides), [&](Fields& f) { run.visit(f); });
@@ -100,7 +100,7 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void step(const Arguments& a) {
+void step(const StepArguments& a) {
   const RunConfig run = resolve(a);
   const c10::Device device = parse_device(a.device);
   const c10::ScalarType dtype = parse_dtype(a.dtype);
@@ -134,7 +134,7 @@ void step(const Arguments& a) {
 }  // namespace
 
 void add_step(CLI::App& app) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<StepArguments>();
   app.add_option("--model", a->model, "model folder (unet/, scheduler/)")->type_name("DIR");
   auto* objective = app.add_option("--objective", a->objective, "a loss or a preset (palate list losses|presets)")->type_name("NAME");
   app.add_option("--config", a->config, "a run's config instead: its model, [objective] and full")->type_name("FILE")->excludes(objective);

@@ -20,7 +20,7 @@
 namespace palate {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   std::string config, preset;
   std::vector<std::string> overrides, foreign;
   bool dry_run = false, json = false;
@@ -68,7 +68,7 @@ void refuse_twice(const Translation& translated, const std::vector<std::string>&
   }
 }
 
-RunConfig read_run(Flags& flags) {
+RunConfig read_run(TrainFlags& flags) {
   if (flags.config.find('=') != std::string::npos && !std::filesystem::exists(flags.config)) {  // with flags alone there is no file
     flags.overrides.insert(flags.overrides.begin(), flags.config);
     flags.config.clear();
@@ -134,7 +134,7 @@ void print_forecast(const Forecast& it) {
   if (!it.advice.empty()) std::printf("# %s\n", it.advice.c_str());
 }
 
-void dry_run(RunConfig& config, const Flags& flags) {
+void dry_run(RunConfig& config, const TrainFlags& flags) {
   const std::string resolved = config_to_toml([&](Fields& f) { config.visit(f); });
   const Forecast it = forecast(config);
   if (flags.json) {
@@ -167,7 +167,7 @@ std::vector<std::string> fold_foreign_flags(const std::vector<std::string>& word
 }
 
 void add_train(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainFlags>();
   app.add_option("CONFIG", flags->config,
                  "the run's TOML file; configs/ holds complete ones. Settings, a preset, or flags of diffusers' scripts "
                  "(--train_batch_size 4 ...) do without");

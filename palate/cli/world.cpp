@@ -14,14 +14,14 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-struct Flags {
+struct WorldFlags {
   std::string out, base = asset("base");
   int64_t scenes = 100, seed = 0, threads = 0;
   bool pairs = false, json = false;
   world::PairOptions options;
 };
 
-void run(Flags flags) {
+void run(WorldFlags flags) {
   set_threads(flags.threads);
   const fs::path out = flags.out;
   check_new_folder(out);
@@ -47,7 +47,7 @@ void run(Flags flags) {
 }  // namespace
 
 void add_world(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<WorldFlags>();
   app.add_option("--out", flags->out, "folder to write; must be empty or missing")->required();
   app.add_option("--scenes", flags->scenes, "pictures as the base was trained on, with captions; 0: none")
       ->capture_default_str()

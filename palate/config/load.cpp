@@ -16,8 +16,6 @@
 namespace palate {
 namespace {
 
-using Kind = TomlValue::Kind;
-
 struct Leaf {
   TomlValue value;
   std::string raw;  // of an override: the text as typed
@@ -26,28 +24,28 @@ struct Leaf {
 };
 
 std::string read(const TomlValue& value, bool& field) {
-  if (value.kind != Kind::boolean) return "expected true or false";
+  if (value.kind != TomlValue::Kind::boolean) return "expected true or false";
   field = value.boolean;
   return "";
 }
 
 std::string read(const TomlValue& value, int64_t& field) {
-  const bool digits = value.kind == Kind::text && !value.text.empty() &&
+  const bool digits = value.kind == TomlValue::Kind::text && !value.text.empty() &&
                       value.text.find_first_not_of("0123456789", value.text[0] == '-' ? 1 : 0) == std::string::npos;
   if (digits && value.text.size() > 18) return "expected a whole number of at most 18 digits";
-  if (value.kind != Kind::integer) return "expected a whole number";
+  if (value.kind != TomlValue::Kind::integer) return "expected a whole number";
   field = value.integer;
   return "";
 }
 
 std::string read(const TomlValue& value, double& field) {
-  if (value.kind != Kind::integer && value.kind != Kind::number) return "expected a number";
+  if (value.kind != TomlValue::Kind::integer && value.kind != TomlValue::Kind::number) return "expected a number";
   field = value.number;
   return "";
 }
 
 std::string read(const TomlValue& value, std::string& field) {
-  if (value.kind != Kind::text) return "expected text in quotes";
+  if (value.kind != TomlValue::Kind::text) return "expected text in quotes";
   field = value.text;
   const char* home = std::getenv("HOME");
   if (home && field.starts_with("~/")) field.replace(0, 1, home);  // no shell has looked into a file
@@ -58,7 +56,7 @@ template <class T>
 std::string read(const TomlValue& value, std::vector<T>& field) {
   std::vector<TomlValue> one{value};  // a single value stands for a list of one
   std::vector<T> result;
-  for (const auto& item : value.kind == Kind::list ? value.items : one) {
+  for (const auto& item : value.kind == TomlValue::Kind::list ? value.items : one) {
     T element{};
     const std::string problem = read(item, element);
     if (!problem.empty()) return "expected a list; of each item: " + problem;
@@ -194,7 +192,7 @@ class Load : public Visitor<Load> {
 
   // Tables are taken apart into leaves by dotted name; an empty table leaves no trace but its own name.
   void add(const std::string& name, const TomlValue& value, const std::string& raw, size_t order) {
-    if (value.kind != Kind::table) {
+    if (value.kind != TomlValue::Kind::table) {
       values_[name].push_back({value, raw, order > 0, order});
       return;
     }
@@ -210,9 +208,9 @@ class Load : public Visitor<Load> {
   template <class T>
   static std::string read_leaf(const Leaf& leaf, T& candidate) {
     if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::vector<std::string>>) {
-      if (leaf.typed && leaf.value.kind != Kind::text && leaf.value.kind != Kind::list && !leaf.raw.empty()) {
+      if (leaf.typed && leaf.value.kind != TomlValue::Kind::text && leaf.value.kind != TomlValue::Kind::list && !leaf.raw.empty()) {
         TomlValue text = leaf.value;  // output=2024 on the command line means the text
-        text.kind = Kind::text;
+        text.kind = TomlValue::Kind::text;
         text.text = leaf.raw;
         return read(text, candidate);
       }

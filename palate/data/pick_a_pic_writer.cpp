@@ -7,28 +7,26 @@
 namespace palate {
 namespace {
 
-using Kind = ParquetWriter::Kind;
-
 const std::vector<ParquetWriter::Column>& columns() {
-  static const std::vector<ParquetWriter::Column> all = {{"are_different", Kind::boolean},
-                                                         {"best_image_uid", Kind::text},
-                                                         {"caption", Kind::text},
-                                                         {"created_at", Kind::text},
-                                                         {"has_label", Kind::boolean},
-                                                         {"image_0_uid", Kind::text},
-                                                         {"image_0_url", Kind::text},
-                                                         {"image_1_uid", Kind::text},
-                                                         {"image_1_url", Kind::text},
-                                                         {"jpg_0", Kind::binary},
-                                                         {"jpg_1", Kind::binary},
-                                                         {"label_0", Kind::number},
-                                                         {"label_1", Kind::number},
-                                                         {"model_0", Kind::text},
-                                                         {"model_1", Kind::text},
-                                                         {"ranking_id", Kind::integer},
-                                                         {"user_id", Kind::integer},
-                                                         {"num_example_per_prompt", Kind::integer},
-                                                         {"__index_level_0__", Kind::integer}};
+  static const std::vector<ParquetWriter::Column> all = {{"are_different", ParquetWriter::Kind::boolean},
+                                                         {"best_image_uid", ParquetWriter::Kind::text},
+                                                         {"caption", ParquetWriter::Kind::text},
+                                                         {"created_at", ParquetWriter::Kind::text},
+                                                         {"has_label", ParquetWriter::Kind::boolean},
+                                                         {"image_0_uid", ParquetWriter::Kind::text},
+                                                         {"image_0_url", ParquetWriter::Kind::text},
+                                                         {"image_1_uid", ParquetWriter::Kind::text},
+                                                         {"image_1_url", ParquetWriter::Kind::text},
+                                                         {"jpg_0", ParquetWriter::Kind::binary},
+                                                         {"jpg_1", ParquetWriter::Kind::binary},
+                                                         {"label_0", ParquetWriter::Kind::number},
+                                                         {"label_1", ParquetWriter::Kind::number},
+                                                         {"model_0", ParquetWriter::Kind::text},
+                                                         {"model_1", ParquetWriter::Kind::text},
+                                                         {"ranking_id", ParquetWriter::Kind::integer},
+                                                         {"user_id", ParquetWriter::Kind::integer},
+                                                         {"num_example_per_prompt", ParquetWriter::Kind::integer},
+                                                         {"__index_level_0__", ParquetWriter::Kind::integer}};
   return all;
 }
 

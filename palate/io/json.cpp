@@ -11,7 +11,7 @@
 namespace palate {
 namespace {
 
-constexpr int deepest = 200;  // nested arrays and objects: a parser that recurses must not overflow its stack
+constexpr int deepest_json = 200;  // nested arrays and objects: a parser that recurses must not overflow its stack
 
 // "line:column" of a byte, where the text itself begins on line `first`.
 std::string place(std::string_view text, size_t byte, int64_t first) {
@@ -32,8 +32,8 @@ void check_depth(std::string_view text, const std::string& origin, int64_t line)
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > deepest)
-        fail<FormatError>(origin, ":", place(text, i, line), ": JSON nested deeper than ", deepest, " levels is refused");
+      if (++depth > deepest_json)
+        fail<FormatError>(origin, ":", place(text, i, line), ": JSON nested deeper than ", deepest_json, " levels is refused");
     } else if (c == '}' || c == ']') {
       --depth;
     }

@@ -13,8 +13,6 @@
 namespace palate {
 namespace {
 
-using Kind = ParquetWriter::Kind;
-
 // Arrow's idea of a file over ours. The disk's error is kept, since a status has room for text only.
 class Sink : public arrow::io::OutputStream {
  public:
@@ -43,17 +41,17 @@ class Sink : public arrow::io::OutputStream {
   bool closed_ = false;
 };
 
-std::shared_ptr<arrow::DataType> type_of(Kind kind) {
+std::shared_ptr<arrow::DataType> type_of(ParquetWriter::Kind kind) {
   switch (kind) {
-    case Kind::binary:
+    case ParquetWriter::Kind::binary:
       return arrow::binary();
-    case Kind::text:
+    case ParquetWriter::Kind::text:
       return arrow::utf8();
-    case Kind::number:
+    case ParquetWriter::Kind::number:
       return arrow::float64();
-    case Kind::integer:
+    case ParquetWriter::Kind::integer:
       return arrow::int64();
-    case Kind::boolean:
+    case ParquetWriter::Kind::boolean:
       break;
   }
   return arrow::boolean();
@@ -69,7 +67,7 @@ std::shared_ptr<parquet::WriterProperties> properties_of(const std::vector<Parqu
   parquet::WriterProperties::Builder builder;
   builder.compression(parquet::Compression::SNAPPY);
   for (const auto& column : columns) {
-    if (column.kind != Kind::binary) continue;
+    if (column.kind != ParquetWriter::Kind::binary) continue;
     builder.compression(column.name, parquet::Compression::UNCOMPRESSED);  // pictures are compressed already
     builder.disable_dictionary(column.name);
     builder.disable_statistics(column.name);
@@ -153,11 +151,12 @@ ParquetWriter::~ParquetWriter() = default;
 void ParquetWriter::text(size_t column, std::string_view value) {
   auto& s = *state_;
   s.take(column);
-  const Kind kind = s.columns[column].kind;
-  check(kind == Kind::text || kind == Kind::binary, s.path, ": column '", s.columns[column].name, "' holds numbers, got text");
+  const ParquetWriter::Kind kind = s.columns[column].kind;
+  check(kind == ParquetWriter::Kind::text || kind == ParquetWriter::Kind::binary, s.path, ": column '", s.columns[column].name,
+        "' holds numbers, got text");
   const auto* data = reinterpret_cast<const uint8_t*>(value.data());
-  check<DataError>(kind == Kind::binary || arrow::util::ValidateUTF8(data, static_cast<int64_t>(value.size())), s.path, ": column '",
-                   s.columns[column].name, "', row ", s.rows, " of its group: the text is not UTF-8");
+  check<DataError>(kind == ParquetWriter::Kind::binary || arrow::util::ValidateUTF8(data, static_cast<int64_t>(value.size())), s.path,
+                   ": column '", s.columns[column].name, "', row ", s.rows, " of its group: the text is not UTF-8");
   s.must(static_cast<arrow::BinaryBuilder&>(*s.builders[column]).Append(value));
 }
 
@@ -166,13 +165,13 @@ void ParquetWriter::number(size_t column, double value) {
   s.take(column);
   auto& builder = *s.builders[column];
   switch (s.columns[column].kind) {
-    case Kind::number:
+    case ParquetWriter::Kind::number:
       return s.must(static_cast<arrow::DoubleBuilder&>(builder).Append(value));
-    case Kind::integer:
+    case ParquetWriter::Kind::integer:
       check(value == std::floor(value) && std::abs(value) <= 9007199254740992.0, s.path, ": column '", s.columns[column].name,
             "' holds whole numbers, got ", value);
       return s.must(static_cast<arrow::Int64Builder&>(builder).Append(static_cast<int64_t>(value)));
-    case Kind::boolean:
+    case ParquetWriter::Kind::boolean:
       return s.must(static_cast<arrow::BooleanBuilder&>(builder).Append(value != 0));
     default:
       fail(s.path, ": column '", s.columns[column].name, "' holds text, got a number");

@@ -7,7 +7,7 @@
 namespace palate {
 namespace {
 
-constexpr size_t largest_rank = 64;
+constexpr size_t most_dimensions = 64;
 
 // What a global stands for. `inert` ones are values that training programs leave beside the tensors; they are kept as nothing.
 enum class Meaning : uint8_t { storage, dtype, rebuild_tensor, rebuild_typed, rebuild_parameter, ordered_dict, size, inert };
@@ -160,7 +160,7 @@ uint64_t PickleMachine::whole_of(PickleValue value, const char* what) const {
 
 std::vector<int64_t> PickleMachine::wholes_of(PickleValue value, const char* what) const {
   if (value.kind != PickleKind::tuple) complain("has ", what, " that is ", name_of(value.kind), ", expected a tuple");
-  if (items(value).size() > largest_rank) complain("has ", what, " of more than ", largest_rank, " dimensions");
+  if (items(value).size() > most_dimensions) complain("has ", what, " of more than ", most_dimensions, " dimensions");
   std::vector<int64_t> numbers;
   for (const auto& item : items(value)) numbers.push_back(static_cast<int64_t>(whole_of(item, what)));
   return numbers;

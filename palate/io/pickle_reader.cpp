@@ -13,7 +13,7 @@ namespace palate {
 namespace {
 
 constexpr uint64_t largest_pickle = 64u << 20;  // without the tensors' data: a checkpoint's is some hundred kilobytes
-constexpr int deepest = 64;
+constexpr int deepest_pickle = 64;
 constexpr size_t most_visits = 4'000'000;
 constexpr uint64_t most_repetition = 8, always_allowed = 1u << 20;
 // 0x1950a86a20f9469cfc6c, the least byte first: the first pickle of the format before torch 1.6.
@@ -31,7 +31,7 @@ class Flattening {
       : machine_(machine), places_(places), most_bytes_(most_repetition * file_size + always_allowed), origin_(origin) {}
 
   PickleContents run(PickleValue root) {
-    for (int depth = 0; depth < deepest; ++depth) {
+    for (int depth = 0; depth < deepest_pickle; ++depth) {
       const PickleValue* inner = find(root, "state_dict");
       if (!inner || inner->kind != PickleKind::dict) break;
       note_scalars(root);
@@ -71,7 +71,7 @@ class Flattening {
   }
 
   void visit(PickleValue value, const std::string& name, int depth) {
-    if (depth > deepest) complain("its lists and dicts lie more than ", deepest, " deep in each other, or one in itself");
+    if (depth > deepest_pickle) complain("its lists and dicts lie more than ", deepest_pickle, " deep in each other, or one in itself");
     if (++visits_ > most_visits) complain("its lists and dicts hold each other more than ", most_visits, " times");
     const std::string prefix = name.empty() ? "" : name + ".";
     if (value.kind == PickleKind::tensor) return add(machine_.tensor(value), name);

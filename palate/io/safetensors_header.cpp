@@ -16,12 +16,12 @@ namespace {
 constexpr uint64_t largest_header = 100'000'000;
 constexpr size_t largest_rank = 64;
 
-struct Kind {
+struct DtypeName {
   std::string_view name;
   uint64_t bits;
 };
 // In the order of the reference's enum (safetensors/src/tensor.rs).
-constexpr std::array<Kind, 22> kinds = {
+constexpr std::array<DtypeName, 22> kinds = {
     {{"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8},
      {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},
      {"U32", 32},    {"F32", 32},        {"C64", 64},        {"F64", 64},    {"I64", 64}, {"U64", 64}}};

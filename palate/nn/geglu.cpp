@@ -5,18 +5,13 @@
 #include <torch/types.h>
 
 #include "palate/nn/flash_tiles.h"
+#include "palate/nn/row_dtype.h"
 #include "palate/nn/row_kernels.h"
 
 namespace palate {
 namespace {
 
 constexpr int64_t rows_a_task = 64;
-
-template <class Use>
-void for_dtype(const Tensor& x, const Use& use) {
-  if (x.scalar_type() == torch::kBFloat16) return use(c10::BFloat16());
-  use(float());
-}
 
 struct Geglu : torch::autograd::Function<Geglu> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& h) {
@@ -25,7 +20,7 @@ struct Geglu : torch::autograd::Function<Geglu> {
     auto sizes = h.sizes().vec();
     sizes.back() = width;
     const Tensor y = torch::empty(sizes, h.options());
-    for_dtype(h, [&](auto type) {
+    rows::for_dtype(h, [&](auto type) {
       using T = decltype(type);
       at::parallel_for(0, rows, rows_a_task, [&](int64_t first, int64_t last) {
         rows::geglu(h.data_ptr<T>() + first * 2 * width, y.data_ptr<T>() + first * width, last - first, width);
@@ -37,7 +32,7 @@ struct Geglu : torch::autograd::Function<Geglu> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const Tensor h = context->get_saved_variables()[0], g = gradients[0].to(h.scalar_type()).contiguous(), dh = torch::empty_like(h);
     const int64_t width = h.size(-1) / 2, rows = h.numel() / h.size(-1);
-    for_dtype(h, [&](auto type) {
+    rows::for_dtype(h, [&](auto type) {
       using T = decltype(type);
       at::parallel_for(0, rows, rows_a_task, [&](int64_t first, int64_t last) {
         rows::geglu_backward(h.data_ptr<T>() + first * 2 * width, g.data_ptr<T>() + first * width, dh.data_ptr<T>() + first * 2 * width,

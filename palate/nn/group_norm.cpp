@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "palate/nn/flash_tiles.h"
+#include "palate/nn/row_dtype.h"
 #include "palate/nn/row_kernels.h"
 
 namespace palate {
@@ -143,12 +144,6 @@ void run_backward(const Sizes& n, const Tensor& x, const Tensor& g, const Tensor
   });
 }
 
-template <class Use>
-void for_dtype(const Tensor& x, const Use& use) {
-  if (x.scalar_type() == torch::kBFloat16) return use(c10::BFloat16());
-  use(float());
-}
-
 struct Result {
   Tensor y, mean, rstd;
 };
@@ -158,7 +153,7 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   const auto statistic = x.options().dtype(torch::kFloat32);
   Result out{torch::empty_like(x), torch::empty({n.batch, n.groups}, statistic, torch::MemoryFormat::Contiguous),
              torch::empty({n.batch, n.groups}, statistic, torch::MemoryFormat::Contiguous)};
-  for_dtype(x, [&](auto type) { run_forward<decltype(type)>(n, x, weight, bias, o, out.mean, out.rstd, out.y); });
+  rows::for_dtype(x, [&](auto type) { run_forward<decltype(type)>(n, x, weight, bias, o, out.mean, out.rstd, out.y); });
   return out;
 }
 
@@ -178,7 +173,7 @@ struct FrozenGroupNorm : torch::autograd::Function<FrozenGroupNorm> {
     const Tensor g = gradients[0].to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast), dx = torch::empty_like(x);
     const Sizes n(x, context->saved_data["groups"].toInt());
     const bool silu = context->saved_data["silu"].toBool();
-    for_dtype(x, [&](auto type) { run_backward<decltype(type)>(n, x, g, saved[1], saved[2], silu, saved[3], saved[4], dx); });
+    rows::for_dtype(x, [&](auto type) { run_backward<decltype(type)>(n, x, g, saved[1], saved[2], silu, saved[3], saved[4], dx); });
     return {dx, Tensor(), Tensor(), Tensor()};
   }
 };

@@ -12,7 +12,7 @@ namespace {
 
 enum class Kind { set, flag, note, flag_note, refuse, flag_refuse, own };
 
-struct Line {
+struct ForeignLine {
   const char* name;
   Kind kind;
   const char* text;  // set: our key; flag: our settings, by blanks; note, refuse: why. own: see Translator
@@ -21,7 +21,7 @@ struct Line {
 constexpr const char* no_judge = "judges are not part of training here: put the labels into the pairs";
 constexpr const char* own_hub = "nothing is sent anywhere: upload the run folder with your own tool";
 
-constexpr Line table[] = {
+constexpr ForeignLine table[] = {
     // models and data
     {"pretrained_model_name_or_path", Kind::set, "model"},
     {"model_name_or_path", Kind::set, "model"},
@@ -177,7 +177,7 @@ constexpr const char* only_diffusion_dpo[] = {
     "sdxl",     "is_turbo",           "sft",  "choice_model", "unet_init", "use_adafactor", "proportion_empty_prompts",
     "no_hflip", "dataset_split_name", "split"};
 
-const Line* find(const std::string& name) {
+const ForeignLine* find(const std::string& name) {
   for (const auto& line : table) {
     if (name == line.name) return &line;
   }
@@ -211,7 +211,7 @@ class Translator {
   void note(const ForeignKey& key, const std::string& text) { result_.notes.push_back(key.where + ": " + text); }
 
   void one(const ForeignKey& key) {
-    const Line* line = find(key.name);
+    const ForeignLine* line = find(key.name);
     check<UsageError>(line != nullptr, key.where, ": there is no such setting");
     current_ = key.where;
     switch (line->kind) {
@@ -327,7 +327,7 @@ class Translator {
 bool is_foreign_key(const std::string& name) { return find(name) != nullptr; }
 
 bool foreign_key_is_flag(const std::string& name) {
-  const Line* line = find(name);
+  const ForeignLine* line = find(name);
   return line && (line->kind == Kind::flag || line->kind == Kind::flag_note || line->kind == Kind::flag_refuse || name == "scale_lr");
 }
 

@@ -9,13 +9,13 @@ namespace palate {
 namespace {
 
 // The one table of optimizers. A new one is one file of train/optimizers and one line here.
-struct Line {
+struct OptimizerLine {
   const char* name;
   const char* summary;
   OptimizerMember (*member)();
   double bytes_per_value;
 };
-constexpr Line table[] = {
+constexpr OptimizerLine table[] = {
     {"adamw", "AdamW", adamw_optimizer, 8},
     {"adamw8bit", "AdamW with moments in 8 bits", adamw_8bit_optimizer, 2.04},
     {"adafactor", "sums of rows and columns instead of moments", adafactor_optimizer, 0.05},
@@ -23,7 +23,7 @@ constexpr Line table[] = {
     {"prodigy", "AdamW that finds the rate", prodigy_optimizer, 16},
 };
 
-const Line& find(const std::string& name) {
+const OptimizerLine& find(const std::string& name) {
   for (const auto& line : table) {
     if (name == line.name) return line;
   }

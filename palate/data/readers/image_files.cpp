@@ -15,15 +15,15 @@ SourceList one(std::unique_ptr<PairSource> source) {
   return list;
 }
 
-struct Kind {
+struct FileKind {
   const char* suffix;
   const char* name;
   SourceList (*open)(const fs::path&, const DataConfig&);
   bool in_folders;  // a folder of such files stands for all of them
 };
 
-const std::vector<Kind>& kinds() {
-  static const std::vector<Kind> all = {
+const std::vector<FileKind>& kinds() {
+  static const std::vector<FileKind> all = {
       {".tar", "WebDataset shard", [](const fs::path& path, const DataConfig& config) { return one(open_webdataset(path, config)); }, true},
       {".parquet", "parquet file", [](const fs::path& path, const DataConfig& config) { return one(open_parquet_images(path, config)); },
        true},
@@ -34,8 +34,8 @@ const std::vector<Kind>& kinds() {
   return all;
 }
 
-const Kind* kind_of(const fs::path& path) {
-  const auto found = std::find_if(kinds().begin(), kinds().end(), [&](const Kind& kind) { return lower_suffix(path) == kind.suffix; });
+const FileKind* kind_of(const fs::path& path) {
+  const auto found = std::find_if(kinds().begin(), kinds().end(), [&](const FileKind& kind) { return lower_suffix(path) == kind.suffix; });
   return found == kinds().end() ? nullptr : &*found;
 }
 
@@ -43,7 +43,7 @@ const Kind* kind_of(const fs::path& path) {
 std::vector<fs::path> shards_in(const fs::path& folder) {
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const Kind* kind = entry.is_regular_file() ? kind_of(entry.path()) : nullptr;
+    const FileKind* kind = entry.is_regular_file() ? kind_of(entry.path()) : nullptr;
     if (kind && kind->in_folders) found.push_back(entry.path());
   }
   std::sort(found.begin(), found.end());
@@ -102,9 +102,9 @@ SourceList open_images(const std::string& name, const DataConfig& config) {
   check<UsageError>(suffix != ".tgz" && suffix != ".gz", "data.images: '", name,
                     "' is compressed, and pictures in it cannot be read in place: unpack it to a plain .tar once (gunzip), jpg and png "
                     "would not shrink anyway");
-  const Kind* kind = kind_of(path);
+  const FileKind* kind = kind_of(path);
   std::string known;
-  for (const Kind& k : kinds()) known += concat(known.empty() ? "" : ", ", "a ", k.suffix, " (", k.name, ")");
+  for (const FileKind& k : kinds()) known += concat(known.empty() ? "" : ", ", "a ", k.suffix, " (", k.name, ")");
   check<UsageError>(kind != nullptr, "data.images: '", name, "' is neither a folder of pictures nor ", known,
                     is_picture(path) ? ": name the folder that it is in" : "");
   return kind->open(path, config);

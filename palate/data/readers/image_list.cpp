@@ -19,7 +19,7 @@ const std::vector<std::string>& picture_names() {
   return names;
 }
 
-struct Line {
+struct ImageLine {
   std::string where, picture, caption;
 };
 
@@ -33,7 +33,7 @@ class ImageList : public PairSource {
   int64_t rows() const override { return static_cast<int64_t>(lines_.size()); }
 
   bool read(int64_t row, PairRecord& record) override {
-    const Line& line = lines_[static_cast<size_t>(row)];
+    const ImageLine& line = lines_[static_cast<size_t>(row)];
     record = {};
     record.kind = PairRecord::Kind::single;
     record.origin = line.where;
@@ -48,7 +48,7 @@ class ImageList : public PairSource {
 
   std::string content(const HashFile& hash) const override {
     std::string text = caption_settings(config_);
-    for (const Line& line : lines_) text += concat("\n", hash(path_.parent_path() / line.picture), " ", line.caption);
+    for (const ImageLine& line : lines_) text += concat("\n", hash(path_.parent_path() / line.picture), " ", line.caption);
     return text;
   }
 
@@ -57,7 +57,7 @@ class ImageList : public PairSource {
     return config_.caption_column.empty() ? caption_names() : std::vector<std::string>{config_.caption_column};
   }
 
-  void add(Line line) {
+  void add(ImageLine line) {
     if (line.caption.empty()) line.caption = config_.caption;
     check<DataError>(!line.picture.empty(), line.where, ": expected a picture's path in '", one_of(picture_names()), "', found none");
     check<DataError>(!line.caption.empty(), line.where, ": expected a caption in '", one_of(caption_columns()),
@@ -67,7 +67,7 @@ class ImageList : public PairSource {
 
   void read_jsonl_lines() {
     read_jsonl(path_, [&](const Json& object, int64_t number) {
-      Line line{concat(path_.string(), ":", number), "", ""};
+      ImageLine line{concat(path_.string(), ":", number), "", ""};
       check<DataError>(object.is_object(), line.where, ": expected an object with a picture's path and a caption, found ",
                        object.type_name());
       check<UsageError>(!object.contains("chosen"), line.where, ": lists a preference pair: name the file by data.pairs");
@@ -93,7 +93,7 @@ class ImageList : public PairSource {
 
   fs::path path_;
   DataConfig config_;
-  std::vector<Line> lines_;
+  std::vector<ImageLine> lines_;
 };
 
 }  // namespace

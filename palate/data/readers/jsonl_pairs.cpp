@@ -11,14 +11,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Line {
+struct PairLine {
   size_t begin, size;  // in the file's text
   int64_t number;      // from 1
 };
 
 // Lines that hold more than white space.
-std::vector<Line> split_lines(const std::string& text) {
-  std::vector<Line> lines;
+std::vector<PairLine> split_lines(const std::string& text) {
+  std::vector<PairLine> lines;
   size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;  // a byte order mark is not JSON
   for (int64_t number = 1; begin < text.size(); ++number) {
     size_t end = text.find('\n', begin);
@@ -71,7 +71,7 @@ class JsonlPairs : public PairSource {
   std::string origin(int64_t row) const { return concat(path_.string(), " line ", lines_[static_cast<size_t>(row)].number); }
 
   Json parse(int64_t row) const {
-    const Line& line = lines_[static_cast<size_t>(row)];
+    const PairLine& line = lines_[static_cast<size_t>(row)];
     Json value = parse_json_line(std::string_view(text_).substr(line.begin, line.size), origin(row));
     check<DataError>(value.is_object(), origin(row), ": expected an object with prompt, chosen and rejected, found ", value.type_name());
     return value;
@@ -100,7 +100,7 @@ class JsonlPairs : public PairSource {
 
   fs::path path_;
   std::string text_;
-  std::vector<Line> lines_;
+  std::vector<PairLine> lines_;
   bool keep_ties_;
 };
 

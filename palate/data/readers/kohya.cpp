@@ -12,7 +12,6 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = TomlValue::Kind;
 
 enum Level { general = 1, dataset = 2, subset = 4, sizes = general | dataset, anywhere = general | dataset | subset };
 
@@ -24,7 +23,7 @@ struct Values {
 
 // "" or what is wrong with the value.
 using Set = std::function<std::string(Values&, const TomlValue&)>;
-struct Key {
+struct KohyaKey {
   const char* name;
   int levels;
   Set set;
@@ -32,14 +31,14 @@ struct Key {
 
 Set flag(bool ImageRule::*field) {
   return [field](Values& v, const TomlValue& value) -> std::string {
-    if (value.kind != Kind::boolean) return "expected true or false";
+    if (value.kind != TomlValue::Kind::boolean) return "expected true or false";
     v.subset.rule.*field = value.boolean;
     return "";
   };
 }
 
 std::string whole(const TomlValue& value, int64_t least, int64_t& field) {
-  if (value.kind != Kind::integer || value.integer < least || value.integer > 1'000'000)
+  if (value.kind != TomlValue::Kind::integer || value.integer < least || value.integer > 1'000'000)
     return concat("expected a whole number of at least ", least);
   field = value.integer;
   return "";
@@ -55,7 +54,7 @@ Set number(int64_t KohyaSubset::*field, int64_t least) {
 
 Set text(std::string KohyaSubset::*field) {
   return [field](Values& v, const TomlValue& value) -> std::string {
-    if (value.kind != Kind::text) return "expected text in quotes";
+    if (value.kind != TomlValue::Kind::text) return "expected text in quotes";
     v.subset.*field = value.text;
     return "";
   };
@@ -63,7 +62,7 @@ Set text(std::string KohyaSubset::*field) {
 
 // One number is both sides; two are width and height.
 std::string resolution(Values& v, const TomlValue& value) {
-  std::vector<TomlValue> sides = value.kind == Kind::list ? value.items : std::vector<TomlValue>{value, value};
+  std::vector<TomlValue> sides = value.kind == TomlValue::Kind::list ? value.items : std::vector<TomlValue>{value, value};
   ImageSize size;
   if (sides.size() != 2 || !whole(sides[0], 1, size.width).empty() || !whole(sides[1], 1, size.height).empty())
     return "expected a side in pixels, or [width, height]";
@@ -73,7 +72,7 @@ std::string resolution(Values& v, const TomlValue& value) {
 
 Set said(std::optional<KohyaFile::Said> Values::*field) {
   return [field](Values& v, const TomlValue& value) -> std::string {
-    if (value.kind != Kind::integer && value.kind != Kind::number) return "expected a number";
+    if (value.kind != TomlValue::Kind::integer && value.kind != TomlValue::Kind::number) return "expected a number";
     v.*field = KohyaFile::Said{value.number, value.where};
     return "";
   };
@@ -83,29 +82,29 @@ Set said(std::optional<KohyaFile::Said> Values::*field) {
 Set only(std::function<bool(const TomlValue&)> harmless, std::string reason) {
   return [=](Values&, const TomlValue& value) { return harmless(value) ? "" : "is not supported here: " + reason; };
 }
-bool is_false(const TomlValue& v) { return v.kind == Kind::boolean && !v.boolean; }
-bool is_true(const TomlValue& v) { return v.kind == Kind::boolean && v.boolean; }
-bool is_flag(const TomlValue& v) { return v.kind == Kind::boolean; }
-bool is_zero(const TomlValue& v) { return (v.kind == Kind::integer || v.kind == Kind::number) && v.number == 0; }
-bool is_one(const TomlValue& v) { return (v.kind == Kind::integer || v.kind == Kind::number) && v.number == 1; }
-bool is_empty(const TomlValue& v) { return v.kind == Kind::text && v.text.empty(); }
+bool is_false(const TomlValue& v) { return v.kind == TomlValue::Kind::boolean && !v.boolean; }
+bool is_true(const TomlValue& v) { return v.kind == TomlValue::Kind::boolean && v.boolean; }
+bool is_flag(const TomlValue& v) { return v.kind == TomlValue::Kind::boolean; }
+bool is_zero(const TomlValue& v) { return (v.kind == TomlValue::Kind::integer || v.kind == TomlValue::Kind::number) && v.number == 0; }
+bool is_one(const TomlValue& v) { return (v.kind == TomlValue::Kind::integer || v.kind == TomlValue::Kind::number) && v.number == 1; }
+bool is_empty(const TomlValue& v) { return v.kind == TomlValue::Kind::text && v.text.empty(); }
 bool never(const TomlValue&) { return false; }
 
 std::string image_dir(Values& v, const TomlValue& value) {
-  if (value.kind != Kind::text || value.text.empty()) return "expected a folder in quotes";
+  if (value.kind != TomlValue::Kind::text || value.text.empty()) return "expected a folder in quotes";
   v.subset.image_dir = value.text;
   return "";
 }
 
 std::string extension(Values& v, const TomlValue& value) {
-  if (value.kind != Kind::text || !value.text.starts_with('.')) return "expected an extension such as \".txt\"";
+  if (value.kind != TomlValue::Kind::text || !value.text.starts_with('.')) return "expected an extension such as \".txt\"";
   v.subset.caption_extension = value.text;
   return "";
 }
 
 // The one table of keys: those of sd-scripts' library/config_util.py, and cache_latents, which other tools write into the file.
-const std::vector<Key>& keys() {
-  static const std::vector<Key> all = {
+const std::vector<KohyaKey>& keys() {
+  static const std::vector<KohyaKey> all = {
       {"resolution", sizes, resolution},
       {"batch_size", sizes, said(&Values::batch_size)},
       {"enable_bucket", sizes, flag(&ImageRule::buckets)},
@@ -151,7 +150,7 @@ const std::vector<Key>& keys() {
       {"custom_attributes", anywhere, only(never, "nothing here reads them")},
       {"network_multiplier", sizes, only(is_one, "adapters are trained at their full strength")},
       {"resize_interpolation", anywhere,
-       only([](const TomlValue& v) { return v.kind == Kind::text && v.text == "bilinear"; },
+       only([](const TomlValue& v) { return v.kind == TomlValue::Kind::text && v.text == "bilinear"; },
             "pictures are resized as Pillow's bilinear filter does")},
       {"validation_split", anywhere, only(is_zero, "the share that is held out is data.held_out")},
       {"validation_seed", anywhere, only(is_zero, "the split is drawn from the run's seed")},
@@ -200,7 +199,7 @@ class Kohya {
   void complain(const TomlValue& at, const std::string& what) { errors_ += (errors_.empty() ? "" : "\n") + at.where + ": " + what; }
 
   void each(const TomlValue& list, Level level, const Values& above, const std::function<void(const Values&, const TomlValue&)>& use) {
-    if (list.kind != Kind::list) return complain(list, concat("expected ", level_name(level), ", found ", describe(list)));
+    if (list.kind != TomlValue::Kind::list) return complain(list, concat("expected ", level_name(level), ", found ", describe(list)));
     for (const TomlValue& table : list.items) {
       Values values = above;
       apply(values, table, level);
@@ -209,7 +208,7 @@ class Kohya {
   }
 
   void apply(Values& values, const TomlValue& table, Level level) {
-    if (table.kind != Kind::table) return complain(table, concat("expected ", level_name(level), ", found ", describe(table)));
+    if (table.kind != TomlValue::Kind::table) return complain(table, concat("expected ", level_name(level), ", found ", describe(table)));
     for (size_t i = 0; i < table.keys.size(); ++i) {
       if (level == dataset && table.keys[i] == "subsets") continue;
       set(values, table.keys[i], table.items[i], level);
@@ -218,7 +217,7 @@ class Kohya {
 
   void set(Values& values, const std::string& name, const TomlValue& value, Level level) {
     std::vector<std::string> known;
-    for (const Key& key : keys()) {
+    for (const KohyaKey& key : keys()) {
       known.push_back(key.name);
       if (name != key.name) continue;
       if (!(key.levels & level))

@@ -19,7 +19,7 @@ struct ClipOptions {
   double eps;
 };
 
-ClipOptions read_options(const Json& config, const std::string& origin) {
+ClipOptions clip_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
   const int64_t width = r.whole("hidden_size", 512);
   return {r.whole("vocab_size", 49408),
@@ -108,7 +108,7 @@ struct ClipTextModule : torch::nn::Module {
 class ClipText : public TextEncoder {
  public:
   ClipText(const Json& config, bool with_projection, const std::string& origin)
-      : config_(config), options_(read_options(config, origin)), model_(std::make_shared<ClipTextModule>(options_, with_projection)) {
+      : config_(config), options_(clip_options(config, origin)), model_(std::make_shared<ClipTextModule>(options_, with_projection)) {
     check<FormatError>(options_.heads > 0 && options_.width % options_.heads == 0, origin, ": hidden_size ", options_.width,
                        " cannot be divided into ", options_.heads, " heads");
   }

@@ -6,15 +6,15 @@
 namespace palate {
 namespace {
 
-void add_resnet(KeyMap& map, const std::string& ldm, const std::string& diffusers) {
+void add_vae_resnet(KeyMap& map, const std::string& ldm, const std::string& diffusers) {
   map.add(ldm, diffusers);
   map.add(ldm + ".nin_shortcut", diffusers + ".conv_shortcut");
 }
 
 void add_middle(KeyMap& map, const std::string& half) {
   const std::string ldm = half + ".mid", diffusers = half + ".mid_block";
-  add_resnet(map, ldm + ".block_1", diffusers + ".resnets.0");
-  add_resnet(map, ldm + ".block_2", diffusers + ".resnets.1");
+  add_vae_resnet(map, ldm + ".block_1", diffusers + ".resnets.0");
+  add_vae_resnet(map, ldm + ".block_2", diffusers + ".resnets.1");
   const std::string from = ldm + ".attn_1.", to = diffusers + ".attentions.0.";
   map.add(from + "norm", to + "group_norm");
   for (const char* part : {"q", "k", "v"}) map.add(from + part, to + "to_" + part);
@@ -37,7 +37,8 @@ KeyMap vae_keys(const ModuleSet& modules, Layout layout) {
     for (int64_t i = 0; i < levels; ++i) {
       const std::string left = from + std::to_string(i), right = to + std::to_string(down ? i : levels - 1 - i);
       const int64_t layers = modules.count(ldm ? left + ".block." : right + ".resnets.");
-      for (int64_t j = 0; j < layers; ++j) add_resnet(map, left + ".block." + std::to_string(j), right + ".resnets." + std::to_string(j));
+      for (int64_t j = 0; j < layers; ++j)
+        add_vae_resnet(map, left + ".block." + std::to_string(j), right + ".resnets." + std::to_string(j));
       map.add(left + (down ? ".downsample.conv" : ".upsample.conv"), right + (down ? ".downsamplers.0.conv" : ".upsamplers.0.conv"));
     }
   }

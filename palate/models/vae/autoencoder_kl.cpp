@@ -48,7 +48,7 @@ std::string shifting_key(const Json& config) {
   return {};
 }
 
-VaeOptions read_options(const Json& config, const std::string& origin) {
+VaeOptions vae_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
   const auto widths = r.wholes("block_out_channels", {64});
   check<FormatError>(!widths.empty(), origin, ": 'block_out_channels' must not be empty");
@@ -225,7 +225,7 @@ struct AutoencoderKLModule : torch::nn::Module {
 class AutoencoderKL : public Autoencoder {
  public:
   AutoencoderKL(const Json& config, const std::string& origin)
-      : config_(config), options_(read_options(config, origin)), model_(std::make_shared<AutoencoderKLModule>(options_)) {}
+      : config_(config), options_(vae_options(config, origin)), model_(std::make_shared<AutoencoderKLModule>(options_)) {}
 
   Posterior encode(const Tensor& pixels) override {
     check<UsageError>(pixels.dim() == 4 && pixels.size(1) == options_.in_channels, "[vae] expected pixels of [B, ", options_.in_channels,

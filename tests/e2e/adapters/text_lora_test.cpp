@@ -21,13 +21,13 @@ void shake(const Lora& lora) {
     value.add_((torch::arange(value.numel()).to(torch::kFloat32) * 0.7 + (phase += 1)).cos().view(value.sizes()));
 }
 
-// FOLDER's file for MODEL's text encoder, and for its U-Net where `unet` says so.
-std::string make_lora(const fs::path& folder, const fs::path& model, bool with_unet) {
-  const auto encoder = load_text_encoder(model / "text_encoder");
+// FOLDER's file for the text encoder of BASE, and for its U-Net where `unet` says so.
+std::string make_lora(const fs::path& folder, const fs::path& base, bool with_unet) {
+  const auto encoder = load_text_encoder(base / "text_encoder");
   const Lora text = Lora::inject(encoder->module(), {.rank = 2, .alpha = 2, .targets = {"q_proj", "v_proj"}}, 1);
   shake(text);
   std::map<std::string, const Lora*> parts = {{"text_encoder", &text}};
-  const auto unet = load_denoiser(model / "unet");
+  const auto unet = load_denoiser(base / "unet");
   const Lora image = Lora::inject(unet->module(), {.rank = 2, .alpha = 2}, 2);
   shake(image);
   if (with_unet) parts["unet"] = &image;

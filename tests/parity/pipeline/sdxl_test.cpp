@@ -13,7 +13,7 @@ using namespace palate;
 
 namespace {
 
-const Json& arguments() {
+const Json& xl_arguments() {
   static const Json read = Json::parse(test::read_text(test::golden("pipeline_xl.json")));
   return read;
 }
@@ -23,7 +23,7 @@ const Json& arguments() {
 TEST_CASE("sdxl: text states are both encoders' second to last side by side, and the second's pooled text, as diffusers'") {
   Pipeline pipeline(test::calm_model("tiny_pipeline_xl"));
   const test::GoldenFile golden("pipeline_xl.safetensors");
-  const Condition states = pipeline.encode_prompts(arguments()["prompts"].get<std::vector<std::string>>());
+  const Condition states = pipeline.encode_prompts(xl_arguments()["prompts"].get<std::vector<std::string>>());
   golden.expect("text", states["encoder_hidden_states"]);
   golden.expect("text_embeds", states["text_embeds"]);
 }
@@ -45,12 +45,12 @@ TEST_CASE("sdxl: text to latents from given noise equals diffusers, without a ne
   options.steps = 4;
   options.guidance_scale = 5;
   options.starting_noise = golden.at("start");
-  const std::vector<GenerateRequest> requests = {{arguments()["prompts"][0], 1}, {arguments()["prompts"][1], 2}};
+  const std::vector<GenerateRequest> requests = {{xl_arguments()["prompts"][0], 1}, {xl_arguments()["prompts"][1], 2}};
   for (const int64_t batch : {1, 2}) {
     options.batch = batch;
     options.negative = "";
     golden.expect("nothing.latents", pipeline.generate_latents(requests, options));
-    options.negative = arguments()["negative"];
+    options.negative = xl_arguments()["negative"];
     golden.expect("negative.latents", pipeline.generate_latents(requests, options));
   }
 }

@@ -13,7 +13,6 @@ using namespace palate::test;
 
 namespace {
 
-const std::vector<std::string> names = {"a", "b", "c"};
 using Golden = std::map<std::string, Tensor>;
 
 std::vector<Tensor> tensors(const Golden& golden, const std::string& prefix) {

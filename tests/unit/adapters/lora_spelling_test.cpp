@@ -20,12 +20,6 @@ namespace {
 const std::string q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", conv = "down_blocks.0.resnets.0.conv1",
                   te = "text_model.encoder.layers.0.self_attn.q_proj";
 
-Tensor wave(std::vector<int64_t> sizes, double phase) {
-  int64_t count = 1;
-  for (auto size : sizes) count *= size;
-  return (torch::arange(count).to(torch::kFloat32) * 0.37 + phase).sin().view(sizes);
-}
-
 // Ranks and alphas that differ, on a linear layer, a kernel and a text encoder.
 LoraFile some_lora() {
   LoraFile lora;

@@ -11,12 +11,6 @@ using namespace palate::test;
 
 namespace {
 
-Tensor wave(std::vector<int64_t> sizes, double phase) {
-  int64_t count = 1;
-  for (auto size : sizes) count *= size;
-  return (torch::arange(count).to(torch::kFloat32) * 0.37 + phase).sin().view(sizes);
-}
-
 Tensor parameter(const Lora& lora, const std::string& name) {
   for (const auto& [key, value] : lora.parameters()) {
     if (key == name) return value;

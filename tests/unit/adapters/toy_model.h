@@ -8,6 +8,13 @@
 
 namespace palate::test {
 
+// Numbers between -1 and 1 that no two phases share.
+inline Tensor wave(std::vector<int64_t> sizes, double phase) {
+  int64_t count = 1;
+  for (auto size : sizes) count *= size;
+  return (torch::arange(count).to(torch::kFloat32) * 0.37 + phase).sin().view(sizes);
+}
+
 struct ToyLayer : torch::nn::Module, Adaptable {
   explicit ToyLayer(const Tensor& value) { weight = register_parameter("weight", value, /*requires_grad=*/false); }
   Tensor& base_weight() override { return weight; }

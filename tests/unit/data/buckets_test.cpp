@@ -18,7 +18,7 @@ namespace {
 
 ImageSize size_of(const Json& pair) { return {pair[0].get<int64_t>(), pair[1].get<int64_t>()}; }
 
-std::string png(int64_t height, int64_t width, uint8_t tone = 9) { return encode_png(torch::full({3, height, width}, tone, torch::kByte)); }
+std::string sized_png(int64_t height, int64_t width, uint8_t tone = 9) { return png(tone, height, width); }
 
 PairRecord pair_of(const std::string& win, const std::string& lose) {
   PairRecord record;
@@ -81,7 +81,7 @@ TEST_CASE("buckets: settings that leave none are refused") {
 
 TEST_CASE("framing: a picture covers its bucket, is cut in the middle, and its time ids say so") {
   Framing framing(small_buckets(), 16, 4);
-  PairRecord single = pair_of(png(40, 100), "");
+  PairRecord single = pair_of(sized_png(40, 100), "");
   single.kind = PairRecord::Kind::single;
   const Views views = framing.views(single);
   REQUIRE(views.images.size() == 1);
@@ -102,7 +102,8 @@ TEST_CASE("framing: a picture covers its bucket, is cut in the middle, and its t
 
 TEST_CASE("framing: a pair has the bucket of its smaller picture, whichever won") {
   Framing framing(small_buckets(), 16, 4);
-  const Views a = framing.views(pair_of(png(30, 60, 10), png(90, 45, 200))), b = framing.views(pair_of(png(90, 45, 200), png(30, 60, 10)));
+  const Views a = framing.views(pair_of(sized_png(30, 60, 10), sized_png(90, 45, 200))),
+              b = framing.views(pair_of(sized_png(90, 45, 200), sized_png(30, 60, 10)));
   const Fit fit = Buckets(config_rule(small_buckets())).fit({60, 30});
   for (const Views* views : {&a, &b}) {
     for (const Tensor& image : views->images) CHECK(image.sizes().vec() == std::vector<int64_t>{3, fit.target.height, fit.target.width});

@@ -11,10 +11,26 @@
 
 #include "palate/core/generator.h"
 #include "palate/data/cache/encoders.h"
+#include "palate/data/cache/pair_cache.h"
 #include "palate/data/pairs.h"
+#include "palate/io/image.h"
 #include "tests/support/paths.h"
 
 namespace palate::test {
+
+// A picture of one tone.
+inline std::string png(uint8_t tone, int64_t height = 8, int64_t width = 8) {
+  return encode_png(torch::full({3, height, width}, tone, torch::kByte));
+}
+
+// The cached rows of both splits, in order.
+inline std::vector<int64_t> all_rows(const PairCache& cache) {
+  auto rows = cache.rows(Split::train);
+  const auto& held = cache.rows(Split::held_out);
+  rows.insert(rows.end(), held.begin(), held.end());
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
 
 struct FakeEncoders : Encoders {
   double std = 0.1;          // of the posterior

@@ -15,10 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string png(uint8_t tone, int64_t height = 8, int64_t width = 8) {
-  return encode_png(torch::full({3, height, width}, tone, torch::kByte));
-}
-
 DataConfig images_of(const fs::path& path) {
   DataConfig config;
   config.images = {path.string()};

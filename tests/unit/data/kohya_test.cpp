@@ -18,8 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string png(uint8_t tone) { return encode_png(torch::full({3, 8, 8}, tone, torch::kByte)); }
-
 // A folder with pictures in dogs/ and cats/, and dataset.toml.
 fs::path dataset(const std::string& name, const std::string& text) {
   const fs::path folder = fresh_folder(name);

@@ -17,14 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<int64_t> all_rows(const PairCache& cache) {
-  auto rows = cache.rows(Split::train);
-  const auto& held = cache.rows(Split::held_out);
-  rows.insert(rows.end(), held.begin(), held.end());
-  std::sort(rows.begin(), rows.end());
-  return rows;
-}
-
 // One pair of flat images, written as JSONL.
 DataConfig one_pair(const fs::path& folder, uint8_t tone = 10) {
   write_text(folder / "a.png", encode_png(torch::full({3, 16, 16}, tone, torch::kByte)));

@@ -15,10 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string png(uint8_t tone, int64_t height = 8, int64_t width = 8) {
-  return encode_png(torch::full({3, height, width}, tone, torch::kByte));
-}
-
 DataConfig config_of(const fs::path& path, const std::string& ties = "drop") {
   DataConfig config;
   config.pairs = {path.string()};

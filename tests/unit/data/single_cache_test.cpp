@@ -36,13 +36,6 @@ DataConfig shapes(const std::string& name) {
   return config;
 }
 
-std::vector<int64_t> all_rows(const PairCache& cache) {
-  auto rows = cache.rows(Split::train);
-  rows.insert(rows.end(), cache.rows(Split::held_out).begin(), cache.rows(Split::held_out).end());
-  std::sort(rows.begin(), rows.end());
-  return rows;
-}
-
 }  // namespace
 
 TEST_CASE("single cache: every picture has the latents of its own bucket, no loser, and its time ids") {

@@ -12,9 +12,11 @@
 #include "palate/diffusion/rectified_flow.h"
 #include "palate/diffusion/sampler.h"
 #include "palate/diffusion/schedule.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 using namespace palate;
+using palate::test::draw;
 
 namespace {
 
@@ -33,8 +35,6 @@ std::vector<std::unique_ptr<NoiseProcess>> every_process() {
   all.push_back(make_noise_process(flow));
   return all;
 }
-
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({.seed = 17, .sample = sample}).normal(sizes); }
 
 }  // namespace
 

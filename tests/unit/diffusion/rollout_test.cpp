@@ -10,16 +10,17 @@
 
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/diffusion/made_up_denoiser.h"
 
 using namespace palate;
+using palate::test::draw;
 
 namespace {
 
-const Json sd = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false}, {"eta", 1.0}};
-
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({.seed = 19, .sample = sample}).normal(sizes); }
+const Json sd_eta = {
+    {"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false}, {"eta", 1.0}};
 
 Condition text_of(const Tensor& text) { return {{"encoder_hidden_states", text}}; }
 
@@ -31,7 +32,7 @@ struct RolledOut {
   Tensor start = draw({2, 2, 3, 2, 2}, 4), noise = draw({5, 2, 2, 3, 2, 2}, 5);
   SampleOptions options;
 
-  explicit RolledOut(const char* name, const Json& config = sd) : sampler(make_sampler(name, config)) {
+  explicit RolledOut(const char* name, const Json& config = sd_eta) : sampler(make_sampler(name, config)) {
     sampler->set_timesteps(5);
     options.guidance_scale = 5;
     options.noise = [this](int64_t sample, int64_t step) { return noise[step].narrow(0, sample, 1); };
@@ -44,7 +45,7 @@ struct RolledOut {
 TEST_CASE("transition: step is mean + std * noise to the bit, for every sampler that has one") {
   for (const char* name : {"ddpm", "ddim", "euler_a", "lcm"}) {
     INFO(std::string(name));
-    const auto sampler = make_sampler(name, sd);
+    const auto sampler = make_sampler(name, sd_eta);
     sampler->set_timesteps(5);
     int64_t drawn = 0;
     for (int64_t i = 0; i < 5; ++i) {
@@ -66,7 +67,7 @@ TEST_CASE("transition: step is mean + std * noise to the bit, for every sampler 
 TEST_CASE("transition: there is none where no noise is added") {
   for (const char* name : {"ddim", "euler", "pndm", "heun", "dpm++_2m", "unipc", "dpm++_2m_sde"}) {
     INFO(std::string(name));
-    Json config = sd;
+    Json config = sd_eta;
     config["eta"] = 0;
     config["skip_prk_steps"] = true;
     const auto sampler = make_sampler(name, config);

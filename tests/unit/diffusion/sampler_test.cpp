@@ -13,7 +13,7 @@ using namespace palate;
 
 namespace {
 
-const Json sd = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false}};
+const Json plain_sd = {{"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"clip_sample", false}};
 
 Condition condition_of(const Tensor& text) { return {{"encoder_hidden_states", text}}; }
 
@@ -21,14 +21,14 @@ Condition condition_of(const Tensor& text) { return {{"encoder_hidden_states", t
 
 TEST_CASE("samplers: found by name and by class, and others are refused") {
   for (const auto& name : sampler_names()) {
-    Json config = sd;
+    Json config = plain_sd;
     config["skip_prk_steps"] = true;
     CHECK_NOTHROW(make_sampler(name, config));
   }
   CHECK_NOTHROW(make_sampler("", Json{{"_class_name", "DDIMScheduler"}}));
-  CHECK_THROWS_WITH_AS(make_sampler("eulr", sd), doctest::Contains("did you mean 'euler'"), UsageError);
+  CHECK_THROWS_WITH_AS(make_sampler("eulr", plain_sd), doctest::Contains("did you mean 'euler'"), UsageError);
   CHECK_THROWS_WITH_AS(make_sampler("", Json{{"_class_name", "FooScheduler"}}), doctest::Contains("FooScheduler"), UsageError);
-  CHECK_THROWS_AS(make_sampler("", sd), FormatError);
+  CHECK_THROWS_AS(make_sampler("", plain_sd), FormatError);
   CHECK_THROWS_WITH_AS(make_sampler("ddim", Json{{"thresholding", true}}), doctest::Contains("thresholding"), UsageError);
   CHECK_THROWS_WITH_AS(make_sampler("ddpm", Json{{"variance_type", "learned"}}), doctest::Contains("variance_type"), UsageError);
   CHECK_THROWS_WITH_AS(make_sampler("euler", Json{{"use_beta_sigmas", true}}), doctest::Contains("use_beta_sigmas"), UsageError);
@@ -86,7 +86,7 @@ TEST_CASE("samplers: a name says its options, a class keeps the config's") {
 
 TEST_CASE("samplers: Heun evaluates twice a step, the others once") {
   for (const auto& name : sampler_names()) {
-    Json config = sd;
+    Json config = plain_sd;
     config["skip_prk_steps"] = true;
     const auto sampler = make_sampler(name, config);
     sampler->set_timesteps(6);
@@ -109,7 +109,7 @@ TEST_CASE("samplers: UniPC's bh1 ends at noise level 0 with numbers") {
 TEST_CASE("samplers: a network that knows the answer is led to it") {
   const Tensor x0 = torch::full({1, 1, 2, 2}, 0.5);
   for (const char* name : {"ddim", "euler", "ddpm", "heun", "dpm++_2m", "dpm++_2m_sde_karras", "unipc", "lcm"}) {
-    Json config = sd;
+    Json config = plain_sd;
     config["prediction_type"] = "sample";
     config["set_alpha_to_one"] = true;
     const auto sampler = make_sampler(name, config);
@@ -125,7 +125,7 @@ TEST_CASE("samplers: a network that knows the answer is led to it") {
 TEST_CASE("samplers: add_noise at the first step gives what sampling starts from, but for the signal that is left") {
   const Tensor noise = Generator({.seed = 5}).normal({1, 1, 2, 2});
   for (const auto& name : sampler_names()) {
-    Json config = sd;
+    Json config = plain_sd;
     config["skip_prk_steps"] = true;
     const auto sampler = make_sampler(name, config);
     CHECK_THROWS_WITH(sampler->add_noise(noise, noise, 0), doctest::Contains("set_timesteps"));
@@ -150,7 +150,7 @@ TEST_CASE("sampling: a picture does not depend on the batch that it is made in")
         .normal({1, 2, 2, 2});
   };
   const auto run = [&](int64_t from, int64_t count) {
-    const auto sampler = make_sampler("ddpm", sd);
+    const auto sampler = make_sampler("ddpm", plain_sd);
     sampler->set_timesteps(4);
     offset = from;
     return sample_latents(denoiser, *sampler, start.narrow(0, from, count), condition_of(text.narrow(0, from, count)),
@@ -162,7 +162,7 @@ TEST_CASE("sampling: a picture does not depend on the batch that it is made in")
 
 TEST_CASE("sampling: without guidance the network is asked once a step for the batch alone") {
   test::MadeUpDenoiser denoiser(torch::ones({1, 2, 2, 2}));
-  const auto sampler = make_sampler("ddim", sd);
+  const auto sampler = make_sampler("ddim", plain_sd);
   sampler->set_timesteps(4);
   SampleOptions options;
   options.guidance_scale = 1;
@@ -178,10 +178,10 @@ TEST_CASE("sampling: without guidance the network is asked once a step for the b
 TEST_CASE("sampling: what is missing is named") {
   test::MadeUpDenoiser denoiser(torch::ones({1, 2, 2, 2}));
   const Tensor start = torch::zeros({1, 2, 2, 2}), text = torch::ones({1, 3, 4});
-  const auto unset = make_sampler("ddim", sd);
+  const auto unset = make_sampler("ddim", plain_sd);
   CHECK_THROWS_WITH(sample_latents(denoiser, *unset, start, condition_of(text), condition_of(text), {}),
                     doctest::Contains("set_timesteps"));
-  const auto noisy = make_sampler("ddpm", sd);
+  const auto noisy = make_sampler("ddpm", plain_sd);
   noisy->set_timesteps(2);
   CHECK_THROWS_WITH(sample_latents(denoiser, *noisy, start, condition_of(text), condition_of(text), {}), doctest::Contains("noise"));
   CHECK_THROWS_WITH(sample_latents(denoiser, *noisy, start, condition_of(text), {}, {}), doctest::Contains("negative"));
@@ -189,7 +189,7 @@ TEST_CASE("sampling: what is missing is named") {
   pndm->set_timesteps(3);
   CHECK_NOTHROW(pndm->step(start, 1, start, {}));  // a late start
   for (const char* name : {"heun", "dpm++_2m", "unipc"}) {
-    const auto sampler = make_sampler(name, sd);
+    const auto sampler = make_sampler(name, plain_sd);
     CHECK_THROWS_WITH(sampler->step(start, 0, start, {}), doctest::Contains("set_timesteps"));
     sampler->set_timesteps(3);
     CHECK_NOTHROW(sampler->step(start, 1, start, {}));

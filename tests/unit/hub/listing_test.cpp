@@ -21,7 +21,7 @@ std::string entry(const std::string& path, const std::string& more = "") {
   return "{\"type\":\"file\",\"size\":3,\"path\":" + Json(path).dump() + more + "}";
 }
 
-const std::string sha1(40, 'a'), sha256(64, 'b');
+const std::string sha1(40, 'a'), lfs_hash(64, 'b');
 
 }  // namespace
 
@@ -29,15 +29,15 @@ TEST_CASE("hub listing: names, sizes and hashes of small and large files; folder
   const auto listing =
       listed("[{\"type\":\"directory\",\"path\":\"unet\",\"oid\":\"x\",\"size\":0}," + entry("a.json", ",\"oid\":\"" + sha1 + "\"") + "," +
              entry("unet/b.safetensors",
-                   ",\"oid\":\"" + sha1 + "\",\"lfs\":{\"oid\":\"" + sha256 + "\",\"size\":70,\"pointerSize\":134},\"xetHash\":\"c\"") +
+                   ",\"oid\":\"" + sha1 + "\",\"lfs\":{\"oid\":\"" + lfs_hash + "\",\"size\":70,\"pointerSize\":134},\"xetHash\":\"c\"") +
              "]");
   REQUIRE(listing.files.size() == 2);
   CHECK(listing.files[0].path == "a.json");
   CHECK(listing.files[0].size == 3);
   CHECK(listing.files[0].etag == sha1);
   CHECK(listing.files[1].size == 70);
-  CHECK(listing.files[1].etag == sha256);
-  CHECK(listed("[" + entry("a", ",\"lfs\":{\"oid\":\"sha256:" + sha256 + "\",\"size\":1}") + "]").files[0].etag == sha256);
+  CHECK(listing.files[1].etag == lfs_hash);
+  CHECK(listed("[" + entry("a", ",\"lfs\":{\"oid\":\"sha256:" + lfs_hash + "\",\"size\":1}") + "]").files[0].etag == lfs_hash);
   CHECK(listed("[{\"type\":\"file\",\"path\":\"a\"}]").files[0].size == -1);
 }
 

@@ -64,10 +64,10 @@ std::string tensor(const std::vector<int64_t>& shape, const std::vector<int64_t>
 }
 std::string dict(const std::string& items) { return "\x80\x02}(" + items + "u."; }
 
-std::string refused(const std::string& bytes) {
+std::string refusal(const std::string& bytes) {
   return message<FormatError>([&] { parse_pickle_file(bytes, "f"); });
 }
-std::string refused_pickle(const std::string& pickle) { return refused(torch_file(pickle)); }
+std::string refused_pickle(const std::string& pickle) { return refusal(torch_file(pickle)); }
 std::string refused_tensor(const std::string& code) { return refused_pickle(dict(text("t") + code)); }
 
 }  // namespace
@@ -104,8 +104,8 @@ TEST_CASE("pickle: globals that tensors do not need are refused by name") {
   CHECK(has(refused_pickle("\x80\x02"
                            "ctorch\nFloatStorage\n(tR."),
             "calls 'torch.FloatStorage'"));
-  CHECK(has(refused(read_text(golden("pickle/refused_module.pt"))), "'torch.nn.modules.linear.Linear'"));
-  CHECK(has(refused(read_text(golden("pickle/refused_function.pt"))), "'functools.partial'"));
+  CHECK(has(refusal(read_text(golden("pickle/refused_module.pt"))), "'torch.nn.modules.linear.Linear'"));
+  CHECK(has(refusal(read_text(golden("pickle/refused_function.pt"))), "'functools.partial'"));
 }
 
 TEST_CASE("pickle: opcodes that build objects are refused by number, and so is nonsense") {
@@ -153,7 +153,7 @@ TEST_CASE("pickle: tensors must lie inside their storage, and storages inside th
   CHECK(has(refused_tensor(tensor({2}, {1, 1})), "1 sides and 2 strides"));
   CHECK(has(refused_tensor(tensor(std::vector<int64_t>(65, 1), std::vector<int64_t>(65, 1))), "more than 64 dimensions"));
   CHECK(has(refused_tensor(tensor({1000}, {0})), "repeats its storage"));
-  CHECK(has(refused(read_text(golden("pickle/refused_expanded.pt"))), "repeats its storage"));
+  CHECK(has(refusal(read_text(golden("pickle/refused_expanded.pt"))), "repeats its storage"));
   CHECK(has(refused_tensor(tensor({1}, {1}, 0, storage(5))), "should hold 20 bytes, the file has 16"));
   CHECK(has(refused_tensor(tensor({1}, {1}, 0, storage(INT64_MAX))), "the file has 16"));
   CHECK(has(refused_tensor(tensor({1}, {1}, 0, storage(-1))), "no whole number from 0"));
@@ -195,40 +195,40 @@ TEST_CASE("pickle: many names for the same bytes do not make a small file large"
   const std::string all = std::string(1u << 20, 'x');
   std::string items = text("first") + tensor({1 << 18}, {1}, 0, storage(1 << 18)) + "q\x01";
   for (int i = 0; i < 20; ++i) items += text("n" + std::to_string(i)) + "h\x01";
-  CHECK(has(refused(torch_file(dict(items), all)), "8 times larger than the file"));
+  CHECK(has(refusal(torch_file(dict(items), all)), "8 times larger than the file"));
 }
 
 TEST_CASE("pickle: archives whose table lies") {
   const std::string pickle = dict(text("t") + tensor({4}, {1}));
   const Entry code = {"a/data.pkl", pickle}, data = {"a/data/0", std::string(16, 'x')};
-  const auto with = [&](Entry changed) { return refused(zip_of({code, std::move(changed)})); };
+  const auto with = [&](Entry changed) { return refusal(zip_of({code, std::move(changed)})); };
   CHECK(has(with({"a/data/0", std::string(16, 'x'), 8}), "compressed entry 'a/data/0'"));
   CHECK(has(with({"a/data/0", std::string(16, 'x'), 0, 1}), "encrypted entry"));
   CHECK(has(with({"a/data/0", "x", 0, 0, 1000}), "outside the file"));
   CHECK(has(with({"a/data/0", "x", 0, 0, 4'294'967'294}), "outside the file"));
   CHECK(has(with({"a/data/0", std::string(16, 'x'), 0, 0, -1, 0}), "under another name"));
   CHECK(has(with({"a/data/0", std::string(16, 'x'), 0, 0, -1, 4'000'000'000}), "where there is none"));
-  CHECK(has(refused(zip_of({code, data, data})), "'a/data/0' twice"));
-  CHECK(has(refused(zip_of({code, {"b/data.pkl", pickle}, data})), "more than one data.pkl"));
-  CHECK(has(refused(zip_of({data})), "holds no data.pkl"));
-  CHECK(has(refused(zip_of({code, data, {"a/constants.pkl", ""}})), "TorchScript"));
-  CHECK(has(refused(zip_of({code, data, {"a/byteorder", "big"}})), "big-endian"));
+  CHECK(has(refusal(zip_of({code, data, data})), "'a/data/0' twice"));
+  CHECK(has(refusal(zip_of({code, {"b/data.pkl", pickle}, data})), "more than one data.pkl"));
+  CHECK(has(refusal(zip_of({data})), "holds no data.pkl"));
+  CHECK(has(refusal(zip_of({code, data, {"a/constants.pkl", ""}})), "TorchScript"));
+  CHECK(has(refusal(zip_of({code, data, {"a/byteorder", "big"}})), "big-endian"));
   // One stored entry inside another: the quine's and the bomb's way.
   const std::string inner = zip_of({data}), outer = zip_of({{"a/data.pkl", pickle + inner}, data});
   std::string nested = zip_of({{"a/data.pkl", pickle + inner}, {"a/data/0", "x", 0, 0, 16, static_cast<int64_t>(30 + 10 + pickle.size())}});
-  CHECK(has(refused(nested), "in one place"));
+  CHECK(has(refusal(nested), "in one place"));
   CHECK(parse_pickle_file(outer, "f").entries.size() == 1);
   const std::string whole_file = zip_of({code, data});
-  for (size_t cut = 4; cut < whole_file.size(); cut += 3) refused(whole_file.substr(0, cut));
-  CHECK(has(refused(whole_file.substr(0, whole_file.size() - 1)), "truncated"));
+  for (size_t cut = 4; cut < whole_file.size(); cut += 3) refusal(whole_file.substr(0, cut));
+  CHECK(has(refusal(whole_file.substr(0, whole_file.size() - 1)), "truncated"));
 }
 
 TEST_CASE("pickle: the format before torch 1.6, cut and lied to") {
   const std::string file = read_text(golden("pickle/module_state_old.bin"));
   CHECK(parse_pickle_file(file, "f").entries.size() == 2);
-  for (size_t cut = 2; cut < file.size(); ++cut) refused(file.substr(0, cut));
-  CHECK(has(refused(file.substr(0, file.size() - 1)), "truncated: storage"));
-  CHECK(has(refused("\x80\x02}."), "none that torch.save wrote"));
-  CHECK(has(refused("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\x01\x01."), "unknown version"));
-  CHECK(has(refused("ordinary text"), "neither a zip archive nor a pickle"));
+  for (size_t cut = 2; cut < file.size(); ++cut) refusal(file.substr(0, cut));
+  CHECK(has(refusal(file.substr(0, file.size() - 1)), "truncated: storage"));
+  CHECK(has(refusal("\x80\x02}."), "none that torch.save wrote"));
+  CHECK(has(refusal("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\x01\x01."), "unknown version"));
+  CHECK(has(refusal("ordinary text"), "neither a zip archive nor a pickle"));
 }

@@ -13,13 +13,13 @@ using namespace palate::test;
 
 namespace {
 
-struct Entry {
+struct Packed {
   std::string name, data;
   char kind = '0';
   std::string size = "";  // "" for the data's, as written into the header
 };
 
-std::string header(const Entry& entry) {
+std::string header(const Packed& entry) {
   std::string block(512, '\0');
   const auto put = [&](size_t at, const std::string& text) { block.replace(at, text.size(), text); };
   char digits[16];
@@ -37,9 +37,9 @@ std::string header(const Entry& entry) {
   return block;
 }
 
-std::string tar(const std::vector<Entry>& entries, bool end = true) {
+std::string tar(const std::vector<Packed>& entries, bool end = true) {
   std::string bytes;
-  for (const Entry& entry : entries) bytes += header(entry) + entry.data + std::string((512 - entry.data.size() % 512) % 512, '\0');
+  for (const Packed& entry : entries) bytes += header(entry) + entry.data + std::string((512 - entry.data.size() % 512) % 512, '\0');
   return end ? bytes + std::string(1024, '\0') : bytes;
 }
 
@@ -83,7 +83,7 @@ TEST_CASE("tar: v7, missing end, padding cut off, names with a prefix, GNU's lar
   const std::string one = tar({{"a.txt", "hello"}}, false);
   CHECK(read_tar_table(one, "x.tar").size() == 1);
   CHECK(read_tar_table(one.substr(0, 517), "x.tar")[0].size == 5);
-  Entry large{"a.txt", "hello"};
+  Packed large{"a.txt", "hello"};
   large.size = std::string("\x80\0\0\0\0\0\0\0\0\0\0\5", 12);
   CHECK(read_tar_table(tar({large, {"b", ""}}), "x.tar")[0].size == 5);
   const auto renamed = read_tar_table(
@@ -104,7 +104,7 @@ TEST_CASE("tar: what is broken, hostile or of another kind is refused") {
   std::string flipped = good;
   flipped[1024] = 'c';
   expect_refused(flipped, "has a wrong checksum at byte 1024");
-  Entry huge{"a", "x"};
+  Packed huge{"a", "x"};
   huge.size = "77777777777";
   expect_refused(tar({huge}), "reaches beyond its end");
   huge.size = std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12);

@@ -11,17 +11,16 @@
 #include "palate/core/generator.h"
 #include "palate/models/registry.h"
 #include "palate/nn/layers.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
 namespace palate {
+
+using test::draw;
 namespace {
 
 // Tensors of a few hundred numbers: a second thread only waits.
-[[maybe_unused]] const bool one_thread = (at::set_num_threads(1), true);
-
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({7, sample, 0, Purpose::test}).normal(sizes); }
-
 // A tiny U-Net of two levels, and something to ask it.
 struct Asked {
   std::unique_ptr<Denoiser> model = load_denoiser(test::golden("unet_sd1"));

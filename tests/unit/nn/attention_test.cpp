@@ -5,12 +5,13 @@
 
 #include "palate/core/generator.h"
 #include "palate/nn/attention.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 namespace palate {
-namespace {
 
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({2, sample, 0, Purpose::test}).normal(sizes); }
+using test::draw;
+namespace {
 
 // softmax(q k^T / sqrt(D)) v with every step written out, in float64.
 Tensor by_formula(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {

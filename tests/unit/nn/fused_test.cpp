@@ -13,15 +13,16 @@
 #include "palate/nn/init.h"
 #include "palate/nn/resnet.h"
 #include "palate/nn/transformer.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 namespace palate {
+
+using test::draw;
 namespace {
 
 constexpr auto channels_last = torch::MemoryFormat::ChannelsLast;
 constexpr auto plain = torch::MemoryFormat::Contiguous;
-
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({5, sample, 0, Purpose::test}).normal(sizes); }
 
 struct Outcome {
   Tensor value, gradient;

@@ -6,15 +6,16 @@
 
 #include "palate/core/generator.h"
 #include "palate/nn/adaptable.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 namespace palate {
+
+using test::draw;
 namespace {
 
 // Tensors of a few hundred numbers: a second thread only waits.
 [[maybe_unused]] const bool one_thread = (at::set_num_threads(1), true);
-
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample) { return Generator({3, sample, 0, Purpose::test}).normal(sizes); }
 
 }  // namespace
 

@@ -10,12 +10,13 @@
 #include "palate/nn/init.h"
 #include "palate/nn/resnet.h"
 #include "palate/nn/transformer.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 namespace palate {
-namespace {
 
-Tensor draw(const std::vector<int64_t>& sizes, uint64_t sample = 0) { return Generator({1, sample, 0, Purpose::test}).normal(sizes); }
+using test::draw;
+namespace {
 
 // Adds twice the layer's own product with its base weight: W x + b + 2 W x.
 class Twice : public Adapter {

@@ -13,8 +13,8 @@ using namespace palate::test;
 
 namespace {
 
-struct Errors {
-  explicit Errors(const std::vector<double>& d, const std::vector<double>& reference = {0.33, 0.49}) {
+struct Singles {
+  explicit Singles(const std::vector<double>& d, const std::vector<double>& reference = {0.33, 0.49}) {
     policy = torch::tensor(d, torch::kFloat64);
     frozen = torch::tensor(reference, torch::kFloat64);
     batch.visits = {{}, {}};
@@ -25,22 +25,22 @@ struct Errors {
   Noised noised;
 };
 
-LossOutput run(const std::vector<std::string>& constants, const Errors& e, const Ranks& ranks = {}) {
+LossOutput run(const std::vector<std::string>& constants, const Singles& e, const Ranks& ranks = {}) {
   std::vector<std::string> overrides = {"loss=kto"};
   overrides.insert(overrides.end(), constants.begin(), constants.end());
   return (*make_loss(objective(overrides)))({{e.policy, {}}, {e.frozen, {}}, e.batch, e.noised}, ranks);
 }
 
-double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+double sigma(double z) { return 1 / (1 + std::exp(-z)); }
 
 }  // namespace
 
-TEST_CASE("kto: 1 - sigmoid(beta y (g - Q)), with the weight of its thumb") {
-  const auto out = run({"kto_beta=50", "undesirable_weight=0.5"}, Errors({0.30, 0.50}));
+TEST_CASE("kto: 1 - sigma(beta y (g - Q)), with the weight of its thumb") {
+  const auto out = run({"kto_beta=50", "undesirable_weight=0.5"}, Singles({0.30, 0.50}));
   CHECK(out.logits[0].item<double>() == doctest::Approx(1.0));
   CHECK(out.logits[1].item<double>() == doctest::Approx(1.0));
-  CHECK(out.loss[0].item<double>() == doctest::Approx(1 - sigmoid(1)));
-  CHECK(out.loss[1].item<double>() == doctest::Approx(0.5 * (1 - sigmoid(1))));
+  CHECK(out.loss[0].item<double>() == doctest::Approx(1 - sigma(1)));
+  CHECK(out.loss[1].item<double>() == doctest::Approx(0.5 * (1 - sigma(1))));
   CHECK(out.reward[0].item<double>() == doctest::Approx(1.5));
   CHECK(out.reward[1].item<double>() == doctest::Approx(-0.5));
   CHECK(out.terms.at("kl").item<double>() == doctest::Approx(0.5));
@@ -48,19 +48,19 @@ TEST_CASE("kto: 1 - sigmoid(beta y (g - Q)), with the weight of its thumb") {
 
 TEST_CASE("kto: Q is not below 0, is the mean over all ranks, and has no gradient") {
   // g = (-0.01, -0.01): the mean is negative, so Q = 0 and z = (-0.5, 0.5).
-  const auto below = run({"kto_beta=50"}, Errors({0.34, 0.50}));
+  const auto below = run({"kto_beta=50"}, Singles({0.34, 0.50}));
   CHECK(below.terms.at("kl").item<double>() == 0);
   CHECK(below.logits[0].item<double>() == doctest::Approx(-0.5));
   struct Other : Ranks {  // another rank's mean is 0.03, so that of both is 0.02
     Tensor mean(const Tensor& value) const override { return (value + 0.03) / 2; }
   };
-  CHECK(run({"kto_beta=50"}, Errors({0.30, 0.50}), Other()).terms.at("kl").item<double>() == doctest::Approx(1.0));
-  // dL / dd of the first: beta y sigmoid(z) sigmoid(-z), Q held fixed.
-  Errors e({0.30, 0.50});
+  CHECK(run({"kto_beta=50"}, Singles({0.30, 0.50}), Other()).terms.at("kl").item<double>() == doctest::Approx(1.0));
+  // dL / dd of the first: beta y sigma(z) sigma(-z), Q held fixed.
+  Singles e({0.30, 0.50});
   e.policy.requires_grad_(true);
   run({"kto_beta=50"}, e).loss.sum().backward();
-  CHECK(e.policy.grad()[0].item<double>() == doctest::Approx(50 * sigmoid(1) * sigmoid(-1)));
-  CHECK(e.policy.grad()[1].item<double>() == doctest::Approx(-50 * sigmoid(1) * sigmoid(-1)));
+  CHECK(e.policy.grad()[0].item<double>() == doctest::Approx(50 * sigma(1) * sigma(-1)));
+  CHECK(e.policy.grad()[1].item<double>() == doctest::Approx(-50 * sigma(1) * sigma(-1)));
 }
 
 TEST_CASE("kto: of a pair both pictures are looked at, each with noise of its own; one picture alone is refused") {

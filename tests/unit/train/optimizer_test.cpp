@@ -7,16 +7,13 @@
 #include "palate/train/lr_schedule.h"
 #include "palate/train/optimizer.h"
 #include "palate/train/optimizers/constants.h"
+#include "tests/support/draw.h"
 #include "tests/support/expect_close.h"
 
 using namespace palate;
 using namespace palate::test;
 
-namespace {
-
-Tensor drawn(uint64_t sample, std::vector<int64_t> sizes) { return Generator({1, sample, 0, Purpose::test}).normal(sizes); }
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("adamw: the first step moves every value by the rate, against its gradient's sign") {
   // m / (1 - b1) = g and v / (1 - b2) = g^2 after one step, so the update is lr * g / (|g| + eps), about lr * sign(g).
@@ -39,9 +36,9 @@ TEST_CASE("adamw: weight decay is decoupled: without a gradient signal a value s
 
 TEST_CASE("adamw: a saved state goes on to the bit, and another run's state is refused") {
   OptimizerConfig config;
-  const std::vector<Tensor> one = {drawn(1, {33}), drawn(2, {4, 5})}, two = {one[0].clone(), one[1].clone()};
+  const std::vector<Tensor> one = {draw({33}, 1), draw({4, 5}, 2)}, two = {one[0].clone(), one[1].clone()};
   const auto straight = make_optimizer(config, {"a", "b"}, one), first = make_optimizer(config, {"a", "b"}, two);
-  const auto gradients = [](uint64_t step) { return std::vector<Tensor>{drawn(10 + step, {33}), drawn(20 + step, {4, 5})}; };
+  const auto gradients = [](uint64_t step) { return std::vector<Tensor>{draw({33}, 10 + step), draw({4, 5}, 20 + step)}; };
   for (uint64_t step = 0; step < 6; ++step) straight->step(gradients(step), 1e-2);
   for (uint64_t step = 0; step < 3; ++step) first->step(gradients(step), 1e-2);
   std::map<std::string, Tensor> state;
@@ -78,7 +75,7 @@ TEST_CASE("clip: a small gradient is left alone, a large one has the limit as it
 }
 
 TEST_CASE("ema: swapping twice changes no bit") {
-  const std::vector<Tensor> values = {drawn(3, {17})};
+  const std::vector<Tensor> values = {draw({17}, 3)};
   Ema ema(0.9, {"x"}, values);
   const Tensor before = values[0].clone();
   values[0].add_(1);
