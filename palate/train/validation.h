@@ -16,7 +16,7 @@ class Validation {
  public:
   // `draws` fixed draws of each of the rows, `batch` rows at once. The source's seed keys t and noise too.
   Validation(BatchSource source, std::vector<int64_t> rows, int64_t draws, int64_t batch)
-      : source_(std::move(source)), rows_(std::move(rows)), draws_(draws), batch_(batch) {}
+      : source_(source), rows_(std::move(rows)), draws_(draws), batch_(batch) {}
 
   // held_out/loss; held_out/accuracy (the margin, averaged over a pair's draws, is above 0; a margin of 0 counts half) and
   // held_out/margin where the loss has implicit rewards, or else logits. Without gradients.
