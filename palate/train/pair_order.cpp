@@ -8,17 +8,9 @@
 namespace palate {
 namespace {
 
-std::vector<PairOrder::Item> plain_items(const std::vector<int64_t>& rows) {
-  std::vector<PairOrder::Item> items;
-  for (const int64_t row : rows) items.push_back({row});
-  return items;
-}
-
 int64_t up(int64_t number, int64_t divisor) { return (number + divisor - 1) / divisor; }
 
 }  // namespace
-
-PairOrder::PairOrder(const std::vector<int64_t>& rows, uint64_t seed) : PairOrder(plain_items(rows), 1, seed) {}
 
 PairOrder::PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed) : batch_(batch), seed_(seed) {
   check<DataError>(!items.empty(),

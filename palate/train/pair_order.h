@@ -20,8 +20,7 @@ class PairOrder {
     int64_t repeats = 1;  // how often it comes in an epoch
     int64_t bucket = 0;
   };
-  PairOrder(const std::vector<int64_t>& rows, uint64_t seed);  // DataError without rows
-  PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed);
+  PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed);  // DataError without items
 
   struct Part {
     std::vector<int64_t> rows;

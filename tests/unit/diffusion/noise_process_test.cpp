@@ -109,7 +109,13 @@ TEST_CASE("noise process: the kind is chosen by the scheduler's class") {
   CHECK(shift({{"_class_name", "FlowMatchEulerDiscreteScheduler"}}) == 1);
   CHECK(shift({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 3.0}, {"use_dynamic_shifting", true}}) == 1);
   CHECK(shift({{"_class_name", "UniPCMultistepScheduler"}, {"use_flow_sigmas", true}, {"flow_shift", 5.0}}) == 5);
-  CHECK_THROWS_WITH_AS(make_noise_process({{"_class_name", "EDMEulerScheduler"}}), doctest::Contains("EDMEulerScheduler"), UsageError);
+  for (const char* other : {"EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"}) {
+    CHECK_THROWS_WITH_AS(make_noise_process({{"_class_name", other}}),
+                         (std::string("scheduler_config.json: the noise of ") + other +
+                          " is not supported: expected a scheduler of betas, or a rectified flow (FlowMatchEulerDiscreteScheduler)")
+                             .c_str(),
+                         UsageError);
+  }
   CHECK_THROWS_WITH_AS(make_noise_process({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 0}}),
                        doctest::Contains("above 0, found 0"), FormatError);
   CHECK_THROWS_WITH_AS(make_noise_process({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"invert_sigmas", true}}),

@@ -10,9 +10,20 @@
 
 using namespace palate;
 
+namespace {
+
+// Each once an epoch, all in one bucket.
+std::vector<PairOrder::Item> plain_items(const std::vector<int64_t>& rows) {
+  std::vector<PairOrder::Item> items;
+  for (const int64_t row : rows) items.push_back({.row = row});
+  return items;
+}
+
+}  // namespace
+
 TEST_CASE("order: every epoch sees every pair once, in an order of its own, and counts the epoch as the draw") {
   const std::vector<int64_t> rows = {3, 5, 8, 9, 14, 20, 21};
-  PairOrder order(rows, 4);
+  PairOrder order(plain_items(rows), 1, 4);
   const auto first = order.take(0, 7), second = order.take(7, 7);
   auto sorted = first.rows;
   std::sort(sorted.begin(), sorted.end());
@@ -28,7 +39,8 @@ TEST_CASE("order: every epoch sees every pair once, in an order of its own, and 
 TEST_CASE("order: it depends on the place alone, not on how the places are taken") {
   std::vector<int64_t> rows(13);
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  PairOrder whole(rows, 1), parts(rows, 1), late(rows, 1), other(rows, 2);
+  const auto items = plain_items(rows);
+  PairOrder whole(items, 1, 1), parts(items, 1, 1), late(items, 1, 1), other(items, 1, 2);
   const auto all = whole.take(0, 40);
   std::vector<int64_t> pieces;
   for (int64_t first = 0; first < 40; first += 4) {
@@ -89,9 +101,9 @@ TEST_CASE("order: with buckets every batch is full and of one bucket, and every 
 }
 
 TEST_CASE("order: a single bucket, whatever its number, is the order without buckets") {
-  PairOrder plain(std::vector<int64_t>{4, 6, 7, 9}, 3),
+  PairOrder plain(plain_items({4, 6, 7, 9}), 1, 3),
       one({{.row = 4, .bucket = 2}, {.row = 6, .bucket = 2}, {.row = 7, .bucket = 2}, {.row = 9, .bucket = 2}}, 3, 3);
   CHECK(plain.take(0, 21).rows == one.take(0, 21).rows);
 }
 
-TEST_CASE("order: no pairs at all is an error that says what to do") { CHECK_THROWS_AS(PairOrder(std::vector<int64_t>(), 1), DataError); }
+TEST_CASE("order: no pairs at all is an error that says what to do") { CHECK_THROWS_AS(PairOrder({}, 1, 1), DataError); }
