@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "palate/core/generator.h"
-#include "palate/nn/flash_attention.h"
+#include "palate/nn/cpu/flash_attention.h"
 
 using namespace palate;
 

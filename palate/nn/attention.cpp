@@ -2,7 +2,7 @@
 
 #include <torch/types.h>
 
-#include "palate/nn/flash_attention.h"
+#include "palate/nn/cpu/flash_attention.h"
 
 namespace palate {
 

@@ -1,4 +1,4 @@
-// Private to the AVX-512 translation units of nn/: sixteen numbers at a time, float32 in the registers whatever is in memory.
+// Private to the AVX-512 translation units of nn/cpu/: sixteen numbers at a time, float32 in the registers whatever is in memory.
 // They are compiled with flags that the rest of the program is not, so nothing here may be used elsewhere.
 #pragma once
 

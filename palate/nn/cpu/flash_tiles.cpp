@@ -1,19 +1,14 @@
-#include "palate/nn/flash_tiles.h"
+#include "palate/nn/cpu/flash_tiles.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "palate/nn/avx512.h"
+#include "palate/nn/cpu/avx512.h"
 
 namespace palate::flash {
 
 using namespace avx512;
-
-bool tiles_supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
-}
 
 namespace {
 

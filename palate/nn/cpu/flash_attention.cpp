@@ -1,4 +1,4 @@
-#include "palate/nn/flash_attention.h"
+#include "palate/nn/cpu/flash_attention.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
@@ -8,7 +8,8 @@
 #include <cmath>
 #include <vector>
 
-#include "palate/nn/flash_tiles.h"
+#include "palate/nn/cpu/dispatch.h"
+#include "palate/nn/cpu/flash_tiles.h"
 
 namespace palate {
 namespace {
@@ -223,7 +224,7 @@ bool usable(const Tensor& t) { return t.is_cpu() && t.scalar_type() == torch::kB
 }  // namespace
 
 bool flash_attention_serves(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  static const bool supported = flash::tiles_supported() && brgemm_supported();
+  static const bool supported = avx512_bf16_supported() && brgemm_supported();
   return supported && usable(q) && usable(k) && usable(v) && q.size(2) % (2 * heads) == 0;
 }
 

@@ -1,5 +1,5 @@
-// The loops of GroupNorm with SiLU and of GEGLU on the CPU, over rows of channels (channels-last memory). One translation
-// unit, compiled for AVX-512 with bf16; callers ask flash::tiles_supported() first. T is bf16 or float; sums are float32.
+// The loops of frozen_group_norm.h over rows of channels (channels-last memory). One translation unit, compiled for AVX-512 with bf16;
+// callers ask avx512_bf16_supported() first. T is bf16 or float; sums are float32.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,5 @@ void activation_backward(const T* x, const T* g, T* dz, int64_t rows, int64_t ch
 template <class T>
 void norm_backward(const T* x, T* dz, int64_t rows, int64_t channels, const float* scale, const float* mean, const float* slope,
                    const float* constant);
-
-// h [rows, 2 * width] = [a | b]: y = a * gelu(b), with the error function.
-template <class T>
-void geglu(const T* h, T* y, int64_t rows, int64_t width);
-// dh [rows, 2 * width] from g [rows, width].
-template <class T>
-void geglu_backward(const T* h, const T* g, T* dh, int64_t rows, int64_t width);
 
 }  // namespace palate::rows

@@ -1,5 +1,5 @@
 // The vector loops of the CPU attention kernel: what happens between two matrix products. One translation unit,
-// compiled for AVX-512 with bf16; callers check tiles_supported() first.
+// compiled for AVX-512 with bf16; callers ask avx512_bf16_supported() first.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -9,8 +9,6 @@
 namespace palate::flash {
 
 using bf16 = c10::BFloat16;
-
-bool tiles_supported();  // this processor has AVX-512 F/BW/VL/DQ and BF16
 
 // in [rows, columns] (row stride `stride`) -> pairs of columns as one unit, transposed: out [columns / 2][rows][2].
 // That is the VNNI form of in^T, where in^T is the right operand [columns, rows]. columns is even.
