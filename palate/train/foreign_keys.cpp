@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <type_traits>
 
+#include "palate/config/visitor.h"
 #include "palate/core/error.h"
 #include "palate/core/text.h"
 #include "palate/data/pairs.h"
+#include "palate/train/run_config.h"
 
 namespace palate {
 namespace {
@@ -21,10 +25,9 @@ struct ForeignLine {
 constexpr const char* no_judge = "judges are not part of training here: put the labels into the pairs";
 constexpr const char* own_hub = "nothing is sent anywhere: upload the run folder with your own tool";
 
+// What simply is another name of one key is not here but with the field, among its aliases, unless it means more outside of its table.
 constexpr ForeignLine table[] = {
     // models and data
-    {"pretrained_model_name_or_path", Kind::set, "model"},
-    {"model_name_or_path", Kind::set, "model"},
     {"revision", Kind::own, ""},
     {"variant", Kind::set, "variant"},
     {"pretrained_vae_model_name_or_path", Kind::refuse, "put that autoencoder into the model folder's vae/"},
@@ -36,7 +39,6 @@ constexpr ForeignLine table[] = {
     {"dataset_split_name", Kind::refuse, "name the files of the split in data.pairs"},
     {"split", Kind::refuse, "name the files of the split in data.pairs"},
     {"train_data_dir", Kind::own, ""},
-    {"dataset_config", Kind::set, "data.images"},
     {"reg_data_dir", Kind::refuse, "name that folder in a dataset TOML, as a subset with is_reg = true, and the TOML by dataset_config"},
     {"prior_loss_weight", Kind::set, "data.prior_loss_weight"},
     {"with_prior_preservation", Kind::flag_refuse,
@@ -54,49 +56,28 @@ constexpr ForeignLine table[] = {
     {"keep_tokens", Kind::set, "data.keep_tokens"},
     {"flip_aug", Kind::flag, "data.flip=true data.variants=2"},
     {"color_aug", Kind::flag_refuse, "latents are cached, so colours cannot change from step to step"},
-    {"dataset_repeats", Kind::set, "data.num_repeats"},
     {"caption_dropout_rate", Kind::set, "data.caption_dropout"},
     {"cache_latents", Kind::flag_note, "latents are always cached"},
     {"cache_latents_to_disk", Kind::flag_note, "latents are always cached on disk"},
-    {"instance_data_dir", Kind::set, "data.images"},
-    {"instance_prompt", Kind::set, "data.caption"},
     {"image_column", Kind::set, "data.image_column"},
     {"caption_column", Kind::set, "data.caption_column"},
-    {"max_train_samples", Kind::set, "data.max_pairs"},
     {"resolution", Kind::set, "data.resolution"},
     {"random_crop", Kind::flag, "data.crop=random"},
     {"center_crop", Kind::flag, "data.crop=center"},
-    {"random_flip", Kind::flag, "data.flip=true"},
     {"no_hflip", Kind::flag, "data.flip=false"},
-    {"proportion_empty_prompts", Kind::set, "data.caption_dropout"},
     // batches and steps
-    {"train_batch_size", Kind::set, "train.batch"},
-    {"per_device_train_batch_size", Kind::set, "train.batch"},
-    {"gradient_accumulation_steps", Kind::set, "train.accumulation"},
-    {"max_train_steps", Kind::set, "train.steps"},
-    {"max_steps", Kind::set, "train.steps"},
     {"num_train_epochs", Kind::refuse, "give the number of steps: max_train_steps"},
     {"dataloader_num_workers", Kind::note, "latents are cached: there is nothing to load in parallel"},
     {"vae_encode_batch_size", Kind::note, "pictures are encoded once, as many at a time as memory allows"},
     // optimizer
     {"learning_rate", Kind::own, ""},
     {"scale_lr", Kind::own, ""},
-    {"lr_scheduler", Kind::set, "optimizer.lr_schedule"},
-    {"lr_scheduler_type", Kind::set, "optimizer.lr_schedule"},
-    {"lr_warmup_steps", Kind::set, "optimizer.warmup_steps"},
     {"warmup_steps", Kind::set, "optimizer.warmup_steps"},
     {"warmup_ratio", Kind::refuse, "give the number of steps: optimizer.warmup_steps"},
-    {"lr_num_cycles", Kind::set, "optimizer.num_cycles"},
-    {"lr_power", Kind::set, "optimizer.power"},
     {"optimizer", Kind::own, ""},
     {"optim", Kind::own, ""},
     {"use_8bit_adam", Kind::flag, "optimizer.name=adamw8bit"},
     {"use_adafactor", Kind::flag, "optimizer.name=adafactor"},
-    {"adam_beta1", Kind::set, "optimizer.beta1"},
-    {"adam_beta2", Kind::set, "optimizer.beta2"},
-    {"adam_weight_decay", Kind::set, "optimizer.weight_decay"},
-    {"adam_epsilon", Kind::set, "optimizer.eps"},
-    {"max_grad_norm", Kind::set, "optimizer.clip_norm"},
     {"prodigy_beta3", Kind::set, "optimizer.prodigy_beta3"},
     {"prodigy_decouple", Kind::set, "optimizer.prodigy_decouple"},
     {"prodigy_use_bias_correction", Kind::set, "optimizer.prodigy_use_bias_correction"},
@@ -128,33 +109,16 @@ constexpr ForeignLine table[] = {
     {"finetuning_type", Kind::own, ""},
     // adapters
     {"rank", Kind::set, "lora.rank"},
-    {"lora_rank", Kind::set, "lora.rank"},
-    {"lora_alpha", Kind::set, "lora.alpha"},
-    {"lora_dropout", Kind::set, "lora.dropout"},
-    {"lora_target", Kind::set, "lora.targets"},
     {"network_dim", Kind::set, "lora.rank"},
     {"network_alpha", Kind::set, "lora.alpha"},
     {"network_module", Kind::own, ""},
     {"network_args", Kind::refuse, "name the layers in lora.targets"},
     {"network_weights", Kind::refuse, "a run starts from a fresh LoRA; resume=latest goes on with one of ours"},
     {"use_dora", Kind::flag_refuse, "DoRA is read, not trained: leave it out for a plain LoRA"},
-    {"train_text_encoder", Kind::flag, "text.lora=true"},
     {"train_text_encoder_ti", Kind::flag_note,
      "name the new word in text.word (placeholder_token) and what it begins as in text.initializer (initializer_token)"},
-    {"text_encoder_lr", Kind::set, "text.lr"},
-    {"placeholder_token", Kind::set, "text.word"},
-    {"initializer_token", Kind::set, "text.initializer"},
-    {"num_vectors", Kind::set, "text.vectors"},
     // output
-    {"output_dir", Kind::set, "output"},
     {"seed", Kind::set, "seed"},
-    {"checkpointing_steps", Kind::set, "train.checkpoint_every"},
-    {"save_steps", Kind::set, "train.checkpoint_every"},
-    {"checkpoints_total_limit", Kind::set, "train.keep_checkpoints"},
-    {"save_total_limit", Kind::set, "train.keep_checkpoints"},
-    {"resume_from_checkpoint", Kind::set, "resume"},
-    {"logging_steps", Kind::set, "train.log_every"},
-    {"eval_steps", Kind::set, "train.validate_every"},
     {"logging_dir", Kind::note, "TensorBoard events are in the run folder"},
     {"report_to", Kind::note, "TensorBoard events and metrics.jsonl are written in any case; wandb can read the former (sync_tensorboard)"},
     {"tracker_name", Kind::note, "the run folder is the record"},
@@ -177,11 +141,44 @@ constexpr const char* only_diffusion_dpo[] = {
     "sdxl",     "is_turbo",           "sft",  "choice_model", "unet_init", "use_adafactor", "proportion_empty_prompts",
     "no_hflip", "dataset_split_name", "split"};
 
-const ForeignLine* find(const std::string& name) {
+const ForeignLine* find_line(const std::string& name) {
   for (const auto& line : table) {
     if (name == line.name) return &line;
   }
   return nullptr;
+}
+
+// The fields' aliases: which key each is another name of.
+class AliasTable : public Visitor<AliasTable> {
+ public:
+  struct Meaning {
+    std::string key;  // "train.batch"
+    bool flag;        // true or false: no value on a command line
+  };
+  AliasTable() {
+    RunConfig config;
+    config.visit(*this);
+  }
+  const Meaning* find(const std::string& name) const {
+    const auto found = meanings_.find(name);
+    return found == meanings_.end() ? nullptr : &found->second;
+  }
+
+  template <class T>
+  void field(const char* key, T&, const char*, const Limits& limits) {
+    for (const auto& alias : limits.aliases) meanings_.insert({alias, {path(key), std::is_same_v<T, bool>}});
+  }
+  void entered(const char*) {}
+  bool begin_unchosen(const std::string&, const std::string&, const std::string&) override { return true; }
+  void require(bool, const std::string&) override {}
+
+ private:
+  std::map<std::string, Meaning> meanings_;
+};
+
+const AliasTable::Meaning* find_alias(const std::string& name) {
+  static const AliasTable aliases;
+  return aliases.find(name);
 }
 
 class Translator {
@@ -211,9 +208,12 @@ class Translator {
   void note(const ForeignKey& key, const std::string& text) { result_.notes.push_back(key.where + ": " + text); }
 
   void one(const ForeignKey& key) {
-    const ForeignLine* line = find(key.name);
-    check<UsageError>(line != nullptr, key.where, ": there is no such setting");
+    const ForeignLine* line = find_line(key.name);
+    const auto* alias = line ? nullptr : find_alias(key.name);
+    check<UsageError>(line || alias, key.where, ": there is no such setting");
     current_ = key.where;
+    if (alias && alias->flag && off(key)) return;
+    if (alias) return set(alias->key, alias->flag ? "true" : key.value);
     switch (line->kind) {
       case Kind::set:
         return set(line->text, key.value);
@@ -324,11 +324,12 @@ class Translator {
 
 }  // namespace
 
-bool is_foreign_key(const std::string& name) { return find(name) != nullptr; }
+bool is_foreign_key(const std::string& name) { return find_line(name) || find_alias(name); }
 
 bool foreign_key_is_flag(const std::string& name) {
-  const ForeignLine* line = find(name);
-  return line && (line->kind == Kind::flag || line->kind == Kind::flag_note || line->kind == Kind::flag_refuse || name == "scale_lr");
+  const ForeignLine* line = find_line(name);
+  if (!line) return find_alias(name) && find_alias(name)->flag;
+  return line->kind == Kind::flag || line->kind == Kind::flag_note || line->kind == Kind::flag_refuse || name == "scale_lr";
 }
 
 Translation translate_foreign_keys(const std::vector<ForeignKey>& keys) { return Translator(keys).translate(); }

@@ -108,6 +108,21 @@ TEST_CASE("foreign keys: every key that sets something names a setting that exis
   }
 }
 
+TEST_CASE("foreign keys: a field's aliases are taken as flags, and what the table says of them is more than the key") {
+  CHECK(translated({{"train_batch_size", "4", ""}}) == Lines{"train.batch=4"});
+  CHECK(translated({{"lr_power", "2", ""}}) == Lines{"optimizer.power=2"});              // of a member that is not chosen
+  CHECK(translated({{"min_snr_gamma", "5", ""}}) == Lines{"objective.snr_gamma=5"});     // kohya's
+  CHECK(translated({{"output_dir", "o", ""}}) == Lines{"output=o"});                     // of no table
+  CHECK(translated({{"mixed_precision", "fp32", ""}}) == Lines{"train.dtype=float32"});  // an alias of train.dtype, which takes no "fp32"
+  for (const char* flag : {"random_flip", "train_text_encoder"}) {
+    CAPTURE(flag);
+    CHECK(foreign_key_is_flag(flag));
+    CHECK(translated({{flag, "false", ""}}).empty());
+    CHECK(translated({{flag, "", ""}}).size() == 1);
+  }
+  CHECK_FALSE(foreign_key_is_flag("train_batch_size"));
+}
+
 // z = beta/2 * margin in the paper's code, z = beta * margin in diffusers': 5000 there is 2500 here.
 TEST_CASE("foreign keys: beta_dpo is diffusers', unless another flag is DiffusionDPO's own") {
   CHECK(translated({{"beta_dpo", "2500", ""}}) == Lines{"objective.beta=2500", "objective.beta_convention=diffusers"});
