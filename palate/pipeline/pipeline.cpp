@@ -12,6 +12,7 @@
 #include "palate/io/image.h"
 #include "palate/models/unet/sample_size.h"
 #include "palate/pipeline/model_folder.h"
+#include "palate/pipeline/pipeline_class.h"
 #include "palate/pipeline/tiling.h"
 
 namespace palate {
@@ -25,7 +26,8 @@ struct Pipeline::State {
   State(std::filesystem::path path, LoadOptions load)
       : folder(std::move(path)),
         options(std::move(load)),
-        prompts(folder, options),
+        kind(pipeline_class(folder)),
+        prompts(folder, kind, options),
         denoiser_folder(folder.component(folder.denoiser_component())),
         denoiser_config(read_json(denoiser_folder / "config.json")),
         scheduler(read_scheduler(folder)),
@@ -36,6 +38,7 @@ struct Pipeline::State {
 
   ModelFolder folder;
   LoadOptions options;
+  const PipelineClass& kind;
   PromptEncoder prompts;
   std::filesystem::path denoiser_folder;
   Json denoiser_config, scheduler;
@@ -128,7 +131,7 @@ Condition Pipeline::encode_prompts(const std::vector<std::string>& prompts, int6
 
 Condition Pipeline::encode_nothing(int64_t rows, int64_t text_rows) {
   const Condition empty = state_->prompts.encode(std::vector<std::string>(static_cast<size_t>(rows)), text_rows);
-  const bool zeros = empty["text_embeds"].defined() && state_->folder.option("force_zeros_for_empty_prompt", true);
+  const bool zeros = state_->kind.zeros_for_no_prompt && state_->folder.option("force_zeros_for_empty_prompt", true);
   return zeros ? empty.zeros() : empty;
 }
 

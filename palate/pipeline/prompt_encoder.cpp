@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "palate/core/error.h"
 #include "palate/core/log.h"
@@ -14,8 +15,10 @@ namespace {
 constexpr size_t prompts_at_once = 32, warnings = 5;
 constexpr std::array<const char*, 2> encoder_names = {"text_encoder", "text_encoder_2"}, tokenizer_names = {"tokenizer", "tokenizer_2"};
 
-// diffusers' SDXL takes what enters the last layer, without the final norm.
-const Tensor& second_to_last(const TextStates& states) { return states.hidden_states.at(states.hidden_states.size() - 2); }
+// The second to last is what enters the last layer, without the final norm.
+const Tensor& states_of(TextLayer layer, const TextStates& states) {
+  return layer == TextLayer::last ? states.last_hidden_state : states.hidden_states.at(states.hidden_states.size() - 2);
+}
 
 // states [B * rows, L, D] -> [B, rows * L, D], each prompt's multiplied by its weights and then scaled so that their mean is what it was.
 Tensor weighted(const Tensor& states, const std::vector<PromptTokens>& prompts, int64_t rows) {
@@ -43,14 +46,13 @@ std::string beginning(const std::string& prompt) {
 
 }  // namespace
 
-PromptEncoder::PromptEncoder(const ModelFolder& folder, const LoadOptions& options) : folder_(folder), options_(options) {}
+PromptEncoder::PromptEncoder(const ModelFolder& folder, const PipelineClass& pipeline, const LoadOptions& options)
+    : folder_(folder), pipeline_(pipeline), options_(options) {}
 
 std::vector<size_t> PromptEncoder::present() const {
-  std::vector<size_t> found;
-  for (size_t i = 0; i < encoder_names.size(); ++i) {
-    if (folder_.has(encoder_names[i])) found.push_back(i);
-  }
-  return found;
+  std::vector<size_t> all(pipeline_.text_encoders);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return all;
 }
 
 TextEncoder& PromptEncoder::encoder(size_t which) {
@@ -96,10 +98,10 @@ Condition PromptEncoder::encode_few(const std::vector<std::string>& prompts, int
     for (size_t i = 0; i < tokens.size(); ++i)
       warn_of_cut(prompts[i], static_cast<int64_t>(tokens[i].ids.size()), rows * (row_length(which) - 2));
     const TextStates found = states(which, tokens, rows);
-    side_by_side.push_back(weighted(pooled() ? second_to_last(found) : found.last_hidden_state, tokens, rows).to(options_.dtype));
-    if (which == 0) continue;
-    check<FormatError>(found.text_embeds.defined(), folder_.path().string(),
-                       ": text_encoder_2 has no text_projection: expected a CLIPTextModelWithProjection");
+    side_by_side.push_back(weighted(states_of(pipeline_.layer, found), tokens, rows).to(options_.dtype));
+    if (!pipeline_.pooled || which + 1 < pipeline_.text_encoders) continue;
+    check<FormatError>(found.text_embeds.defined(), folder_.path().string(), ": ", component(which),
+                       " has no text_projection: expected a CLIPTextModelWithProjection");
     condition.set("text_embeds", found.text_embeds.view({static_cast<int64_t>(prompts.size()), rows, -1}).select(1, 0).to(options_.dtype));
   }
   condition.set("encoder_hidden_states", torch::cat(side_by_side, -1));

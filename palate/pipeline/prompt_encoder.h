@@ -1,5 +1,4 @@
-// Prompts to text states: one text encoder (SD1.x, SD2.x: its last states) or two (SDXL: the second to last states of both side by side,
-// and the second's projected pooled text).
+// Prompts to text states, by as many text encoders as the pipeline's class has (pipeline_class.h).
 #pragma once
 
 #include <array>
@@ -14,6 +13,7 @@
 #include "palate/models/registry.h"
 #include "palate/models/text_encoder.h"
 #include "palate/pipeline/model_folder.h"
+#include "palate/pipeline/pipeline_class.h"
 #include "palate/pipeline/prompt_tokens.h"
 #include "palate/text/clip_tokenizer.h"
 
@@ -22,7 +22,7 @@ namespace palate {
 class PromptEncoder {
  public:
   // Loads nothing yet.
-  PromptEncoder(const ModelFolder& folder, const LoadOptions& options);
+  PromptEncoder(const ModelFolder& folder, const PipelineClass& pipeline, const LoadOptions& options);
 
   // Without gradients. encoder_hidden_states [B, rows * L, D] in the options' dtype; for SDXL also text_embeds [B, P], of the first row.
   // Weighted tokens' states are multiplied, and then brought back to their mean. UsageError for no prompts.
@@ -44,9 +44,8 @@ class PromptEncoder {
   // 0 is text_encoder with tokenizer, 1 is text_encoder_2 with tokenizer_2; loaded at first use.
   TextEncoder& encoder(size_t which);
   const ClipTokenizer& tokenizer(size_t which);
-  std::vector<size_t> present() const;         // those that model_index.json names
+  std::vector<size_t> present() const;         // those that the pipeline has
   static const char* component(size_t which);  // "text_encoder", "text_encoder_2"
-  bool pooled() const { return folder_.has("text_encoder_2"); }
   // Frees the encoders, unless somebody trains them.
   void release();
   void keep(bool on) { keep_ = on; }
@@ -58,6 +57,7 @@ class PromptEncoder {
   void warn_of_cut(const std::string& prompt, int64_t tokens, int64_t most);  // once a prompt, and of the first few only
 
   const ModelFolder& folder_;
+  const PipelineClass& pipeline_;
   const LoadOptions& options_;
   PromptStyle style_;
   bool keep_ = false;

@@ -7,6 +7,7 @@
 #include "palate/core/generator.h"
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline.h"
+#include "palate/pipeline/pipeline_class.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
@@ -148,7 +149,7 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
   fs::remove_all(folder / "vae");
   CHECK_THROWS_WITH_AS(Pipeline(folder).autoencoder(), doctest::Contains("vae"), UsageError);
   test::write_text(folder / "model_index.json",
-                   R"({"_class_name": "X", "scheduler": ["diffusers", "PNDMScheduler"], "unet": [null, null]})");
+                   R"({"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", "PNDMScheduler"], "unet": [null, null]})");
   CHECK_THROWS_WITH_AS(Pipeline(folder).denoiser(), doctest::Contains("has no denoising network: expected unet or transformer"),
                        UsageError);
   test::write_text(folder / "model_index.json", "{}");
@@ -156,10 +157,34 @@ TEST_CASE("pipeline: what is not a usable model folder is refused in one sentenc
 
   const fs::path two = copy_of_model("two_encoders");
   Json index = Json::parse(test::read_text(two / "model_index.json"));
+  index["_class_name"] = "StableDiffusionXLPipeline";
+  test::write_text(two / "model_index.json", index.dump());
+  CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}),
+                       doctest::Contains("this StableDiffusionXLPipeline has no text_encoder_2 (its model_index.json names"), UsageError);
   index["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
   test::write_text(two / "model_index.json", index.dump());
   CHECK_THROWS_WITH_AS(Pipeline(two).encode_prompts({"x"}),
                        doctest::Contains("text_encoder_2: model_index.json names this folder, but it is not there"), UsageError);
+}
+
+TEST_CASE(
+    "pipeline: the class that model_index.json names says what the model needs; one that is not known is refused with those that are") {
+  const fs::path folder = copy_of_model("classes");
+  Json index = Json::parse(test::read_text(folder / "model_index.json"));
+  const auto opened = [&](const std::string& name) {
+    index["_class_name"] = name;
+    test::write_text(folder / "model_index.json", index.dump());
+    return std::make_unique<Pipeline>(folder);
+  };
+  for (const auto& name : pipeline_names()) {
+    CAPTURE(name);
+    CHECK(opened(name)->prompt_encoder().present().size() == (name.starts_with("StableDiffusionXL") ? 2 : 1));
+  }
+  CHECK_FALSE(opened("StableDiffusionInpaintPipeline")->encode_prompts({"a cat"})["text_embeds"].defined());
+  CHECK_THROWS_WITH_AS(opened("FluxPipeline"),
+                       doctest::Contains("the pipeline 'FluxPipeline' of its model_index.json is not supported: expected "
+                                         "StableDiffusionPipeline, "),
+                       UsageError);
 }
 
 TEST_CASE("pipeline: wrong requests are refused") {
