@@ -108,7 +108,9 @@ void step(const StepArguments& a) {
   const fs::path model = model_path(run.model),
                  frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / unet_component;
   const auto process = make_noise_process(read_json(model / "scheduler" / "scheduler_config.json"));
-  const auto network = load_denoiser(model / unet_component, load);
+  LoadOptions own = load;
+  own.will_train = run.full;
+  const auto network = load_denoiser(model / unet_component, own);
   std::optional<Lora> lora;
   if (!a.lora.empty()) lora = Lora::load(network->module(), a.lora);
   const TensorMap trained = trained_values(*network, lora, run.full);

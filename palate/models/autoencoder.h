@@ -24,6 +24,7 @@ class Autoencoder {
   virtual double scaling_factor() const = 0;           // UsageError for a model whose latents are shifted, too
   virtual int64_t factor() const = 0;                  // pixels per latent along one side
   virtual int64_t latent_channels() const = 0;
+  virtual void arrange_weights() {}  // Denoiser::arrange_weights()
   virtual torch::nn::Module& module() = 0;
   virtual const Json& config() const = 0;
 };

@@ -37,6 +37,9 @@ class Denoiser {
   virtual int64_t sample_size() const = 0;                           // latent side that the model was made for
   virtual int64_t text_width() const = 0;                            // width of encoder_hidden_states; 0: the model reads no text
   virtual void set_gradient_checkpointing(bool on) = 0;
+  // Once, when the weights are all there and frozen, as the loader does: into the order in memory that this model is fastest in, where that
+  // is not the plain one. Names and numbers stay; predict() then works in that order.
+  virtual void arrange_weights() {}
 };
 
 }  // namespace palate

@@ -99,6 +99,12 @@ std::unique_ptr<Model> load(const Table<Model>& table, const fs::path& folder, c
 }
 
 template <class Model>
+std::unique_ptr<Model> arranged(std::unique_ptr<Model> model, const LoadOptions& options) {
+  if (!options.will_train) model->arrange_weights();
+  return model;
+}
+
+template <class Model>
 std::unique_ptr<Model> make(const Table<Model>& table, const Json& config, uint64_t seed) {
   const auto& line = line_for(table, config, "config");
   auto model = line.make(config, line.class_name, "config");
@@ -124,9 +130,11 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-std::unique_ptr<Denoiser> load_denoiser(const fs::path& folder, const LoadOptions& options) { return load(denoisers(), folder, options); }
+std::unique_ptr<Denoiser> load_denoiser(const fs::path& folder, const LoadOptions& options) {
+  return arranged(load(denoisers(), folder, options), options);
+}
 std::unique_ptr<Autoencoder> load_autoencoder(const fs::path& folder, const LoadOptions& options) {
-  return load(autoencoders(), folder, options);
+  return arranged(load(autoencoders(), folder, options), options);
 }
 std::unique_ptr<TextEncoder> load_text_encoder(const fs::path& folder, const LoadOptions& options) {
   return load(text_encoders(), folder, options);

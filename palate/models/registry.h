@@ -17,7 +17,8 @@ namespace palate {
 struct LoadOptions {
   c10::ScalarType dtype = c10::kFloat;  // what the weights are held in
   c10::Device device = c10::Device(c10::kCPU);
-  std::string variant;  // "fp16" picks *.fp16.safetensors
+  std::string variant;      // "fp16" picks *.fp16.safetensors
+  bool will_train = false;  // the weights themselves, not adapters on them: they are not arranged then
 };
 
 // FOLDER holds config.json and the weights (one file, or shards with an index). Errors name the folder and, for

@@ -87,11 +87,11 @@ class AutoencoderTask : public Task {
   void write(const fs::path& folder, const TrainState&) const override {
     save_autoencoder(*model_, folder / "vae");
     Json json = read_json(folder / "vae" / "config.json");
-    json["scaling_factor"] = latent_scale(*model_, odds_, seed_);
+    json["scaling_factor"] = latent_scale(*load_autoencoder(folder / "vae"), odds_, seed_);
     write_json(folder / "vae" / "config.json", json);
   }
 
-  Metrics evaluate(const fs::path&) override { return reconstruction_quality(*model_, clean_); }
+  Metrics evaluate(const fs::path& folder) override { return reconstruction_quality(*load_autoencoder(folder / "vae"), clean_); }
 
  private:
   static Odds without_wrong_captions(Odds odds) {

@@ -42,14 +42,16 @@ class UNet2DConditionModel : public torch::nn::Module {
   Tensor forward(const Tensor& sample, const Tensor& t, const Condition& condition);
   std::vector<Tensor> features(const Tensor& sample, const Tensor& t, const Condition& condition, const std::vector<std::string>& taps);
   c10::ScalarType compute_dtype() const { return conv_in_->weight.scalar_type(); }
+  void arrange_weights();
   bool checkpointing = false;
 
  private:
   using Visit = std::function<void(size_t stage, const Tensor& leaves)>;
   Tensor run(const Tensor& input, const Tensor& t, const Condition& condition, size_t last, const Visit& visit);
   size_t stage(const std::string& tap) const;
-  Tensor arranged(const Tensor& sample);
+  Tensor arranged(const Tensor& sample) const;
   UnetOptions o_;
+  bool channels_last_ = false;
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
   std::optional<UnetEmbeddings> embeddings_;
   std::shared_ptr<List<DownBlock>> down_blocks_;
@@ -103,12 +105,16 @@ Tensor score_bias(const Tensor& mask, const Tensor& sample) {
   return (1 - mask.to(sample.scalar_type())) * -10000.0;
 }
 
-// On the CPU in bf16, channels-last: pixels are then the rows that the transformers work on, and convolutions need no copies of
-// them. Their weights are brought into the same order once.
-Tensor UNet2DConditionModel::arranged(const Tensor& sample) {
-  if (!sample.is_cpu() || sample.scalar_type() != torch::kBFloat16 || conv_in_->weight.requires_grad()) return sample;
-  if (!conv_in_->weight.is_contiguous(torch::MemoryFormat::ChannelsLast)) to_channels_last(*this);
-  return sample.contiguous(torch::MemoryFormat::ChannelsLast);
+// On the CPU in bf16, channels-last: pixels are then the rows that the transformers work on, and convolutions need no copies of them.
+void UNet2DConditionModel::arrange_weights() {
+  const Tensor& weight = conv_in_->weight;
+  if (!weight.is_cpu() || weight.scalar_type() != torch::kBFloat16) return;
+  to_channels_last(*this);
+  channels_last_ = true;
+}
+
+Tensor UNet2DConditionModel::arranged(const Tensor& sample) const {
+  return channels_last_ && sample.is_cpu() ? sample.contiguous(torch::MemoryFormat::ChannelsLast) : sample;
 }
 
 // The activations that leave stage `last`; `visit` sees those of every stage up to it.
@@ -192,6 +198,7 @@ class UnetDenoiser : public Denoiser {
   int64_t sample_size() const override { return options_.sample_size; }
   int64_t text_width() const override { return options_.text_width; }
   void set_gradient_checkpointing(bool on) override { model_->checkpointing = on; }
+  void arrange_weights() override { model_->arrange_weights(); }
 
  private:
   // x_t in the dtype to compute in.

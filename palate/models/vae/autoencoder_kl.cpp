@@ -251,19 +251,17 @@ class AutoencoderKL : public Autoencoder {
   }
   int64_t factor() const override { return int64_t{1} << (options_.widths.size() - 1); }
   int64_t latent_channels() const override { return options_.latent_channels; }
+  // A frozen model on the CPU works channels-last where our GroupNorm does, which takes less memory and time (docs/performance.md).
+  void arrange_weights() override {
+    if (!model_->parameters().front().is_cpu() || !has_own_group_norm(options_.activation)) return;
+    to_channels_last(*model_);
+    channels_last_ = true;
+  }
   torch::nn::Module& module() override { return *model_; }
   const Json& config() const override { return config_; }
 
  private:
-  // A frozen model on the CPU works channels-last where our GroupNorm does, which takes less memory and time (docs/performance.md).
-  Tensor arranged(const Tensor& x) {
-    const auto parameters = model_->parameters();
-    const bool frozen = !torch::GradMode::is_enabled() || !parameters.front().requires_grad();
-    if (!x.is_cpu() || !frozen || !has_own_group_norm(options_.activation)) return x;
-    if (!channels_last_) to_channels_last(*model_);
-    channels_last_ = true;
-    return x.contiguous(torch::MemoryFormat::ChannelsLast);
-  }
+  Tensor arranged(const Tensor& x) const { return channels_last_ && x.is_cpu() ? x.contiguous(torch::MemoryFormat::ChannelsLast) : x; }
 
   bool channels_last_ = false;
   Json config_;

@@ -69,6 +69,35 @@ TEST_CASE("registry: weights are frozen and in the asked dtype") {
   }
 }
 
+TEST_CASE("registry: weights are in their order in memory when they are loaded, not after the first forward pass; files do not show it") {
+  const LoadOptions half{.dtype = torch::kBFloat16, .device = torch::kCPU, .variant = ""};
+  LoadOptions trained = half;
+  trained.will_train = true;
+  const auto fast = load_denoiser(test::golden("unet_sd1"), half), plain = load_denoiser(test::golden("unet_sd1"), trained);
+  const Tensor weight = fast->module().named_parameters()["conv_in.weight"];
+  const auto strides = weight.strides().vec();
+  const void* data = weight.const_data_ptr();
+  CHECK(weight.is_contiguous(torch::MemoryFormat::ChannelsLast));
+  CHECK_FALSE(weight.is_contiguous());
+  CHECK(plain->module().named_parameters()["conv_in.weight"].is_contiguous());
+  const auto folder = test::fresh_folder("arranged");
+  const auto file = [&](const std::string& name, Denoiser& model) {
+    save_denoiser(model, folder / name);
+    return test::read_text(folder / name / "diffusion_pytorch_model.safetensors");
+  };
+  const std::string before = file("before", *fast);
+  CHECK(before == file("plain", *plain));
+  {
+    const at::NoGradGuard no_grad;
+    const int64_t width = fast->text_width();
+    fast->predict(torch::zeros({1, fast->in_channels(), 8, 8}), torch::tensor({500}),
+                  {{"encoder_hidden_states", torch::zeros({1, 4, width}, torch::kBFloat16)}});
+  }
+  CHECK(weight.strides().vec() == strides);
+  CHECK(weight.const_data_ptr() == data);
+  CHECK(before == file("after", *fast));
+}
+
 TEST_CASE("registry: full-size configs have the parameters of the published models") {
   // Built without touching the memory of their weights. Counts: sum of numel in diffusers.
   const std::pair<const char*, int64_t> models[] = {{"sd15", 859520964}, {"sd21", 865910724}, {"sdxl-base-1.0", 2567463684}};
