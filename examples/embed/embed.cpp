@@ -1,5 +1,5 @@
-// A program of its own that uses Palate as a library: it loads a model folder, trains a LoRA from two folders of pictures, one preferred and one not,
-// and draws a prompt with it.
+// A program of its own that uses Palate as a library: it loads a model folder, trains a LoRA from two folders of pictures, one preferred
+// and one not, and draws a prompt with it.
 //
 //   embed MODEL PREFERRED REJECTED OUT PROMPT [STEPS]
 //
