@@ -8,7 +8,7 @@
 
 #include "palate/core/error.h"
 #include "palate/io/image.h"
-#include "palate/judge/members.h"
+#include "palate/judge/judge.h"
 #include "palate/world/caption.h"
 
 namespace palate {

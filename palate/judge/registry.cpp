@@ -1,12 +1,20 @@
-// The one table of judges. A new one is one file of this folder and one line here.
+// The one table of judges. A new one is one file of this folder and one line here: the function that the file ends with, the name, and one
+// sentence.
 #include <torch/types.h>
 
 #include <algorithm>
 
 #include "palate/core/error.h"
-#include "palate/judge/members.h"
+#include "palate/judge/judge.h"
+
+#define PALATE_JUDGES(line) \
+  line(make_oracle, "oracle", "the embedded world's: 5 x share of the caption that holds + 3 x clean colours + fit of the shapes")
 
 namespace palate {
+
+#define PALATE_JUDGE(function, name, summary) std::unique_ptr<Judge> function();
+PALATE_JUDGES(PALATE_JUDGE)
+
 namespace {
 
 struct Line {
@@ -15,9 +23,8 @@ struct Line {
   std::unique_ptr<Judge> (*make)();
 };
 
-constexpr Line table[] = {
-    {"oracle", "the embedded world's: 5 x share of the caption that holds + 3 x clean colours + fit of the shapes", make_oracle},
-};
+#define PALATE_ROW(function, name, summary) {name, summary, function},
+constexpr Line table[] = {PALATE_JUDGES(PALATE_ROW)};
 
 }  // namespace
 

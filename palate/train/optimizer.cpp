@@ -3,28 +3,34 @@
 #include <torch/types.h>
 
 #include "palate/core/error.h"
-#include "palate/train/optimizers/members.h"
+#include "palate/train/optimizers/member.h"
+
+// The one table of optimizers. A new one is one file of train/optimizers and one line here: the function that the file ends with, the name,
+// one sentence, and how many bytes it keeps for each number that it moves.
+#define PALATE_OPTIMIZERS(line)                                                                                            \
+  line(adamw_optimizer, "adamw", "AdamW", 8) line(adamw_8bit_optimizer, "adamw8bit", "AdamW with moments in 8 bits", 2.04) \
+      line(adafactor_optimizer, "adafactor", "sums of rows and columns instead of moments", 0.05)                          \
+          line(lion_optimizer, "lion", "the sign of a mean of the gradient", 4)                                            \
+              line(prodigy_optimizer, "prodigy", "AdamW that finds the rate", 16)
 
 namespace palate {
+
+#define PALATE_OPTIMIZER(function, name, summary, bytes) OptimizerMember function();
+PALATE_OPTIMIZERS(PALATE_OPTIMIZER)
+
 namespace {
 
-// The one table of optimizers. A new one is one file of train/optimizers and one line here.
 struct OptimizerLine {
   const char* name;
   const char* summary;
   OptimizerMember (*member)();
   double bytes_per_value;
 };
-constexpr OptimizerLine table[] = {
-    {"adamw", "AdamW", adamw_optimizer, 8},
-    {"adamw8bit", "AdamW with moments in 8 bits", adamw_8bit_optimizer, 2.04},
-    {"adafactor", "sums of rows and columns instead of moments", adafactor_optimizer, 0.05},
-    {"lion", "the sign of a mean of the gradient", lion_optimizer, 4},
-    {"prodigy", "AdamW that finds the rate", prodigy_optimizer, 16},
-};
+#define PALATE_ROW(function, name, summary, bytes) {name, summary, function, bytes},
+constexpr OptimizerLine optimizers[] = {PALATE_OPTIMIZERS(PALATE_ROW)};
 
 const OptimizerLine& find(const std::string& name) {
-  for (const auto& line : table) {
+  for (const auto& line : optimizers) {
     if (name == line.name) return line;
   }
   const auto names = names_of(optimizers());
@@ -57,7 +63,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::ve
 
 std::vector<ChoiceLine> optimizers() {
   std::vector<ChoiceLine> all;
-  for (const auto& line : table) all.push_back({line.name, line.summary, line.member().defaults});
+  for (const auto& line : optimizers) all.push_back({line.name, line.summary, line.member().defaults});
   return all;
 }
 

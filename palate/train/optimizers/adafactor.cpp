@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "palate/train/optimizers/constants.h"
-#include "palate/train/optimizers/members.h"
+#include "palate/train/optimizers/member.h"
 
 namespace palate {
 namespace {
@@ -20,8 +20,8 @@ struct AdafactorConfig {
   double clip_threshold = 1;
   void visit(Fields& f) {
     visit_weight_decay(f, weight_decay);
-    f("scale_parameter", scale_parameter, "adafactor: the rate is a share of each tensor's size", {});
-    f("clip_threshold", clip_threshold, "adafactor: largest root mean square of one update, in units of the rate", {.min = 1e-6});
+    f("scale_parameter", scale_parameter, "the rate is a share of each tensor's size", {});
+    f("clip_threshold", clip_threshold, "largest root mean square of one update, in units of the rate", {.min = 1e-6});
   }
 };
 

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "palate/train/optimizers/constants.h"
-#include "palate/train/optimizers/members.h"
+#include "palate/train/optimizers/member.h"
 
 namespace palate {
 namespace {

@@ -3,7 +3,7 @@
 #include <torch/types.h>
 
 #include "palate/train/optimizers/constants.h"
-#include "palate/train/optimizers/members.h"
+#include "palate/train/optimizers/member.h"
 
 namespace palate {
 namespace {

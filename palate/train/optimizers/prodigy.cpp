@@ -7,7 +7,7 @@
 
 #include "palate/core/error.h"
 #include "palate/train/optimizers/constants.h"
-#include "palate/train/optimizers/members.h"
+#include "palate/train/optimizers/member.h"
 
 namespace palate {
 namespace {
@@ -23,12 +23,11 @@ struct ProdigyConfig {
     visit_betas(f, beta1, beta2);
     visit_eps(f, eps);
     visit_weight_decay(f, weight_decay);
-    f("prodigy_beta3", prodigy_beta3, "prodigy: decay of the running sums that find the rate; 0: the root of beta2",
-      {.min = 0, .max = 0.9999999});
-    f("prodigy_d_coef", prodigy_d_coef, "prodigy: factor of the rate that is found", {.min = 1e-6});
-    f("prodigy_decouple", prodigy_decouple, "prodigy: weight decay as AdamW's, not added to the gradient");
-    f("prodigy_use_bias_correction", prodigy_use_bias_correction, "prodigy: Adam's correction of the first steps");
-    f("prodigy_safeguard_warmup", prodigy_safeguard_warmup, "prodigy: a warm-up does not enter the rate's estimate");
+    f("prodigy_beta3", prodigy_beta3, "decay of the running sums that find the rate; 0: the root of beta2", {.min = 0, .max = 0.9999999});
+    f("prodigy_d_coef", prodigy_d_coef, "factor of the rate that is found", {.min = 1e-6});
+    f("prodigy_decouple", prodigy_decouple, "weight decay as AdamW's, not added to the gradient");
+    f("prodigy_use_bias_correction", prodigy_use_bias_correction, "Adam's correction of the first steps");
+    f("prodigy_safeguard_warmup", prodigy_safeguard_warmup, "a warm-up does not enter the rate's estimate");
   }
 };
 
