@@ -13,6 +13,7 @@
 #include <new>
 
 #include "palate/cli/command.h"
+#include "palate/cli/parse_error.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 
@@ -100,14 +101,12 @@ std::string with_home(std::string word) {
   return word;
 }
 
-// One sentence of ours in place of CLI11's.
-std::string plain(const std::string& command, const CLI::ParseError& error) {
-  std::string text = error.what();
-  if (const size_t at = text.find(": At Most 1 required"); at != std::string::npos)
-    text = text.substr(0, at) + " is given more than once: keep one";
-  if (text.starts_with("The following argument")) text = "expected no more arguments, found " + text.substr(text.find(": ") + 2);
-  return palate::concat(command, command.empty() ? "" : ": ", text, "; palate ", command, command.empty() ? "" : " ",
-                        "--help shows what it takes");
+// palate help, palate help VERB: as people ask git.
+std::vector<std::string> without_help(std::vector<std::string> words) {
+  if (words.empty() || words[0] != "help") return words;
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return words;
 }
 
 // A result that could not be printed was not given.
@@ -143,6 +142,7 @@ int run(int argc, char** argv) {
     return word == "-q" || word == "-v" || word == "--quiet" || word == "--verbose";
   });
   if (at != words.end()) std::rotate(words.begin(), at, at + 1);
+  words = without_help(std::move(words));
   const std::string name = words.empty() ? "" : words[0];
   refuse_unknown_command(name);
   if (name == "lora") palate::narrow_lora_help(*app.get_subcommand(name), words);
@@ -154,7 +154,7 @@ int run(int argc, char** argv) {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error) == 0 ? finished() : 2;
-    return failed(plain(command ? name : "", error), 2);
+    return failed(palate::parse_error(command ? name : "", error, app.remaining(true)), 2);
   }
   return finished();
 }

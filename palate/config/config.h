@@ -21,8 +21,8 @@ struct ConfigSource {
 };
 ConfigSource read_config_source(const std::filesystem::path& file, std::vector<std::string> overrides);
 
-// Fills the struct. ConfigError lists every mistake at once: "run.toml:7: unknown key 'train.step', did you mean
-// 'train.steps'?", wrong types, values out of range, broken rules; an override is named by its own text.
+// Fills the struct. ConfigError lists every mistake at once: "run.toml:7: unknown key 'train.step' (did you mean
+// 'train.steps'?)", wrong types, values out of range, broken rules; an override is named by its own text.
 void load_config(const ConfigSource& source, const VisitFields& visit);
 
 std::string config_to_toml(const VisitFields& visit);  // complete: load_config of it gives the same struct

@@ -55,6 +55,11 @@ class Fields {
  protected:
   virtual void begin(const char* key, const char* help) = 0;
   virtual void end() = 0;
+
+ public:
+  // A key that earlier versions had and whose one value was `value`: files may still say so, which means nothing now. `instead` follows
+  // "is no key any more: ", for whoever sets anything else.
+  virtual void former(const char* /*key*/, const std::string& /*value*/, const char* /*instead*/) {}
 };
 
 }  // namespace palate

@@ -66,6 +66,9 @@ std::string read(const TomlValue& value, std::vector<T>& field) {
   return "";
 }
 
+// A name that is known to be meant, in the words that every message has for it.
+std::string meant(const std::string& name) { return did_you_mean(name, {name}); }
+
 std::string number_text(double value) {
   return value == std::trunc(value) && std::abs(value) < 1e15 ? concat(static_cast<int64_t>(value)) : concat(value);
 }
@@ -99,6 +102,7 @@ class Load : public Visitor<Load> {
  public:
   explicit Load(const ConfigSource& source) {
     if (!source.file_text.empty()) attempt([&] { add("", parse_toml(source.file_text, source.file_name), "", 0); });
+    unread_ = !errors_.empty();
     for (const auto& name : source.taken) values_.erase(name);
     for (size_t i = 0; i < source.overrides.size(); ++i) {
       attempt([&] {
@@ -135,6 +139,13 @@ class Load : public Visitor<Load> {
     }
   }
 
+  void former(const char* key, const std::string& value, const char* instead) override {
+    const Leaf* leaf = choose({path(key)});
+    std::string found;
+    if (!leaf || (read_leaf(*leaf, found).empty() && found == value)) return;
+    complain(concat(leaf->value.where, ": ", path(key), " is no key any more: ", instead, "; remove it"));
+  }
+
   void entered(const char*) { tables_.insert(table_); }
 
   void require(bool holds, const std::string& message) override {
@@ -157,7 +168,7 @@ class Load : public Visitor<Load> {
       if (empty && !tables_.count(name)) complain(concat(where, ": unknown table '", name, "'", suggestion(name, false)));
     }
     std::vector<std::string> all = errors_;
-    all.insert(all.end(), rules_.begin(), rules_.end());
+    if (!unread_) all.insert(all.end(), rules_.begin(), rules_.end());
     if (all.empty()) return;
     std::string text;
     for (const auto& line : all) text += (text.empty() ? "" : "\n") + line;
@@ -272,16 +283,16 @@ class Load : public Visitor<Load> {
     const std::string table = dot == std::string::npos ? "" : name.substr(0, dot + 1), last = name.substr(table.size());
     std::vector<std::string> siblings;
     for (const auto& other : all) {
-      if (other.size() > last.size() && other.ends_with("." + last)) return ", did you mean '" + other + "'?";
+      if (other.size() > last.size() && other.ends_with("." + last)) return meant(other);
       if (other.starts_with(table) && other.find('.', table.size()) == std::string::npos) siblings.push_back(other.substr(table.size()));
     }
     if (is_key) {
       for (const auto& other : aliases_) {
-        if (other.size() > last.size() && other.ends_with("." + last)) return ", did you mean '" + other + "'?";
+        if (other.size() > last.size() && other.ends_with("." + last)) return meant(other);
       }
     }
     const std::string near = nearest(last, siblings);
-    if (!near.empty()) return ", did you mean '" + table + near + "'?";
+    if (!near.empty()) return meant(table + near);
     if (is_key && !table.empty() && tables_.count(table.substr(0, dot))) return "; expected " + one_of(siblings);
     return did_you_mean(name, all);
   }
@@ -291,6 +302,7 @@ class Load : public Visitor<Load> {
   std::set<std::string> known_, aliases_, tables_, wrong_;
   std::string unchosen_;  // while such keys are visited: whose they are
   std::vector<std::string> errors_, rules_;
+  bool unread_ = false;  // the file is not TOML: what it would have set is not known, so rules between fields say nothing
 };
 
 }  // namespace

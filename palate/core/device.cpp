@@ -27,8 +27,8 @@ bool load_cuda() {
 c10::Device parse_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
   const bool cuda = name == "cuda" || name.rfind("cuda:", 0) == 0;
-  check<UsageError>(cuda, "[device] expected cpu, cuda or cuda:N, got '", name, "'");
-  check<UsageError>(load_cuda(), "[device] '", name,
+  check<UsageError>(cuda, "device: expected cpu, cuda or cuda:N, found '", name, "'");
+  check<UsageError>(load_cuda(), "device: '", name,
                     "' needs libtorch's CUDA library and a driver, and one of them is missing: set PALATE_TORCH to a "
                     "libtorch with CUDA, or use device = \"cpu\"");
   return c10::Device(name);
@@ -38,7 +38,7 @@ c10::ScalarType parse_dtype(const std::string& name) {
   if (name == "float32" || name == "fp32") return c10::kFloat;
   if (name == "bf16" || name == "bfloat16") return c10::kBFloat16;
   if (name == "fp16" || name == "float16") return c10::kHalf;
-  fail<UsageError>("[dtype] expected float32, bf16 or fp16, got '", name, "'");
+  fail<UsageError>("dtype: expected float32, bf16 or fp16, found '", name, "'");
 }
 
 std::string dtype_name(c10::ScalarType dtype) {

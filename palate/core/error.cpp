@@ -48,7 +48,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
   const std::string name = nearest(word, known);
-  return name.empty() ? "" : ", did you mean '" + name + "'?";
+  return name.empty() ? "" : " (did you mean '" + name + "'?)";
 }
 
 std::string one_of(const std::vector<std::string>& names) {

@@ -77,7 +77,7 @@ std::string show_shape(const Sizes& sizes) {
 // The nearest of `known` to `word` by edit distance, or "" when none is near enough to be a slip of the pen.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
-// ", did you mean 'beta'?" or "".
+// " (did you mean 'beta'?)" or "": it follows the word that is wrong, and any sentence goes on behind it.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);
 
 // "a, b or c"

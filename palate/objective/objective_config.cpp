@@ -7,12 +7,6 @@
 namespace palate {
 namespace {
 
-// Complete files of earlier versions name it; what an example is, the data says.
-struct Feedback {
-  std::string feedback = "pair";
-  void visit(Fields& f) { f("feedback", feedback, "said by the data"); }
-};
-
 bool known(const std::vector<ChoiceLine>& lines, const std::string& name) {
   for (const auto& line : lines) {
     if (line.name == name) return true;
@@ -34,10 +28,8 @@ void ObjectiveConfig::visit(Fields& f) {
   f("noise_offset", noise_offset,
     "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off",
     {.min = 0});
-  if (f.begin_unchosen("feedback", "pair", "said by the data")) {
-    Feedback().visit(f);
-    f.end_unchosen();
-  }
+  f.former("feedback", "pair",
+           "data.pairs or data.images says what an example is, and objective.loss what is learned from it (\"dpo\", \"kto\", \"sft\")");
   f.require(
       !needs_of(*this).reference || reference != "none",
       "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");

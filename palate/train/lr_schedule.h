@@ -14,12 +14,12 @@ struct OptimizerConfig;
 struct CosineWithRestartsConfig {
   int64_t num_cycles = 1;
   void visit(Fields& f) {
-    f("num_cycles", num_cycles, "restarts of cosine_with_restarts", {.min = 1, .max = 1e12, .aliases = {"lr_num_cycles"}});
+    f("num_cycles", num_cycles, "how often the rate starts again", {.min = 1, .max = 1e12, .aliases = {"lr_num_cycles"}});
   }
 };
 struct PolynomialConfig {
   double power = 1;
-  void visit(Fields& f) { f("power", power, "exponent of polynomial", {.min = 0, .aliases = {"lr_power"}}); }
+  void visit(Fields& f) { f("power", power, "exponent of the decay", {.min = 0, .aliases = {"lr_power"}}); }
 };
 
 // constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial.

@@ -10,8 +10,7 @@ struct CachedConfig {
   int64_t reference_draws = 8;
 
   void visit(Fields& f) {
-    f("reference_draws", reference_draws, "cached reference: draws of (t, noise) kept for each pair; a pair's later draws repeat them",
-      {.min = 1});
+    f("reference_draws", reference_draws, "draws of (t, noise) kept for each pair; a pair's later draws repeat them", {.min = 1});
   }
 };
 

@@ -34,6 +34,26 @@ TEST_CASE("help: docs/cli holds each command's help text, word for word (tools/u
   CHECK(test::run_program({"--help"}).out == test::read_text(test::repository() / "docs/cli/palate.txt"));
 }
 
+TEST_CASE("help: palate help, and palate help VERB, are --help") {
+  const auto same = [](const std::vector<std::string>& words, const std::vector<std::string>& as) {
+    const auto result = test::run_program(words);
+    INFO(result.err);
+    CHECK(result.status == 0);
+    CHECK(result.out == test::run_program(as).out);
+  };
+  same({"help"}, {"--help"});
+  same({"help", "train"}, {"train", "--help"});
+  same({"help", "lora", "merge"}, {"lora", "merge", "--help"});
+  CHECK(test::run_program({"help", "trian"}).err.find("unknown command 'trian' (did you mean 'train'?)") != std::string::npos);
+}
+
+TEST_CASE("help: the keys of palate train are those that can be set, and name their readers once") {
+  const std::string keys = test::run_program({"list", "keys"}).out;
+  CHECK(keys.find("  name=prodigy: factor of the rate that is found") != std::string::npos);
+  CHECK(keys.find("objective.feedback") == std::string::npos);
+  CHECK_FALSE(std::regex_search(keys, std::regex("=([a-z_]+): [^\n]*\\b\\1\\b")));
+}
+
 TEST_CASE("help: every command gives an example") {
   for (const auto& name : commands()) {
     INFO(name);

@@ -50,6 +50,7 @@ struct Run {
     f("sizes", sizes, "sizes", {.min = 1});
     f("weights", weights, "weights");
     f.table("objective", objective, "what is minimised");
+    f.former("feedback", "pair", "the data says it");
     f.require(optimizer.warmup <= steps, "optimizer.warmup: is above steps; lower it");
   }
 };
@@ -132,14 +133,29 @@ TEST_CASE("config: all mistakes at once, each with its line, the nearest name an
       "run.toml:5: optimizer.lr: expected a number, found the text 'fast'",
       "run.toml:3: steps: expected 0 to 1000, found the whole number 2000",
       "full=yes: full: expected true or false, found the text 'yes'",
-      "run.toml:11: objective.loss: expected dpo, sft or kto, did you mean 'dpo'?, found the text 'dop'",
-      "run.toml:7: unknown table 'objektive', did you mean 'objective'?",
-      "optimiser.lr=1: unknown table 'optimiser', did you mean 'optimizer'?",
-      "optimizer.beta=3: unknown key 'optimizer.beta', did you mean 'objective.beta'?",
-      "run.toml:6: unknown key 'optimizer.warm_up', did you mean 'optimizer.warmup'?",
-      "run.toml:2: unknown key 'step', did you mean 'steps'?",
+      "run.toml:11: objective.loss: expected dpo, sft or kto (did you mean 'dpo'?), found the text 'dop'",
+      "run.toml:7: unknown table 'objektive' (did you mean 'objective'?)",
+      "optimiser.lr=1: unknown table 'optimiser' (did you mean 'optimizer'?)",
+      "optimizer.beta=3: unknown key 'optimizer.beta' (did you mean 'objective.beta'?)",
+      "run.toml:6: unknown key 'optimizer.warm_up' (did you mean 'optimizer.warmup'?)",
+      "run.toml:2: unknown key 'step' (did you mean 'steps'?)",
   };
   CHECK(lines == expected);
+}
+
+TEST_CASE("config: a key of earlier versions may say what it said then; else the message says what to do instead") {
+  CHECK(load("feedback = \"pair\"").model == "base");
+  CHECK(mistakes("feedback = \"single\"") == Lines{"run.toml:1: feedback is no key any more: the data says it; remove it"});
+  CHECK(mistakes("", {"feedback=3"}) == Lines{"feedback=3: feedback is no key any more: the data says it; remove it"});
+  Run run;
+  CHECK(config_help(visit_of(run)).find("feedback") == std::string::npos);
+  CHECK(config_to_toml(visit_of(run)).find("feedback") == std::string::npos);
+}
+
+TEST_CASE("config: of a file that is not TOML only that is said") {
+  const Lines lines = mistakes("steps = 1\noutput 3", {"optimizer.warmup=200"});
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].starts_with("run.toml:2:8: is not TOML"));
 }
 
 TEST_CASE("config: the keys of a member are known only while it is chosen") {

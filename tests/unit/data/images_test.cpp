@@ -273,7 +273,7 @@ TEST_CASE("parquet: the Image struct by the footer's word, captions by their usu
   CHECK(has(error, "a path in it is never opened"));
   DataConfig config = images_of(golden("images_struct.parquet"));
   config.image_column = "pohto";
-  CHECK(has(error_of([&] { open_pairs(config); }), "has no column 'pohto', named by data.image_column, did you mean 'photo'?"));
+  CHECK(has(error_of([&] { open_pairs(config); }), "has no column 'pohto', named by data.image_column (did you mean 'photo'?)"));
   CHECK(has(error_of([&] { open_pairs(images_of(golden("data_pickapic.parquet"))); }), "pairs of pictures are named by data.pairs"));
   config = images_of(golden("data_pickapic.parquet"));
   config.image_column = "jpg_0";

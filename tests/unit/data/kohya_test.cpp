@@ -146,12 +146,12 @@ batch_size = "two"
   const std::string error = error_of([&] { read(path); });
   CAPTURE(error);
   for (const char* part :
-       {":3: unknown key 'enable_buckets' in [general], did you mean 'enable_bucket'?",
+       {":3: unknown key 'enable_buckets' in [general] (did you mean 'enable_bucket'?)",
         ":5: 'resolution': expected a side in pixels, or [width, height], found the text '512'", ":6: 'batch_size': expected a number",
         ":9: 'color_aug' is not supported here: latents are cached", ":10: 'is_reg': expected true or false, found the text 'yes'",
         ":11: 'resolution' does not belong into [[datasets.subsets]], but into [[datasets]]",
         ":12: 'num_repeats': expected a whole number of at least 1", "[[datasets.subsets]] without image_dir",
-        ":16: image_dir 'birds' is no folder", "unknown key 'dataset', did you mean 'datasets'?"}) {
+        ":16: image_dir 'birds' is no folder", "unknown key 'dataset' (did you mean 'datasets'?)"}) {
     CHECK_MESSAGE(has(error, part), part);
   }
   CHECK_THROWS_AS(read(path), ConfigError);

@@ -47,7 +47,7 @@ TEST_CASE("safetensors: values, shapes, dtypes and metadata of the reference's f
   CHECK(file.dtype("brain") == "BF16");
   CHECK(file.shape("empty") == std::vector<int64_t>{0, 4});
   CHECK(file.metadata() == Metadata{{"format", "pt"}});
-  CHECK(has(message<FormatError>([&] { file.tensor("zetta"); }), "holds no tensor 'zetta', did you mean 'zeta'?"));
+  CHECK(has(message<FormatError>([&] { file.tensor("zetta"); }), "holds no tensor 'zetta' (did you mean 'zeta'?)"));
 }
 
 TEST_CASE("safetensors: what is handed over instead is named") {

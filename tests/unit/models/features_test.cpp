@@ -150,7 +150,7 @@ TEST_CASE("features: an unknown tap is refused with the names that there are, an
   const Asked asked;
   CHECK_THROWS_WITH_AS(asked.features("mid_blok"),
                        doctest::Contains("no block 'mid_blok' to take features from: expected conv_in, down_blocks.0, down_blocks.1, "
-                                         "mid_block, up_blocks.0 or up_blocks.1, did you mean 'mid_block'?"),
+                                         "mid_block, up_blocks.0 or up_blocks.1 (did you mean 'mid_block'?)"),
                        UsageError);
   CHECK_THROWS_WITH_AS(asked.features("down_blocks.2"), doctest::Contains("no block 'down_blocks.2'"), UsageError);
   CHECK_THROWS_WITH_AS(asked.features(asked.x, {}), doctest::Contains("found none"), UsageError);

@@ -221,7 +221,8 @@ TEST_CASE("objective config: mistakes are named") {
   CHECK_THROWS_WITH_AS(objective({"loss=sft", "reference=none", "beta=100"}),
                        doctest::Contains("beta is a key of loss = \"dpo\", but loss is \"sft\""), ConfigError);
   CHECK_NOTHROW(objective({"loss=sft", "reference=none", "beta=5000", "feedback=pair"}));
-  CHECK_THROWS_AS(objective({"feedback=single"}), ConfigError);
+  CHECK_THROWS_WITH_AS(objective({"feedback=single"}), doctest::Contains("feedback is no key any more: data.pairs or data.images says"),
+                       ConfigError);
   CHECK_THROWS_WITH_AS(make_reference(objective({}), {}), doctest::Contains("has no adapters"), UsageError);
 }
 
