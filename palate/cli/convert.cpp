@@ -40,7 +40,6 @@ void print(const Converted& done, const ConvertFlags& flags) {
 
 void convert(ConvertFlags flags) {
   flags.in = model_path(flags.in).string();
-  check<UsageError>(fs::exists(flags.in), flags.in, ": there is no such file or folder");
   const bool folder = fs::is_directory(flags.in), to_folder = flags.to == "diffusers";
   check<UsageError>(folder != to_folder, flags.in, folder ? ": is a folder already" : ": is a single file already", ", and --to ", flags.to,
                     " asks for the same layout");

@@ -39,10 +39,14 @@ Pipeline open(const std::string& model, const EvalFlags& flags) {
   return Pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
 }
 
+std::vector<Lora> hang(Pipeline& pipeline, const std::string& lora) {
+  return hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
+}
+
 void draw(Evaluation& evaluation, const std::string& name, const std::string& model, const std::string& lora,
           const std::vector<GenerateRequest>& requests, const EvalFlags& flags) {
   Pipeline pipeline = open(model, flags);
-  const std::vector<Lora> loras = hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
+  const std::vector<Lora> loras = hang(pipeline, lora);
   evaluation.hashes[name + " " + pipeline.denoiser_component()] = pipeline.weights_hash(pipeline.denoiser_component());
   if (!lora.empty()) evaluation.hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
   GenerateOptions sampling = flags.sampling;
@@ -56,12 +60,12 @@ void compare_models(Evaluation& evaluation, EvalFlags flags) {
   if (flags.base.empty()) flags.base = flags.model;
   check<UsageError>(flags.base != flags.model || !flags.lora.empty(),
                     "there is nothing to compare: give --lora, or another model with --base");
-  if (!flags.lora.empty()) parse_lora_flag(flags.lora);
   flags.sampling.seed = evaluation.seed;
   evaluation.sampling = flags.sampling;
   const auto requests = paired_requests(read_prompts(flags), flags.repeats);
-  for (const auto& model : {flags.base, flags.model}) {
+  for (const auto& [model, lora] : {std::pair{flags.base, std::string()}, std::pair{flags.model, flags.lora}}) {
     Pipeline pipeline = open(model, flags);
+    hang(pipeline, lora);  // a file that cannot be hung is said now
     require_all(evaluation.judges, pipeline, requests, flags.sampling);
   }
   draw(evaluation, "base", flags.base, "", requests, flags);

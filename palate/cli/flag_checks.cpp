@@ -61,6 +61,12 @@ std::vector<std::string> read_prompt_file(const fs::path& file) {
   return prompts;
 }
 
+void check_input(const std::string& flag, const fs::path& file) {
+  std::error_code error;
+  check<UsageError>(file.empty() || fs::exists(file, error), flag, " ", file.string(), ": there is no such file");
+  check<UsageError>(!fs::is_directory(file, error), flag, " ", file.string(), ": expected a file, found a folder");
+}
+
 void check_parent(const fs::path& file) {
   std::error_code error;
   const fs::path folder = file.parent_path();

@@ -19,6 +19,9 @@ CLI::Validator a_thread_count();  // 0: as many as there are cores
 // file that is missing, holds no prompt, or a line that is not UTF-8 (the line is named).
 std::vector<std::string> read_prompt_file(const std::filesystem::path& file);
 
+// UsageError when the file that a flag names is not there, or is a folder. "" is no file.
+void check_input(const std::string& flag, const std::filesystem::path& file);
+
 // UsageError when the folder that the file is to be written to is not there. "" is no file.
 void check_parent(const std::filesystem::path& file);
 

@@ -108,7 +108,8 @@ void forward(ForwardFlags flags) {
   flags.model = model_path(flags.model).string();
   if (flags.component == "tokenize") return tokenize(flags);
   check<UsageError>(!flags.in.empty() && !flags.out.empty(), "forward --component ", flags.component, " needs --in FILE and --out FILE");
-  check<UsageError>(fs::exists(flags.in), "--in ", flags.in, ": there is no such file");
+  check_input("--in", flags.in);
+  check_parent(flags.out);
   set_threads(flags.threads);
   const torch::NoGradGuard no_grad;
   const LoadOptions options{.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""};

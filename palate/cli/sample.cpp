@@ -39,6 +39,9 @@ void check_flags(const SampleFlags& flags) {
                     "--mask says what of a picture is made anew: give the picture with --init-image");
   check<UsageError>(!flags.resume || flags.save_latents.empty(),
                     "--save-latents keeps the latents of all pictures, but with --resume some were made before: leave one of them out");
+  check_input("--init-image", flags.init_image);
+  check_input("--mask", flags.mask);
+  check_input("--latents", flags.latents);
   check_parent(flags.save_latents);
   if (!flags.resume) check_new_folder(flags.out);
 }

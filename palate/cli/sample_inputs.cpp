@@ -64,8 +64,6 @@ void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline) 
 }
 
 void read_init_image(SampleFlags& flags, Pipeline& pipeline) {
-  for (const std::string& file : {flags.init_image, flags.mask})
-    check<UsageError>(file.empty() || std::filesystem::exists(file), file, ": there is no such picture");
   Tensor image = read_image(flags.init_image);
   const int64_t factor = pipeline.autoencoder().factor();
   const auto side = [&](int64_t asked, int64_t own) { return asked > 0 ? asked : own / factor * factor; };

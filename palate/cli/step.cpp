@@ -10,6 +10,7 @@
 
 #include "palate/adapters/lora.h"
 #include "palate/cli/command.h"
+#include "palate/cli/flag_checks.h"
 #include "palate/cli/step_batch.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
@@ -44,8 +45,9 @@ ObjectiveConfig named_objective(const StepArguments& a) {
   for (const auto& line : losses()) names.push_back(line.name);
   if (std::find(names.begin(), names.end(), a.objective) != names.end()) from = {"objective.loss=" + a.objective};
   for (const auto& line : presets()) {
+    if (std::find(names.begin(), names.end(), line.name) != names.end()) continue;  // `sft` is both: the loss is meant
     names.push_back(line.name);
-    if (line.name == a.objective && from.empty()) from = preset_overrides(line.name);  // `sft` is both: the loss is meant
+    if (line.name == a.objective) from = preset_overrides(line.name);
   }
   check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names),
                     "; it is one of ", one_of(names));
@@ -102,11 +104,17 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
 
 void step(const StepArguments& a) {
   const RunConfig run = resolve(a);
+  check_input("--in", a.in);
+  check_parent(a.out);
   const c10::Device device = parse_device(a.device);
   const c10::ScalarType dtype = parse_dtype(a.dtype);
   const LoadOptions load{.dtype = dtype, .device = device, .variant = ""};
   const fs::path model = model_path(run.model),
                  frozen = (a.reference_model.empty() ? model : model_path(a.reference_model)) / unet_component;
+  for (const char* part : {unet_component, "scheduler"}) {
+    check<UsageError>(fs::is_directory(model / part), model.string(), ": expected a model folder, found none of ", part, "/ in it");
+  }
+  check<UsageError>(fs::is_directory(frozen), "--reference-model: ", frozen.string(), ": there is no such folder");
   const auto process = make_noise_process(read_json(model / "scheduler" / "scheduler_config.json"));
   LoadOptions own = load;
   own.will_train = run.full;

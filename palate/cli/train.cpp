@@ -136,6 +136,7 @@ void print_forecast(const Forecast& it) {
 
 void dry_run(RunConfig& config, const TrainFlags& flags) {
   const std::string resolved = config_to_toml([&](Fields& f) { config.visit(f); });
+  check_run(config);
   const Forecast it = forecast(config);
   if (flags.json) {
     std::printf("%s\n", Json{{"config", resolved}, {"forecast", to_json(it)}}.dump().c_str());

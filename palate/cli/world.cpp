@@ -2,10 +2,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/core/device.h"
+#include "palate/core/error.h"
 #include "palate/io/atomic_file.h"
 #include "palate/pretrain/pairs.h"
 #include "palate/world/dataset.h"
@@ -24,14 +26,16 @@ struct WorldFlags {
 void run(WorldFlags flags) {
   set_threads(flags.threads);
   const fs::path out = flags.out;
+  check<UsageError>(flags.scenes > 0 || flags.pairs, "world: --scenes 0 without --pairs makes nothing: give either");
   check_new_folder(out);
+  std::optional<Pipeline> base;
+  if (flags.pairs) base.emplace(flags.base);  // a model that is not there is said before anything is made
   make_folder(out);
   Json result;
   if (flags.scenes > 0) result["scenes"] = world::write_scenes(out, flags.scenes, static_cast<uint64_t>(flags.seed));
   if (flags.pairs) {
-    Pipeline base(flags.base);
     flags.options.seed = static_cast<uint64_t>(flags.seed);
-    result["pairs"] = world::make_pairs(base, flags.options, out / "pairs.parquet");
+    result["pairs"] = world::make_pairs(*base, flags.options, out / "pairs.parquet");
   }
   if (flags.json) {
     std::printf("%s\n", result.dump().c_str());

@@ -8,15 +8,21 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-bool is_from_hub(const fs::path& given) {
+bool is_there(const fs::path& given) {
   std::error_code ignored;
-  return !fs::exists(given, ignored) && names_repo(given.string());
+  return fs::exists(given, ignored);
 }
+
+bool is_from_hub(const fs::path& given) { return !is_there(given) && names_repo(given.string()); }
 
 }  // namespace
 
 fs::path model_path(const fs::path& given) {
-  if (!is_from_hub(given)) return given;
+  if (!is_from_hub(given)) {
+    check<UsageError>(is_there(given), given.empty() ? "''" : given.string(), ": there is no such folder or file",
+                      given.is_relative() ? " (looked in " + fs::current_path().string() + ")" : "");
+    return given;
+  }
   const fs::path cache = hub_cache();
   const auto found = find_snapshot(cache, parse_repo(given.string()));
   check<UsageError>(found.has_value(), given.string(), ": there is no such folder (looked in ", fs::current_path().string(),

@@ -6,8 +6,8 @@
 
 namespace palate {
 
-// What is given, when there is such a folder or file, or when it does not look like ORG/NAME[@REVISION]. Else its snapshot in the
-// cache. UsageError when it is neither here nor there; it says how to fetch it.
+// What is given, when there is such a folder or file. Else, of ORG/NAME[@REVISION], its snapshot in the cache. UsageError when it is
+// neither here nor there; it says where it was looked for, and of a repository how to fetch it.
 std::filesystem::path model_path(const std::filesystem::path& given);
 
 // The commit of the snapshot that model_path() gives; "" for a folder or file.

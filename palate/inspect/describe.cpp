@@ -172,7 +172,6 @@ Json describe_run(const fs::path& folder) {
 
 Json describe(const fs::path& given, TensorNames names) {
   const fs::path path = model_path(given);
-  check<UsageError>(fs::exists(path), path.string(), ": there is no such file or folder");
   if (!fs::is_directory(path)) return is_data(path) ? describe_data(path, rows_to_look_at) : describe_weights(path, names);
   if (fs::exists(path / "model_index.json")) return describe_model(path);
   if (fs::exists(path / "config.resolved.toml") || fs::exists(path / "metrics.jsonl")) return describe_run(path);

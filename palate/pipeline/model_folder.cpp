@@ -17,8 +17,7 @@ const std::vector<std::string>& denoiser_components() {
 
 ModelFolder::ModelFolder(fs::path folder) : path_(model_path(folder)) {
   const fs::path index_path = path_ / "model_index.json";
-  check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, but there is no such folder",
-                    path_.is_relative() ? " (looked in " + fs::current_path().string() + ")" : "");
+  check<UsageError>(fs::is_directory(path_), path_.string(), ": expected a model folder, found a file");
   check<UsageError>(fs::exists(index_path), path_.string(), ": not a model folder in diffusers' layout: it holds no model_index.json");
   const Json index = read_json(index_path);
   const bool named = index.is_object() && index.contains("_class_name") && index["_class_name"].is_string();

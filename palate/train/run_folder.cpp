@@ -20,6 +20,29 @@ std::string owner(const fs::path& lock) {
   return pid.empty() ? "another process" : "process " + pid;
 }
 
+// Why there can be no new folder of this path: what mkdir would say of its nearest parent that is there. "" when there can.
+std::string why_no_folder(const fs::path& path) {
+  std::error_code ignored;
+  fs::path parent = fs::absolute(path);
+  while (parent != parent.parent_path() && !fs::exists(parent, ignored)) parent = parent.parent_path();
+  if (!fs::is_directory(parent, ignored)) return std::strerror(ENOTDIR);
+  return access(parent.c_str(), W_OK | X_OK) == 0 ? "" : std::strerror(errno);
+}
+
+// UsageError for a folder that a run has written to. What one leaves that failed before its first step does not count.
+void refuse_run_in(const fs::path& folder) {
+  std::error_code error;
+  const uintmax_t logged = fs::file_size(folder / "metrics.jsonl", error);
+  const bool no_step = error || logged == 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (no_step && (name == "metrics.jsonl" || name.starts_with("events.out."))) continue;
+    if (name == ".lock" || name == "cache" || name == "config.resolved.toml") continue;
+    fail<UsageError>("output: ", folder.string(), " holds a run already (", name,
+                     "): add resume=latest to go on with it, or name another folder");
+  }
+}
+
 }  // namespace
 
 std::string remedy_of_write(const std::string& reason) {
@@ -28,29 +51,36 @@ std::string remedy_of_write(const std::string& reason) {
   return says(EACCES) || says(EPERM) || says(EROFS) ? "Make the folder writable" : "Put that right";
 }
 
-RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
+void RunFolder::check_place(const fs::path& path, RunStart start) {
   std::error_code error;
-  const bool there = fs::exists(path_, error);
-  check<UsageError>(!error, "output: ", path_.string(), " cannot be a run folder (", error.message(), ")");
-  check<UsageError>(!there || fs::is_directory(path_), "output: ", path_.string(), " is a file, expected a folder: name another");
+  const bool there = fs::exists(path, error);
+  check<UsageError>(!error, "output: ", path.string(), " cannot be a run folder (", error.message(), ")");
+  check<UsageError>(!there || fs::is_directory(path), "output: ", path.string(), " is a file, expected a folder: name another");
   if (start == RunStart::resume) {
-    check<UsageError>(there, "output: ", path_.string(),
+    check<UsageError>(there, "output: ", path.string(),
                       " does not exist, so there is nothing to resume; leave out resume to start a new run");
+  } else if (there) {
+    refuse_run_in(path);
   } else {
+    const std::string reason = why_no_folder(path);
+    check<IoError>(reason.empty(), "output: ", path.string(), " cannot be created (", reason, ")");
+  }
+}
+
+RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
+  check_place(path_, start);
+  if (start == RunStart::fresh) {
+    std::error_code error;
     fs::create_directories(path_, error);
     check<IoError>(!error, "output: ", path_.string(), " cannot be created (", error.message(), ")");
   }
   lock();
   if (start == RunStart::resume) return;
-  const uintmax_t logged = fs::file_size(path_ / "metrics.jsonl", error);
-  const bool no_step = error || logged == 0;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    const std::string name = entry.path().filename().string();
-    if (no_step && (name == "metrics.jsonl" || name.starts_with("events.out."))) continue;
-    if (name == ".lock" || name == "cache" || name == "config.resolved.toml") continue;  // of a run that failed before its first step
+  try {
+    refuse_run_in(path_);  // another process may have begun one in between
+  } catch (...) {
     release();
-    fail<UsageError>("output: ", path_.string(), " holds a run already (", name,
-                     "): add resume=latest to go on with it, or name another folder");
+    throw;
   }
 }
 

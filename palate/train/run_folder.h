@@ -26,6 +26,9 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
 
+  // Throws what the constructor would, but for another process that works in the folder. Makes nothing.
+  static void check_place(const std::filesystem::path& path, RunStart start);
+
  private:
   void lock();
   void release();

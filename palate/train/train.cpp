@@ -6,6 +6,7 @@
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/log.h"
+#include "palate/data/cache/cache_build.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/train/align_task.h"
@@ -45,7 +46,7 @@ std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
   read_word_as_initializer(prompts, config.text);
   const std::string& reference = config.objective.reference;
   if (!needs_of(config.objective).reference && reference != "none" && reference != ObjectiveConfig().reference) {
-    log_info("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
+    warn("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
   }
   return pipeline;
 }
@@ -79,18 +80,23 @@ void compare_settings(const fs::path& file, RunConfig now) {
   }
 }
 
-std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
+RunStart start_of(const RunConfig& config) {
   const fs::path output = config.output;
   const bool latest = config.resume == "latest";
   check<UsageError>(config.resume.empty() || latest || fs::is_directory(config.resume), "resume: expected latest or a checkpoint folder, '",
                     config.resume, "' is neither");
   const bool own = !config.resume.empty() && !latest && fs::weakly_canonical(config.resume).parent_path() == fs::weakly_canonical(output);
-  const bool goes_on = latest ? fs::exists(output) : own;
-  auto folder = std::make_unique<RunFolder>(output, goes_on ? RunStart::resume : RunStart::fresh);
+  return (latest ? fs::exists(output) : own) ? RunStart::resume : RunStart::fresh;
+}
+
+std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
+  const fs::path output = config.output;
+  const RunStart start = start_of(config);
+  auto folder = std::make_unique<RunFolder>(output, start);
   const fs::path file = output / "config.resolved.toml";
-  if (goes_on)
+  if (start == RunStart::resume)
     compare_settings(file, config);
-  else if (latest)
+  else if (config.resume == "latest")
     log_info(output.string(), " does not exist yet: starting at step 0");
   RunConfig kept = config;
   kept.resume.clear();
@@ -122,6 +128,14 @@ LoopConfig loop_config(const RunConfig& config) {
 
 }  // namespace
 
+void check_run(const RunConfig& given) {
+  const RunConfig config = checked(given);
+  open_model(config);
+  const auto source = open_pairs(config.data);
+  check_first_row(config.data, *source);
+  RunFolder::check_place(config.output, start_of(config));
+}
+
 TrainResult train(const RunConfig& given) {
   const RunConfig config = checked(given);
   const ThreadCount threads(config.threads);
@@ -131,6 +145,7 @@ TrainResult train(const RunConfig& given) {
   try {
     pipeline = open_model(config);
     const auto source = open_pairs(config.data);
+    check_first_row(config.data, *source);
     folder = open_run_folder(config);
     task.emplace(config, *pipeline, *source, folder->path());
   } catch (const IoError& error) {

@@ -14,6 +14,10 @@ namespace palate {
 // (core/interrupt.h) lives, the first SIGINT or SIGTERM ends the run with a checkpoint.
 TrainResult train(const RunConfig& config);
 
+// Throws what train() would before its first step, as far as that can be told without reading all data or making anything: settings,
+// model, data's first example, run folder.
+void check_run(const RunConfig& config);
+
 // What --dry-run prints: bytes and seconds that the run will need, and, when it will not fit, the cheapest change that would make it fit.
 struct Forecast {
   int64_t weights_bytes = 0, activation_bytes = 0, optimizer_bytes = 0, cache_bytes = 0, peak_bytes = 0;

@@ -47,14 +47,18 @@ struct Pending {
   int64_t bytes = 0;
 };
 
+void refuse_no_rows(const DataConfig& config, const PairSource& source) {
+  check<DataError>(source.rows() > 0, config.images.empty() ? "data.pairs" : "data.images", ": no rows in ",
+                   one_of(config.images.empty() ? config.pairs : config.images), ": expected at least one ", example_noun(config));
+}
+
 class Builder {
  public:
   explicit Builder(const CacheBuild& build) : build_(build), config_(build.config), source_(build.source) {}
 
   CacheManifest run() {
+    refuse_no_rows(config_, source_);
     const std::string noun = example_noun(config_);
-    check<DataError>(source_.rows() > 0, config_.images.empty() ? "data.pairs" : "data.images", ": no rows in ",
-                     one_of(config_.images.empty() ? config_.pairs : config_.images), ": expected at least one ", noun);
     resume();
     build_pairs();
     check<DataError>(pairs_ > 0, "no ", noun, " can be used: ", source_.rows(), " rows read, of them ", counts_.ties, " dropped ties, ",
@@ -267,6 +271,13 @@ std::string cache_settings(const DataConfig& config, Encoders& encoders, const s
                    config.bucket_no_upscale, "\n");
   }
   return text;
+}
+
+void check_first_row(const DataConfig& config, PairSource& source) {
+  refuse_no_rows(config, source);
+  PairRecord record;
+  if (!config.skip_bad) source.read(0, record);
+  source.rest();
 }
 
 CacheManifest build_cache(const CacheBuild& build) {

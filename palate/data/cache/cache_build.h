@@ -14,6 +14,9 @@ namespace palate {
 // Everything that the cached values depend on, one line each; its SHA-256 is the cache's key.
 std::string cache_settings(const DataConfig& config, Encoders& encoders, const std::string& content);
 
+// DataError when the config's files hold no row, or the first one cannot be read: what building would say at its start.
+void check_first_row(const DataConfig& config, PairSource& source);
+
 struct CacheBuild {
   const DataConfig& config;
   PairSource& source;  // the config's

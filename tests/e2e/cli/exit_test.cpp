@@ -55,6 +55,45 @@ TEST_CASE("exit: a misspelt flag names the nearest; numbers say what they may be
   expect_wrong_use({"demo", "--pairs", "many"}, "found 'many'");
 }
 
+TEST_CASE("exit: a wrong value, a flag without one and an argument too many are said in one sentence") {
+  expect_wrong_use({"list", "loses"}, "what: expected losses, error-spaces,");
+  expect_wrong_use({"list", "loses"}, "found 'loses' (did you mean 'losses'?); palate list --help");
+  expect_wrong_use({"sample", "--model", "m", "--prompt", "a", "--out", "o", "--steps"}, "--steps: expected a value after it, found none");
+  expect_wrong_use({"sample", "--model", "m", "--prompt", "a", "--out", "o", "--strength", "0.5"},
+                   "goes with --init-image, which is not given");
+  expect_wrong_use({"step", "--objective", "dpo", "--config", "c", "--in", "i", "--out", "o"}, "does not go with");
+  expect_wrong_use({"bench", "step", "--steps", "-1"}, "--steps: expected a number from 1 to 100000, found '-1'");
+  expect_wrong_use({"judge", "a", "one", "two"}, "expected no more arguments, found 'one' 'two';");
+}
+
+TEST_CASE("exit: a model or an input that is not there is wrong use of every command, and leaves nothing") {
+  const auto folder = test::fresh_folder("not_there");
+  const std::string out = (folder / "out").string(), lora = (folder / "empty.safetensors").string(), no_model = "/no/such/model",
+                    no_file = "/no/such/file";
+  const std::string tiny = test::golden("tiny_pipeline").string(), base = (test::repository() / "assets/base").string();
+  test::write_text(folder / "empty.safetensors", "");
+  const std::string there_is_none = "there is no such folder or file";
+  expect_wrong_use({"step", "--model", no_model, "--objective", "sft", "--full", "--in", lora, "--out", out}, there_is_none);
+  expect_wrong_use({"step", "--model", folder, "--objective", "sft", "--full", "--in", lora, "--out", out}, "found none of unet/ in it");
+  expect_wrong_use({"step", "--model", tiny, "--objective", "sft", "--full", "--in", no_file, "--out", out},
+                   "--in /no/such/file: there is");
+  expect_wrong_use({"forward", "--model", no_model, "--component", "unet", "--in", lora, "--out", out}, there_is_none);
+  expect_wrong_use({"forward", "--model", tiny, "--component", "unet", "--in", folder, "--out", out}, "expected a file, found a folder");
+  expect_wrong_use({"sample", "--model", no_model, "--prompt", "a", "--out", out}, there_is_none);
+  expect_wrong_use({"sample", "--model", tiny, "--prompt", "a", "--out", out, "--latents", no_file},
+                   "--latents /no/such/file: there is no");
+  expect_wrong_use({"eval", "--model", no_model, "--base", base, "--out", out}, there_is_none);
+  expect_wrong_use({"world", "--base", no_model, "--pairs", "2", "--out", out}, there_is_none);
+  expect_wrong_use({"world", "--scenes", "0", "--out", out}, "makes nothing");
+  expect_wrong_use({"inspect", no_model}, there_is_none);
+  expect_wrong_use({"convert", no_model, out, "--to", "diffusers"}, there_is_none);
+  expect_wrong_use({"train", "model=" + no_model, "data.pairs=p.jsonl", "output=" + out, "--dry-run"}, there_is_none);
+  const auto late = test::run_program({"eval", "--model", base, "--lora", lora, "--out", out});  // before 800 pictures are drawn
+  CHECK(late.status == 1);
+  CHECK(late.err.find("empty.safetensors: is too short") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("exit: a file of prompts may come from Windows, but must be UTF-8") {
   const auto folder = test::fresh_folder("prompts");
   test::write_text(folder / "bad.txt", "a circle\r\n\xff\xfe\n");

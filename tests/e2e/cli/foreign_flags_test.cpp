@@ -25,7 +25,8 @@ std::string config_of(const std::vector<std::string>& arguments) {
 TEST_CASE("train: diffusers' flags print the equal TOML, and that file means the same") {
   const auto folder = test::fresh_folder("flags");
   const std::string model = test::golden("tiny_pipeline").string(), pairs = (folder / "p.jsonl").string();
-  std::ofstream(folder / "p.jsonl") << "{\"prompt\": \"a cat\", \"chosen\": \"a.png\", \"rejected\": \"b.png\"}\n";
+  const std::string picture = (test::repository() / "docs/images/demo.png").string();
+  std::ofstream(folder / "p.jsonl") << "{\"prompt\": \"a cat\", \"chosen\": \"" << picture << "\", \"rejected\": \"" << picture << "\"}\n";
   const std::string flags =
       config_of({"--pretrained_model_name_or_path", model, "--train_data_dir=" + pairs, "--beta_dpo", "2500", "--rank", "4",
                  "--max_train_steps", "3", "--output_dir", (folder / "run").string(), "--gradient_checkpointing", "train.batch=2"});

@@ -97,3 +97,31 @@ TEST_CASE("failure: --dry-run prints configuration and forecast, and writes noth
   CHECK(printed["forecast"]["fits"].get<bool>());
   CHECK_FALSE(fs::exists(tiny.output("run")));
 }
+
+TEST_CASE("failure: --dry-run says what the run itself would say, and makes nothing") {
+  const TinyRun tiny("dry_wrong");
+  write_text(tiny.folder / "empty.jsonl", "");
+  write_text(tiny.folder / "missing.jsonl", "{\"prompt\": \"a\", \"chosen\": \"x.png\", \"rejected\": \"y.png\"}\n");
+  const auto first_sentence = [](const std::string& text) { return text.substr(0, std::min(text.find(';'), text.find('\n'))); };
+  for (const auto& [setting, message] : std::vector<std::pair<std::string, std::string>>{
+           {"data.pairs=" + (tiny.folder / "empty.jsonl").string(), "data.pairs: no rows in"},
+           {"data.pairs=" + (tiny.folder / "missing.jsonl").string(), "x.png"},
+           {"output=" + (tiny.folder / "empty.jsonl/run").string(), "cannot be created (Not a directory)"},
+           {"output=" + (tiny.folder / "empty.jsonl").string(), "is a file, expected a folder"},
+           {"resume=nothing", "is neither"},
+       }) {
+    CAPTURE(setting);
+    const auto dry = tiny.train("run", {setting, "--dry-run"});
+    CHECK_FALSE(fs::exists(tiny.output("run")));
+    CHECK(dry.out.empty());
+    CHECK(dry.err.find(message) != std::string::npos);
+    const auto wet = tiny.train("run", {setting});
+    CHECK(dry.status == wet.status);
+    CHECK(first_sentence(dry.err) == first_sentence(wet.err));
+    CHECK_FALSE(fs::exists(tiny.output("run")));
+  }
+  const auto unused = tiny.train("run", {"objective.loss=sft", "objective.reference=cached", "--dry-run", "--quiet"});
+  INFO(unused.err);
+  CHECK(unused.status == 0);
+  CHECK(unused.err.find("objective.reference = \"cached\" is not used: the loss 'sft' compares with none") != std::string::npos);
+}
