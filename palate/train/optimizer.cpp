@@ -27,10 +27,10 @@ struct OptimizerLine {
   double bytes_per_value;
 };
 #define PALATE_ROW(function, name, summary, bytes) {name, summary, function, bytes},
-constexpr OptimizerLine optimizers[] = {PALATE_OPTIMIZERS(PALATE_ROW)};
+constexpr OptimizerLine lines[] = {PALATE_OPTIMIZERS(PALATE_ROW)};
 
 const OptimizerLine& find(const std::string& name) {
-  for (const auto& line : optimizers) {
+  for (const auto& line : lines) {
     if (name == line.name) return line;
   }
   const auto names = names_of(optimizers());
@@ -63,7 +63,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::ve
 
 std::vector<ChoiceLine> optimizers() {
   std::vector<ChoiceLine> all;
-  for (const auto& line : optimizers) all.push_back({line.name, line.summary, line.member().defaults});
+  for (const auto& line : lines) all.push_back({line.name, line.summary, line.member().defaults});
   return all;
 }
 
