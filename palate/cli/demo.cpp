@@ -7,7 +7,6 @@
 
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
-#include "palate/cli/lora_flags.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -18,6 +17,7 @@
 #include "palate/core/progress.h"
 #include "palate/eval/evaluation.h"
 #include "palate/io/json.h"
+#include "palate/pipeline/pipeline_loras.h"
 #include "palate/pretrain/pairs.h"
 #include "palate/report/report.h"
 #include "palate/train/train.h"
@@ -104,7 +104,7 @@ Evaluation evaluate(const DemoFlags& flags, const fs::path& folder, const std::v
   evaluation.sides.push_back(draw_side("base", pipeline, requests, options, evaluation.judges, folder / "pictures" / "base"));
   for (const auto& run : runs) {
     const fs::path file = folder / run / "pytorch_lora_weights.safetensors";
-    std::vector<Lora> loras = hang_loras(pipeline, {file.string()});
+    std::vector<Lora> loras = hang_loras(pipeline, {LoraChoice{file}});
     options.title = "sampling " + run;
     evaluation.sides.push_back(draw_side(run, pipeline, requests, options, evaluation.judges, folder / "pictures" / run));
     evaluation.hashes[run + " lora"] = sha256_file(file);

@@ -12,6 +12,8 @@
 #include "palate/core/hash.h"
 #include "palate/eval/evaluation.h"
 #include "palate/io/atomic_file.h"
+#include "palate/io/prompt_file.h"
+#include "palate/pipeline/pipeline_loras.h"
 #include "palate/report/report.h"
 #include "palate/world/prompts.h"
 
@@ -40,7 +42,7 @@ Pipeline open(const std::string& model, const EvalFlags& flags) {
 }
 
 std::vector<Lora> hang(Pipeline& pipeline, const std::string& lora) {
-  return hang_loras(pipeline, lora.empty() ? std::vector<std::string>{} : std::vector{lora});
+  return hang_loras(pipeline, lora.empty() ? std::vector<LoraChoice>{} : std::vector{parse_lora_flag(lora)});
 }
 
 void draw(Evaluation& evaluation, const std::string& name, const std::string& model, const std::string& lora,

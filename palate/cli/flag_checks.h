@@ -1,11 +1,10 @@
-// What flags have in common: limits of numbers that say what they expect, and files of prompts.
+// What flags have in common: limits of numbers that say what they expect.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <vector>
 
 namespace palate {
 
@@ -14,10 +13,6 @@ CLI::Validator whole(int64_t low, int64_t high);
 CLI::Validator number(double low, double high);
 CLI::Validator a_seed();
 CLI::Validator a_thread_count();  // 0: as many as there are cores
-
-// One prompt a line: a byte order mark, ends of lines as Windows writes them and empty lines are passed over. UsageError for a
-// file that is missing, holds no prompt, or a line that is not UTF-8 (the line is named).
-std::vector<std::string> read_prompt_file(const std::filesystem::path& file);
 
 // UsageError when the file that a flag names is not there, or is a folder. "" is no file.
 void check_input(const std::string& flag, const std::filesystem::path& file);

@@ -69,7 +69,8 @@ std::vector<std::string> component_names() { return {unet_component, "vae-encode
 
 TensorMap run_denoiser(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_denoiser(component_folder(flags.model, flags.component), options);
-  const std::vector<Lora> loras = load_loras(model->module(), flags.lora);
+  std::vector<Lora> loras;
+  for (const auto& choice : parse_lora_flags(flags.lora)) loras.push_back(Lora::load(model->module(), choice.file, choice.weight));
   const Tensor sample = in.values("sample", 4);
   Tensor timestep = in.optional("timestep");
   check<UsageError>(timestep.defined(), flags.in, ": the tensor 'timestep' is missing");
@@ -90,7 +91,7 @@ TensorMap run_vae(const ForwardFlags& flags, const Inputs& in, const LoadOptions
 TensorMap run_text(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const std::string name = flags.component == "text2" ? "text_encoder_2" : "text_encoder";
   const auto model = load_text_encoder(component_folder(flags.model, name), options);
-  const std::vector<Lora> loras = load_loras(ModelParts{{name, &model->module()}}, flags.lora);
+  const std::vector<Lora> loras = hang_loras(ModelParts{{name, &model->module()}}, parse_lora_flags(flags.lora));
   const TextStates states = model->encode(in.required("input_ids", 2).to(torch::kInt64), in.optional("attention_mask"));
   TensorMap out = {{"last_hidden_state", states.last_hidden_state}, {"pooler_output", states.pooler_output}};
   if (states.text_embeds.defined()) out["text_embeds"] = states.text_embeds;

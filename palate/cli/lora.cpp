@@ -111,14 +111,14 @@ void add_lora(CLI::App& app) {
   app.add_option("--keep", g.keep, "resize: share of each layer's squared norm to keep, which picks its rank")->check(number(0, 1));
   app.add_option("--content-prompt", g.content_prompt, "zip: what CONTENT was trained with")->type_name("TEXT");
   app.add_option("--style-prompt", g.style_prompt, "zip: what STYLE was trained with")->type_name("TEXT");
-  app.add_option("--steps", g.steps, "zip: steps of the optimiser")->capture_default_str()->check(whole(0, 1'000'000));
-  app.add_option("--learning-rate", g.learning_rate, "zip: of the coefficients")->capture_default_str()->check(number(0, 10));
-  app.add_option("--penalty", g.penalty, "zip: lambda on mean |m1 * m2|")->capture_default_str()->check(number(0, 1e6));
-  app.add_option("--pictures", g.pictures, "zip: pictures of each LoRA's own that it is tuned on")
+  app.add_option("--steps", g.zip.steps, "zip: steps of the optimiser")->capture_default_str()->check(whole(0, 1'000'000));
+  app.add_option("--learning-rate", g.zip.learning_rate, "zip: of the coefficients")->capture_default_str()->check(number(0, 10));
+  app.add_option("--penalty", g.zip.penalty, "zip: lambda on mean |m1 * m2|")->capture_default_str()->check(number(0, 1e6));
+  app.add_option("--pictures", g.pictures.count, "zip: pictures of each LoRA's own that it is tuned on")
       ->capture_default_str()
       ->check(whole(1, 1024));
-  app.add_option("--sample-steps", g.sample_steps, "zip: sampling steps of these")->capture_default_str()->check(whole(1, 1000));
-  app.add_option("--seed", g.seed, "zip: of pictures, noise and time steps")->capture_default_str()->check(a_seed());
+  app.add_option("--sample-steps", g.pictures.sample_steps, "zip: sampling steps of these")->capture_default_str()->check(whole(1, 1000));
+  app.add_option("--seed", g.pictures.seed, "zip: of pictures, noise and time steps")->capture_default_str()->check(a_seed());
   app.add_option("--threads", g.threads, "zip: 0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", g.json, "inspect: one JSON object instead of lines");
   app.footer(

@@ -15,6 +15,8 @@
 #include "palate/io/image.h"
 #include "palate/io/safetensors.h"
 #include "palate/io/sample_folder.h"
+#include "palate/pipeline/edit.h"
+#include "palate/pipeline/pipeline_loras.h"
 #include "palate/pipeline/requests.h"
 
 namespace palate {
@@ -84,9 +86,9 @@ void sample(SampleFlags& flags) {
   pipeline.prompt_encoder().set_style(flags.style);
   pipeline.set_tiling(flags.tiling);
   read_embeddings(flags.embeddings, pipeline);
-  const std::vector<Lora> loras = hang_loras(pipeline, flags.lora);
-  if (!flags.latents.empty()) read_latents(flags, requests.size());
-  if (!flags.init_image.empty()) read_init_image(flags, pipeline);
+  const std::vector<Lora> loras = hang_loras(pipeline, parse_lora_flags(flags.lora));
+  if (!flags.latents.empty()) set_latents(flags.sampling, flags.latents, requests.size());
+  if (!flags.init_image.empty()) set_init_image(flags.sampling, pipeline, flags.init_image, flags.mask);
   const std::string& network = pipeline.denoiser_component();
   std::vector<ManifestEntry> entries;
   for (const auto& request : requests)

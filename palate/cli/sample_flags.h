@@ -24,16 +24,8 @@ struct SampleFlags {
 
 std::vector<std::string> read_prompts(const SampleFlags& flags);
 
-// --latents, into flags.sampling: as `palate sample --save-latents` or another program wrote them, one row a picture, used instead of the
-// seed's noise; and `step_noise` [steps, N, C, H, W] for stochastic samplers, where the file has it.
-void read_latents(SampleFlags& flags, size_t count);
-
 // --embedding FILE[=NAME]: the words are known to the pipeline's tokenizers and text encoders from then on.
 void read_embeddings(const std::vector<std::string>& flags, Pipeline& pipeline);
-
-// --init-image and --mask, into flags.sampling: the picture as latents (the posterior's mean) at the size asked for or its own, cut to
-// whole latents as diffusers does, and the mask, white where the picture is made anew.
-void read_init_image(SampleFlags& flags, Pipeline& pipeline);
 
 // How every picture of the command is made, for the manifest and for --resume. `network_hash`: a key of the manifest and its value,
 // NETWORK_sha256 of the denoiser's weights.

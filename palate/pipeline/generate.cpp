@@ -11,17 +11,12 @@
 #include "palate/io/image.h"
 #include "palate/nn/adaptable.h"
 #include "palate/pipeline/pipeline.h"
+#include "palate/pipeline/requests.h"
 
 namespace palate {
 namespace {
 
 using Requests = std::vector<GenerateRequest>;
-
-std::vector<std::string> prompts_of(const Requests& requests) {
-  std::vector<std::string> prompts;
-  for (const auto& request : requests) prompts.push_back(request.prompt);
-  return prompts;
-}
 
 // One call of generate: what does not change from batch to batch.
 class Run {

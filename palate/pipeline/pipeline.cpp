@@ -11,6 +11,7 @@
 #include "palate/core/memory.h"
 #include "palate/io/image.h"
 #include "palate/models/unet/sample_size.h"
+#include "palate/models/vae/factor.h"
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline_class.h"
 #include "palate/pipeline/tiling.h"
@@ -46,6 +47,7 @@ struct Pipeline::State {
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
   std::optional<double> scaling;  // outlives the autoencoder
+  std::optional<int64_t> factor;
   std::map<std::string, std::string> hashes;
   bool tiling = false;
 
@@ -145,8 +147,16 @@ int64_t Pipeline::latent_channels() const { return state_->denoiser_config.value
 int64_t Pipeline::extra_channels() const { return state_->denoiser_config.value("in_channels", int64_t{4}) - latent_channels(); }
 bool Pipeline::takes_mask() const { return extra_channels() == 1 + latent_channels(); }
 
+int64_t Pipeline::factor() const {
+  if (!state_->factor) {
+    const std::filesystem::path config = state_->folder.component("vae") / "config.json";
+    state_->factor = vae_factor(read_json(config), config.string());
+  }
+  return *state_->factor;
+}
+
 Tensor Pipeline::time_ids(const Tensor& latents) {
-  const int64_t height = latents.size(-2) * autoencoder().factor(), width = latents.size(-1) * autoencoder().factor();
+  const int64_t height = latents.size(-2) * factor(), width = latents.size(-1) * factor();
   return time_ids({height, width, 0, 0, height, width}).expand({latents.size(0), 6});
 }
 
@@ -161,7 +171,7 @@ Posterior Pipeline::encode_images(const Tensor& images, const Tensor& keep) {
   const torch::NoGradGuard no_grad;
   check(images.dim() == 4 && images.size(1) == 3 && images.scalar_type() == torch::kUInt8,
         "encoding images: expected uint8 [B, 3, H, W], found ", images.toString(), " ", show_shape(images.sizes()));
-  const int64_t factor = autoencoder().factor();
+  const int64_t factor = this->factor();
   check<UsageError>(images.size(2) % factor == 0 && images.size(3) % factor == 0, "encoding images: height and width must be multiples of ",
                     factor, ", found ", images.size(2), " x ", images.size(3));
   std::vector<Tensor> means, logvars;
@@ -195,7 +205,7 @@ Tensor Pipeline::decode(const Tensor& latents) {
 Tensor Pipeline::starting_noise(const GenerateRequest& request, const GenerateOptions& options) const {
   int64_t height = state_->network().sample_size(), width = height;
   if (options.height > 0 || options.width > 0) {
-    const int64_t factor = state_->vae().factor();
+    const int64_t factor = this->factor();
     const auto latent_side = [&](int64_t pixels, int64_t otherwise) {
       if (pixels == 0) return otherwise;
       check<UsageError>(pixels > 0 && pixels % factor == 0, "generating: height and width must be multiples of ", factor, ", found ",

@@ -68,6 +68,7 @@ class Pipeline {
   const Json& denoiser_config() const;  // without loading the network
   int64_t sample_size() const;          // side of the latents that the model was made for, likewise
   int64_t latent_channels() const;      // Denoiser::latent_channels(), likewise
+  int64_t factor() const;               // Autoencoder::factor(), likewise
   int64_t extra_channels() const;  // in_channels() of the network less those: 0 but for models made for inpainting, editing or upscaling
   bool takes_mask() const;         // made for inpainting: they are the mask and the masked picture's latents
   c10::ScalarType dtype() const;   // of weights and text states

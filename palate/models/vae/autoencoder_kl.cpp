@@ -48,10 +48,17 @@ std::string shifting_key(const Json& config) {
   return {};
 }
 
+std::vector<int64_t> block_widths(const ConfigReader& r, const std::string& origin) {
+  auto widths = r.wholes("block_out_channels", {64});
+  check<FormatError>(!widths.empty(), origin, ": 'block_out_channels' must not be empty");
+  return widths;
+}
+
+int64_t factor_of(const std::vector<int64_t>& widths) { return int64_t{1} << (widths.size() - 1); }
+
 VaeOptions vae_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
-  const auto widths = r.wholes("block_out_channels", {64});
-  check<FormatError>(!widths.empty(), origin, ": 'block_out_channels' must not be empty");
+  const auto widths = block_widths(r, origin);
   return {r.whole("in_channels", 3),
           r.whole("out_channels", 3),
           r.whole("latent_channels", 4),
@@ -249,7 +256,7 @@ class AutoencoderKL : public Autoencoder {
                       " is not supported, expected none: latents are scaled by scaling_factor only");
     return options_.scaling_factor;
   }
-  int64_t factor() const override { return int64_t{1} << (options_.widths.size() - 1); }
+  int64_t factor() const override { return factor_of(options_.widths); }
   int64_t latent_channels() const override { return options_.latent_channels; }
   // A frozen model on the CPU works channels-last where our GroupNorm does, which takes less memory and time (docs/performance.md).
   void arrange_weights() override {
@@ -274,6 +281,8 @@ class AutoencoderKL : public Autoencoder {
 std::unique_ptr<Autoencoder> make_autoencoder_kl(const Json& config, const std::string& origin) {
   return std::make_unique<AutoencoderKL>(config, origin);
 }
+
+int64_t vae_factor(const Json& config, const std::string& origin) { return factor_of(block_widths(ConfigReader(config, origin), origin)); }
 
 std::string current_vae_name(const std::string& name) {
   static const std::pair<const char*, const char*> old[] = {

@@ -10,6 +10,7 @@
 
 #include "palate/core/error.h"
 #include "palate/models/unet/unet_2d_condition.h"
+#include "palate/models/vae/factor.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/paths.h"
 
@@ -130,6 +131,9 @@ TEST_CASE("registry: missing keys take the class defaults, null and unknown keys
   CHECK(make_denoiser(config, 1)->sample_size() == 8);
   // diffusers' AutoencoderKL with no options at all: one block of 64, one layer.
   CHECK(make_autoencoder(Json{{"_class_name", "AutoencoderKL"}}, 1)->factor() == 1);
+  CHECK(vae_factor(Json::object(), "vae") == 1);
+  CHECK(vae_factor({{"block_out_channels", {128, 256, 512, 512}}}, "vae") == 8);
+  CHECK_THROWS_WITH_AS(vae_factor({{"block_out_channels", Json::array()}}, "vae"), doctest::Contains("must not be empty"), FormatError);
 }
 
 TEST_CASE("registry: an option that is not implemented is named with its value") {
