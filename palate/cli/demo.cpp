@@ -1,6 +1,5 @@
 // The whole job on the embedded world. Every step goes through the files and functions that a person's own data goes through.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -8,6 +7,7 @@
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/config/config.h"
+#include "palate/core/clock.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
@@ -42,18 +42,17 @@ fs::path free_folder() {
   }
 }
 
-class Clock {
+class Laps {
  public:
   // Seconds since the last call.
   double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - last_).count();
-    last_ = now;
+    const double seconds = seconds_since(last_);
+    last_ = Clock::now();
     return seconds;
   }
 
  private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  Clock::time_point last_ = Clock::now();
 };
 
 RunConfig run_config(const DemoFlags& flags, const fs::path& folder, const std::string& name, const std::vector<std::string>& method) {
@@ -132,7 +131,7 @@ void run(const DemoFlags& flags) {
                                    {"objective.loss=dpo", "objective.beta=100",
                                     "objective.reference=adapters_off"});  // a mistake in the config shows before anything is made
   fs::create_directories(folder);
-  Clock clock;
+  Laps clock;
   Json seconds;
 
   log_info("1/4 sampling pictures from the base, and asking a simulated person which of them is better");

@@ -36,14 +36,14 @@ void clear_progress_line() {
 }
 
 Progress::Progress(std::string title, int64_t total, int64_t start)
-    : title_(std::move(title)), total_(total), start_(start), done_(start), began_(std::chrono::steady_clock::now()), drawn_(began_) {}
+    : title_(std::move(title)), total_(total), start_(start), done_(start), began_(Clock::now()), drawn_(began_) {}
 
 Progress::~Progress() { finish(); }
 
 void Progress::advance(int64_t count, const std::string& note) {
   done_ += count;
   note_ = note;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = Clock::now();
   if (on_terminal() && now - drawn_ > std::chrono::milliseconds(200)) {
     drawn_ = now;
     draw(false);
@@ -57,7 +57,7 @@ void Progress::finish() {
 }
 
 void Progress::draw(bool last) {
-  const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+  const double elapsed = seconds_since(began_);
   const double fraction = total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 0.0;
   const int64_t fresh = done_ - start_;
   constexpr int width = 24;

@@ -1,9 +1,10 @@
 // A progress bar with an estimate of the time that is left. Drawn on a terminal only; elsewhere it stays quiet.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "palate/core/clock.h"
 
 namespace palate {
 
@@ -24,7 +25,7 @@ class Progress {
   void draw(bool last);
   std::string title_, note_;
   int64_t total_, start_, done_;
-  std::chrono::steady_clock::time_point began_, drawn_;
+  Clock::time_point began_, drawn_;
   bool shown_ = false, finished_ = false;
 };
 

@@ -3,11 +3,11 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "palate/core/clock.h"
 #include "palate/core/error.h"
 #include "palate/core/generator.h"
 #include "palate/data/pick_a_pic_writer.h"
@@ -67,7 +67,7 @@ Tally write_pairs(const Tensor& images, const Tensor& rewards, const std::vector
 Json make_pairs(Pipeline& base, const PairOptions& options, const std::filesystem::path& file) {
   check<UsageError>(options.pictures >= 2, "pairs: expected at least 2 pictures a prompt, got ", options.pictures);
   check<UsageError>(options.prompts >= 1, "pairs: expected at least 1 prompt, got ", options.prompts);
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = Clock::now();
   const auto chosen = prompts(Split::train, world::Kind::mixed, options.prompts, options.seed);
   const auto requests = paired_requests(chosen, options.pictures);
   GenerateOptions sampling;
@@ -93,7 +93,7 @@ Json make_pairs(Pipeline& base, const PairOptions& options, const std::filesyste
           {"mean_reward", scores.total.mean().item<double>()},
           {"mean_acc", scores.parts.at("acc").mean().item<double>()},
           {"mean_appeal", scores.parts.at("appeal").mean().item<double>()},
-          {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()}};
+          {"seconds", seconds_since(began)}};
 }
 
 }  // namespace palate::world

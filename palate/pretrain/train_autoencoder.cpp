@@ -81,7 +81,7 @@ class AutoencoderTask : public Task {
     const Tensor noise = generator.normal({batch, config_.latent_channels, latent_side, latent_side});
     const Tensor decoded = model_->decode(posterior.mean + torch::exp(0.5 * posterior.logvar) * noise);
     const Tensor loss = reconstruction_loss(decoded - pictures, progress) + 1e-6 * divergence(posterior);
-    return {.loss = loss, .metrics = {{"loss", loss.item<double>()}}};
+    return {.loss = loss};
   }
 
   void write(const fs::path& folder, const TrainState&) const override {

@@ -100,6 +100,7 @@ class BaseTask : public Task {
         seed_(static_cast<uint64_t>(config.seed)),
         vae_folder_(vae_folder),
         codec_(vae_folder, folder / "tokenizer"),
+        nothing_(codec_.ids({""})),
         denoiser_(make_denoiser(config.unet.model(config.autoencoder, codec_.latent_channels(), config.text.width), mix(seed_, 4))),
         text_(make_text_encoder(config.text.model(), mix(seed_, 5))),
         schedule_(scheduler_config()),
@@ -121,11 +122,11 @@ class BaseTask : public Task {
     const Examples examples = stream_.get(step * batch, batch);
     const Tensor& x0 = examples.pictures;
     const Draws draws = draw(mix(seed_, 8), step * batch, batch, x0[0].sizes().vec(), schedule_.steps(), config_.caption_dropout);
-    const Tensor ids = torch::where(draws.dropped, codec_.ids({""}), examples.ids);
+    const Tensor ids = torch::where(draws.dropped, nothing_, examples.ids);
     const Condition condition{{"encoder_hidden_states", text_->encode(ids).last_hidden_state}};
     const Tensor predicted = denoiser_->predict(schedule_.add_noise(x0, draws.noise, draws.t), draws.t, condition);
     const Tensor loss = (predicted - schedule_.target(x0, draws.noise, draws.t)).square().mean();
-    return {.loss = loss, .metrics = {{"loss", loss.item<double>()}}};
+    return {.loss = loss};
   }
 
   void write(const fs::path& folder, const TrainState&) const override { write_base(folder / "base", *denoiser_, *text_, vae_folder_); }
@@ -136,6 +137,7 @@ class BaseTask : public Task {
   uint64_t seed_;
   fs::path vae_folder_;
   Codec codec_;
+  Tensor nothing_;  // ids of the empty prompt
   std::unique_ptr<Denoiser> denoiser_;
   std::unique_ptr<TextEncoder> text_;
   NoiseSchedule schedule_;

@@ -26,7 +26,6 @@ class AlignTask : public Task {
   Pass pass(int64_t step, int64_t part, double progress, const Ranks& ranks) override;
   void after_update(const Ranks& ranks) override;
   Metrics validate() override;
-  double value(const Metrics& measured) const override { return Validation::value(measured); }
   void save(TensorMap& tensors) const override { objective_->timesteps().save(tensors); }
   void load(const TensorMap& tensors) override { objective_->timesteps().load(tensors); }
   void write(const std::filesystem::path& folder, const TrainState& state) const override;

@@ -4,9 +4,9 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
+#include "palate/core/clock.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/interrupt.h"
@@ -25,9 +25,6 @@ namespace {
 
 constexpr int64_t clock_ticks = 1000;         // what a run by the clock shows in its progress bar
 constexpr double seconds_between_lines = 60;  // of the log
-
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
 
 std::string short_number(double value) {
   char text[32];
@@ -155,7 +152,7 @@ class Loop {
     state_.sums["grad_norm"] += report.grad_norm;
     ++state_.summed;
     ++state_.step;
-    state_.seconds += since(began);
+    state_.seconds += seconds_since(began);
     return report.loss;
   }
 
@@ -200,7 +197,7 @@ class Loop {
     state_.summed = 0;
     const auto examples = static_cast<double>((state_.step - window_.first_step) * config_.examples);
     line["lr"] = lr_;
-    line[config_.speed] = examples / std::max(1e-9, since(window_.began));
+    line[config_.speed] = examples / std::max(1e-9, seconds_since(window_.began));
     line["memory_gb"] = static_cast<double>(peak_resident_bytes()) / 1e9;
     task_.annotate(line, state_);
     window_ = {Clock::now(), state_.step, window_.announced};
@@ -208,7 +205,7 @@ class Loop {
     if (const auto found = line.find("implicit_acc"); found != line.end()) accuracy = ", preferred winner " + short_number(found->second);
     const std::string text = concat("step ", state_.step, ": loss ", short_number(line["loss"]), accuracy, ", ",
                                     short_number(line[config_.speed]), " ", config_.speed.substr(0, config_.speed.find('_')), "/s");
-    if (since(window_.announced) < seconds_between_lines) return log_detail(text);
+    if (seconds_since(window_.announced) < seconds_between_lines) return log_detail(text);
     window_.announced = Clock::now();
     log_line(text);
   }
@@ -319,6 +316,11 @@ std::string Task::describe(const Visit& visit) const {
   char name[20];
   std::snprintf(name, sizeof name, "%016llx", static_cast<unsigned long long>(visit.id));
   return name;
+}
+
+double Task::value(const Metrics& measured) const {
+  const auto accuracy = measured.find("held_out/accuracy");
+  return accuracy != measured.end() ? accuracy->second : -measured.at("held_out/loss");
 }
 
 TrainResult run_loop(Task& task, const LoopConfig& config, const fs::path& folder, const Ranks& ranks) {

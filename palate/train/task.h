@@ -24,7 +24,7 @@ struct Pass {
   Tensor loss;         // [], with gradients
   Tensor losses = {};  // [B], for naming what is not a number; undefined: the loss alone is looked at
   std::vector<Visit> visits = {};
-  Metrics metrics = {};  // "loss" and whatever else is to be averaged over the steps of a line of metrics.jsonl
+  Metrics metrics = {};  // what is averaged over the steps of a line of metrics.jsonl; "loss" is added by whoever runs the pass (update.h)
 };
 
 class Task {
@@ -36,10 +36,11 @@ class Task {
   virtual Pass pass(int64_t step, int64_t part, double progress, const Ranks& ranks) = 0;
   virtual void after_update(const Ranks&) {}  // the values have changed
 
-  // Numbers of held-out data, "held_out/loss" among them, without gradients; `value` of them is what keep_best compares (higher is
-  // better).
+  // Numbers of held-out data, "held_out/loss" among them, without gradients.
   virtual Metrics validate() { return {}; }
-  virtual double value(const Metrics& measured) const { return -measured.at("held_out/loss"); }
+  // Of these numbers, what keep_best compares; higher is better. held_out/accuracy, ties broken by nothing, or where there is none the
+  // negative loss.
+  virtual double value(const Metrics& measured) const;
 
   // State besides the parameters, by names of the task's own: buffers of rollouts, statistics of timesteps.
   virtual void save(TensorMap&) const {}

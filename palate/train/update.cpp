@@ -2,15 +2,11 @@
 
 #include <torch/types.h>
 
-#include <chrono>
 #include <cmath>
 
+#include "palate/core/clock.h"
+
 namespace palate {
-namespace {
-
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
 
 bool StepReport::finite() const { return std::isfinite(grad_norm) && std::isfinite(loss); }
 
@@ -26,16 +22,17 @@ StepReport Update::gradients(int64_t step, int64_t accumulation, double progress
   StepReport report;
   const double share = 1.0 / static_cast<double>(accumulation);
   for (int64_t part = 0; part < accumulation; ++part) {
-    const double began = seconds();
+    const auto began = Clock::now();
     Pass pass = task_.pass(step, part, progress, ranks);
-    const double passed = seconds();
+    report.pass_seconds += seconds_since(began);
+    const auto passed = Clock::now();
     (accumulation == 1 ? pass.loss : pass.loss * share).backward();
     parameters.collect();
-    report.loss += pass.loss.item<double>() * share;
+    pass.metrics["loss"] = pass.loss.item<double>();
+    report.loss += pass.metrics["loss"] * share;
     pass.loss = pass.loss.detach();
     report.passes.push_back(std::move(pass));
-    report.pass_seconds += passed - began;
-    report.backward_seconds += seconds() - passed;
+    report.backward_seconds += seconds_since(passed);
   }
   std::vector<Tensor> all;
   for (const auto& group : parameters.groups()) {
@@ -47,14 +44,14 @@ StepReport Update::gradients(int64_t step, int64_t accumulation, double progress
 }
 
 void Update::apply(const std::vector<double>& rates, const Ranks& ranks, StepReport& report) {
-  const double began = seconds();
+  const auto began = Clock::now();
   Parameters& parameters = task_.parameters();
   for (size_t g = 0; g < optimizers_.size(); ++g) optimizers_[g]->step(parameters.gradients(parameters.groups()[g]), rates[g]);
   task_.after_update(ranks);
   parameters.publish();
   parameters.clear_gradients();
   if (ema_) ema_->update(parameters.values());
-  report.update_seconds = seconds() - began;
+  report.update_seconds = seconds_since(began);
 }
 
 void Update::save(TensorMap& tensors) const {

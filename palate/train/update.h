@@ -14,7 +14,7 @@ namespace palate {
 
 struct StepReport {
   double loss = 0, grad_norm = 0;
-  std::vector<Pass> passes;  // detached
+  std::vector<Pass> passes;  // detached, with "loss" among their metrics
   double pass_seconds = 0, backward_seconds = 0, update_seconds = 0;
   bool finite() const;
 };

@@ -59,9 +59,4 @@ std::vector<int64_t> Validation::choose(const std::vector<int64_t>& rows, int64_
   return chosen;
 }
 
-double Validation::value(const std::map<std::string, double>& measured) {
-  const auto accuracy = measured.find("held_out/accuracy");
-  return accuracy != measured.end() ? accuracy->second : -measured.at("held_out/loss");
-}
-
 }  // namespace palate

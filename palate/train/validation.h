@@ -24,8 +24,6 @@ class Validation {
 
   // A fixed choice of `count` (0: all) of `rows`, keyed by seed.
   static std::vector<int64_t> choose(const std::vector<int64_t>& rows, int64_t count, uint64_t seed);
-  // What keep_best compares: accuracy, ties broken by nothing; for losses without a margin the negative loss.
-  static double value(const std::map<std::string, double>& measured);
 
  private:
   BatchSource source_;

@@ -3,10 +3,10 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <unordered_set>
 
+#include "palate/core/clock.h"
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/core/interrupt.h"
@@ -20,7 +20,6 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kShardBytes = 64 << 20;
 constexpr int64_t kPixelsAtOnce = 512 * 512;  // SD1.5's autoencoder needs about 2 GB for one such image
@@ -123,7 +122,7 @@ class Builder {
       const int64_t before = config_.max_pairs > 0 ? pairs_ : next_;
       encode(read_group(reader, std::min(source_.rows(), next_ + group)));
       progress.advance((config_.max_pairs > 0 ? pairs_ : next_) - before, left_out());
-      const double waited = std::chrono::duration<double>(Clock::now() - flushed_).count();
+      const double waited = seconds_since(flushed_);
       if (pending_.bytes >= kShardBytes || waited >= build_.shard_seconds || interrupted()) flush();
       check(!interrupted(), "interrupted: ", next_, " of ", source_.rows(), " rows are in the cache; the same command goes on from there");
     }

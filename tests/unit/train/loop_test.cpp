@@ -78,7 +78,7 @@ class Line : public Task {
     const Tensor losses = (slope_[t] * x + shift_ - wanted).square();
     policy_.observe({{losses, {}}, {}, batch, noised});
     drawn.push_back(t);
-    return {.loss = losses.mean(), .losses = losses.detach(), .visits = batch.visits, .metrics = {{"loss", losses.item<double>()}}};
+    return {.loss = losses.mean(), .losses = losses.detach(), .visits = batch.visits};
   }
   void after_update(const Ranks& ranks) override { policy_.end_step(ranks); }
   Metrics validate() override { return {{"held_out/loss", (slope_ - torch::arange(1.0, bins + 1.0)).square().mean().item<double>()}}; }
@@ -172,6 +172,21 @@ TEST_CASE("loop: a loss that is not a number updates nothing and names its examp
   const fs::path folder = fresh_folder("line_broken");
   CHECK_THROWS_WITH_AS(run_loop(line, config(), folder), doctest::Contains("step 3: the loss is not a finite number"), Error);
   CHECK(line.slope().isfinite().all().item<bool>());
+}
+
+TEST_CASE("update: the loss is among the numbers that are logged, whatever the task says of itself") {
+  Line line;
+  Update update(line, {}, 0);
+  const StepReport report = update.step(0, 2, 0, {}, [](const Parameters::Group&) { return 0.1; });
+  REQUIRE(report.passes.size() == 2);
+  CHECK(report.loss == doctest::Approx((report.passes[0].metrics.at("loss") + report.passes[1].metrics.at("loss")) / 2));
+  CHECK(report.passes[0].metrics.at("loss") == report.passes[0].loss.item<double>());
+}
+
+TEST_CASE("task: the better of two states has the higher accuracy, or where there is none the lower loss") {
+  const Line line;
+  CHECK(line.value({{"held_out/loss", 0.7}, {"held_out/accuracy", 0.625}}) == 0.625);
+  CHECK(line.value({{"held_out/loss", 0.7}}) == -0.7);
 }
 
 TEST_CASE("update: whatever happens while the running mean is in place, the values come back") {
