@@ -2,8 +2,6 @@
 // number of processes changes no result but for rounding.
 #pragma once
 
-#include <cstdint>
-
 #include "palate/core/tensor.h"
 
 namespace palate {
@@ -11,8 +9,6 @@ namespace palate {
 class Ranks {
  public:
   virtual ~Ranks() = default;
-  virtual int64_t rank() const { return 0; }
-  virtual int64_t count() const { return 1; }
   // The mean over ranks, without gradients; one process: the value itself.
   virtual Tensor mean(const Tensor& value) const { return value; }
 };

@@ -27,7 +27,6 @@ Batch Batch::singles() const {
   for (auto* texts : {&single.prompts, &single.base_prompts}) texts->insert(texts->end(), texts->begin(), texts->end());
   single.condition = condition.repeat(2);
   single.base_condition = base_condition.repeat(2);
-  for (auto& [name, value] : single.fields) value = torch::cat({value, value});
   return single;
 }
 
@@ -36,7 +35,6 @@ Batch Batch::to(c10::Device device, c10::ScalarType dtype) const {
   for (Tensor* tensor : {&moved.x0, &moved.label}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
-  for (auto& [name, value] : moved.fields) value = value.to(device);
   moved.condition = condition.to(device, dtype);
   moved.base_condition = base_condition.to(device, dtype);
   return moved;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -29,7 +28,6 @@ struct Batch {
   Tensor weight;              // [B] float32 on the CPU, of each example's loss; undefined: all 1
   std::vector<std::string> prompts, base_prompts;  // own, and those that the reference is asked; "" where the caption was dropped
   Condition condition, base_condition;             // made from them; base_*: empty where they are the same
-  std::map<std::string, Tensor> fields;            // whatever else a task reads, [B, ...]
 
   int64_t size() const { return static_cast<int64_t>(visits.size()); }
   Tensor view(int64_t number) const { return x0.narrow(0, number * size(), size()); }

@@ -23,7 +23,6 @@ class Trainable {
   static Trainable whole(Denoiser& denoiser, c10::ScalarType compute);
 
   const Parameters::Group& group() const { return group_; }
-  bool is_lora() const { return lora_.has_value(); }
   const Lora& lora() const { return *lora_; }
 
   void set_training(bool on);

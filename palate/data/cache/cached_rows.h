@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "palate/core/tensor.h"
@@ -46,7 +47,7 @@ class CachedRows {
   int64_t values(const RowPlace& row) const;  // numbers in one variant of one view
 
  private:
-  using Numbers = std::map<std::string, int64_t>;  // of prompts
+  using Numbers = std::unordered_map<std::string, int64_t>;  // of prompts
   void load_text(const SafetensorsFile& file);
   void load_rows(const SafetensorsFile& file, const Numbers& numbers);
   void load_bucket(const SafetensorsFile& file, const std::string& bucket, const std::vector<RowPlace*>& places);
