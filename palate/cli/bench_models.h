@@ -15,9 +15,9 @@
 namespace palate {
 
 // `model` is "sd15", "sd21", "sdxl" or a model folder in diffusers' layout. Autoencoder and text encoder are SD1.5's in either case.
-std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device = c10::Device(c10::kCPU));
-std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype);
-std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype);
+std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device);
+std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype, c10::Device device);
+std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype, c10::Device device);
 Json bench_scheduler(const std::string& model);
 Json bench_unet_config(const std::string& model);
 int64_t bench_text_length(const std::string& model);  // tokens

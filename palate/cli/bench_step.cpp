@@ -22,7 +22,7 @@ class TimedReference : public Reference {
   Branch run(const RunBranch& run, Policy& policy, const Batch& batch) override {
     const auto begin = Clock::now();
     Branch branch = inner_ ? inner_->run(run, policy, batch) : Branch{torch::ones({batch.views * batch.size()}, batch.x0.options()), {}};
-    seconds_ = since(begin);
+    seconds_ = seconds_since(begin);
     return branch;
   }
 
@@ -101,15 +101,17 @@ class BenchTask : public Task {
 // What a trainer without a cache does at every step.
 struct Encoding {
   explicit Encoding(const BenchArguments& a)
-      : autoencoder(bench_autoencoder(a.model, parse_dtype(a.dtype))), text(bench_text_encoder(a.model, parse_dtype(a.dtype))) {
-    pixels = bench_noise({1, 3, a.latent * autoencoder->factor(), a.latent * autoencoder->factor()}, 7).to(parse_dtype(a.dtype));
+      : autoencoder(bench_autoencoder(a.model, parse_dtype(a.dtype), parse_device(a.device))),
+        text(bench_text_encoder(a.model, parse_dtype(a.dtype), parse_device(a.device))) {
+    const int64_t side = a.latent * autoencoder->factor();
+    pixels = bench_noise({1, 3, side, side}, 7).to(parse_device(a.device), parse_dtype(a.dtype));
   }
   void encode(Batch& batch) const {
     const torch::NoGradGuard no_grad;
     std::vector<Tensor> rows;
     for (int64_t i = 0; i < batch.x0.size(0); ++i) rows.push_back(autoencoder->encode(pixels).mean * autoencoder->scaling_factor());
     batch.x0 = torch::cat(rows).to(torch::kFloat32);
-    const Tensor ids = torch::full({batch.size(), text->max_length()}, 7, torch::kInt64);
+    const Tensor ids = torch::full({batch.size(), text->max_length()}, 7, pixels.options().dtype(torch::kInt64));
     batch.condition.set("encoder_hidden_states", text->encode(ids).last_hidden_state.to(pixels.scalar_type()));
   }
   std::unique_ptr<Autoencoder> autoencoder;
@@ -139,7 +141,7 @@ StepBench::~StepBench() = default;
 Parts StepBench::step() {
   const auto begin = Clock::now();
   if (state_->encoding) state_->encoding->encode(state_->task.batch);
-  const double encoded = since(begin);
+  const double encoded = seconds_since(begin);
   const StepReport report = state_->update.step(state_->steps++, 1, 0, {}, [](const Parameters::Group&) { return 1e-5; });
   const double reference = state_->task.reference_seconds;
   return {{"encode", encoded},
@@ -147,7 +149,7 @@ Parts StepBench::step() {
           {"reference", reference},
           {"backward", report.backward_seconds},
           {"optimizer", report.update_seconds},
-          {"total", since(begin)}};
+          {"total", seconds_since(begin)}};
 }
 
 }  // namespace palate

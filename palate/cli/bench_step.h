@@ -1,19 +1,17 @@
 // The training step that `palate bench` times: the trainer's own (train/update.h), on a batch made in memory.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "palate/core/clock.h"
 #include "palate/core/tensor.h"
 
 namespace palate {
 
-using Clock = std::chrono::steady_clock;
-inline double since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
 // Over all threads; unlike the wall's time it does not count waiting for other programs.
 inline double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
