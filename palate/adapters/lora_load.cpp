@@ -51,7 +51,7 @@ Lora Lora::hang(torch::nn::Module& model, const LoraFile& file, const std::strin
   for (size_t i = 0; i < pairs.size(); ++i) {
     const Tensor& base = pairs[i].first->layer->base_weight();
     if (pairs[i].second->magnitude.defined())
-      dense[i] = delta_weight(*pairs[i].second, base.cpu()).view(base.sizes()).to(base.options()).detach();
+      dense[i] = delta_weight(*pairs[i].second, base.cpu().contiguous()).view(base.sizes()).to(base.options()).detach();
   }
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto& [item, module] = pairs[i];

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/command.h"
@@ -11,7 +12,6 @@
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/eval/evaluation.h"
-#include "palate/io/atomic_file.h"
 #include "palate/io/prompt_file.h"
 #include "palate/pipeline/pipeline_loras.h"
 #include "palate/report/report.h"
@@ -37,24 +37,25 @@ std::vector<std::string> read_prompts(const EvalFlags& flags) {
   return read_prompt_file(flags.prompts);
 }
 
-Pipeline open(const std::string& model, const EvalFlags& flags) {
-  return Pipeline(model, {.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
+std::unique_ptr<Pipeline> open(const std::string& model, const EvalFlags& flags) {
+  return std::make_unique<Pipeline>(model,
+                                    LoadOptions{.dtype = parse_dtype(flags.dtype), .device = parse_device(flags.device), .variant = ""});
 }
 
 std::vector<Lora> hang(Pipeline& pipeline, const std::string& lora) {
   return hang_loras(pipeline, lora.empty() ? std::vector<LoraChoice>{} : std::vector{parse_lora_flag(lora)});
 }
 
-void draw(Evaluation& evaluation, const std::string& name, const std::string& model, const std::string& lora,
+void draw(Evaluation& evaluation, const std::string& name, Pipeline& pipeline, const std::string& lora,
           const std::vector<GenerateRequest>& requests, const EvalFlags& flags) {
-  Pipeline pipeline = open(model, flags);
-  const std::vector<Lora> loras = hang(pipeline, lora);
+  std::vector<Lora> loras = hang(pipeline, lora);
   evaluation.hashes[name + " " + pipeline.denoiser_component()] = pipeline.weights_hash(pipeline.denoiser_component());
   if (!lora.empty()) evaluation.hashes[name + " lora"] = sha256_file(parse_lora_flag(lora).file);
   GenerateOptions sampling = flags.sampling;
   sampling.title = "sampling " + name;
   const fs::path folder = fs::path(flags.out) / "pictures" / name;
   evaluation.sides.push_back(draw_side(name, pipeline, requests, sampling, evaluation.judges, folder));
+  for (Lora& hung : loras) hung.remove();
 }
 
 // Whatever can be refused is refused before the first picture is drawn.
@@ -65,21 +66,23 @@ void compare_models(Evaluation& evaluation, EvalFlags flags) {
   flags.sampling.seed = evaluation.seed;
   evaluation.sampling = flags.sampling;
   const auto requests = paired_requests(read_prompts(flags), flags.repeats);
-  for (const auto& [model, lora] : {std::pair{flags.base, std::string()}, std::pair{flags.model, flags.lora}}) {
-    Pipeline pipeline = open(model, flags);
-    hang(pipeline, lora);  // a file that cannot be hung is said now
-    require_all(evaluation.judges, pipeline, requests, flags.sampling);
+  std::unique_ptr<Pipeline> pipeline = open(flags.base, flags), other;  // one loads its network when it draws
+  if (flags.base != flags.model) other = open(flags.model, flags);
+  for (Pipeline* model : {pipeline.get(), other.get()}) {
+    if (model) require_all(evaluation.judges, *model, requests, flags.sampling);
   }
-  draw(evaluation, "base", flags.base, "", requests, flags);
-  draw(evaluation, "ours", flags.model, flags.lora, requests, flags);
+  for (Lora& hung : hang(other ? *other : *pipeline, flags.lora)) hung.remove();  // a file that cannot be hung is said now
+  other.reset();                                                                  // one network is held at a time
+  draw(evaluation, "base", *pipeline, "", requests, flags);
+  if (flags.base != flags.model) pipeline = open(flags.model, flags);
+  draw(evaluation, "ours", *pipeline, flags.lora, requests, flags);
 }
 
 void compare_pictures(Evaluation& evaluation, const EvalFlags& flags) {
   const auto [base, ours] = paired(read_pictures(flags.base_pictures), read_pictures(flags.pictures));
   for (const auto& [name, pictures] : {std::pair{"base", base}, std::pair{"ours", ours}}) {
-    evaluation.sides.push_back({name, pictures, score_pictures(pictures, evaluation.judges, flags.sampling.batch)});
     Sha256 hash;
-    for (size_t i = 0; i < pictures.entries.size(); ++i) hash.update(read_file(pictures.file(i)));
+    evaluation.sides.push_back({name, pictures, score_pictures(pictures, evaluation.judges, flags.sampling.batch, &hash)});
     evaluation.hashes[std::string(name) + " pictures"] = hash.hex();
   }
 }

@@ -43,11 +43,12 @@ Json side_json(const Side& side, const Judges& judges, const fs::path& folder) {
   return json;
 }
 
-// Those pictures of the set, all of the first one's size: resized where they are of another.
-Tensor read_shown(const PictureSet& pictures, const std::vector<int64_t>& shown, const std::vector<int64_t>& size) {
+// Those pictures of the set, all of one size, [3, H, W]: resized where they are of another. `size` empty: the first one's.
+Tensor read_shown(const PictureSet& pictures, const std::vector<int64_t>& shown, std::vector<int64_t> size = {}) {
   std::vector<Tensor> read;
   for (const int64_t i : shown) {
     Tensor picture = read_image(pictures.file(static_cast<size_t>(i)));
+    if (size.empty()) size = picture.sizes().vec();
     if (picture.sizes() != torch::IntArrayRef(size)) picture = resize_image(picture, size[1], size[2], Filter::bilinear);
     read.push_back(picture);
   }
@@ -59,8 +60,8 @@ void write_sheet(const fs::path& file, const PictureSet& base, const PictureSet&
   const auto shown = spread(all_gains, shown_pairs);
   std::vector<double> gains;
   for (const int64_t i : shown) gains.push_back(all_gains[static_cast<size_t>(i)]);
-  const auto size = read_image(base.file(static_cast<size_t>(shown.at(0)))).sizes().vec();
-  write_png(file, pair_sheet(read_shown(base, shown, size), read_shown(ours, shown, size), gains, tie_margin));
+  const Tensor left = read_shown(base, shown), right = read_shown(ours, shown, left[0].sizes().vec());
+  write_png(file, pair_sheet(left, right, gains, tie_margin));
 }
 
 }  // namespace

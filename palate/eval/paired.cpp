@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "palate/core/error.h"
-#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
+#include "palate/io/sample_folder.h"
 
 namespace palate {
 namespace {
@@ -59,31 +58,27 @@ std::string shown(const PictureSet& set, size_t at) {
 }  // namespace
 
 void require_all(const Judges& judges, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options) {
-  const int64_t side = pipeline.sample_size() * pipeline.autoencoder().factor();
+  const int64_t side = pipeline.sample_size() * pipeline.factor();
   require_all(judges, options.height > 0 ? options.height : side, options.width > 0 ? options.width : side, prompts_of(requests));
 }
 
 Side draw_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
                const Judges& judges, const std::filesystem::path& folder) {
-  make_folder(folder);
-  const ManifestWriter manifest(folder);
-  Side side{name, {folder, {}}, {}};
+  std::vector<ManifestEntry> entries;
+  for (const auto& request : requests) entries.push_back({.image = "", .prompt = request.prompt, .id = request.id, .seed = options.seed});
+  SampleFolder drawn(folder, std::move(entries), Json::object(), Existing::refused);
   ScoreTable table(judges);
   pipeline.generate_each(requests, options, [&](size_t first, const Tensor& latents) {
     const Tensor pictures = from_unit(pipeline.decode(latents).cpu());
     std::vector<std::string> prompts;
     for (int64_t i = 0; i < pictures.size(0); ++i) {
       const size_t number = first + static_cast<size_t>(i);
-      char file[32];
-      std::snprintf(file, sizeof file, "%05zu.png", number);
-      side.pictures.entries.push_back({file, requests[number].prompt, requests[number].id, options.seed});
-      manifest.add(pictures[i], side.pictures.entries.back());
+      drawn.add(number, pictures[i]);
       prompts.push_back(requests[number].prompt);
     }
     table.add(pictures, prompts);
   });
-  side.scores = table.scores();
-  return side;
+  return {name, drawn.pictures(), table.scores()};
 }
 
 std::pair<PictureSet, PictureSet> paired(const PictureSet& base, const PictureSet& ours) {

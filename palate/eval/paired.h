@@ -27,7 +27,7 @@ struct Side {
 // UsageError when one of the judges could not score what the model would draw. Nothing is drawn.
 void require_all(const Judges& judges, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options);
 
-// Draws the requests into FOLDER (00000.png ..., manifest.jsonl). Each batch is scored as it is made, and then forgotten.
+// Draws the requests into FOLDER, which must be new or empty (io/sample_folder.h). Each batch is scored as it is made, and then forgotten.
 Side draw_side(const std::string& name, Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const GenerateOptions& options,
                const Judges& judges, const std::filesystem::path& folder);
 

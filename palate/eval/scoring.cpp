@@ -31,7 +31,7 @@ void require_all(const Judges& judges, int64_t height, int64_t width, const std:
   for (const auto& judge : judges) judge->require(height, width, prompts);
 }
 
-std::vector<Scores> score_pictures(const PictureSet& pictures, const Judges& judges, int64_t batch) {
+std::vector<Scores> score_pictures(const PictureSet& pictures, const Judges& judges, int64_t batch, Hash* hash) {
   ScoreTable table(judges);
   Progress progress("judging", static_cast<int64_t>(pictures.entries.size()));
   std::vector<Tensor> read;
@@ -44,7 +44,9 @@ std::vector<Scores> score_pictures(const PictureSet& pictures, const Judges& jud
   };
   int64_t height = 0, width = 0;
   for (size_t i = 0; i < pictures.entries.size(); ++i) {
-    Tensor picture = read_image(pictures.file(i));
+    const std::string bytes = read_file(pictures.file(i));
+    if (hash) hash->update(bytes);
+    Tensor picture = decode_image(bytes, pictures.file(i).string());
     if (picture.size(1) != height || picture.size(2) != width) {
       if (!read.empty()) score();
       height = picture.size(1), width = picture.size(2);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "palate/core/hash.h"
 #include "palate/io/manifest.h"
 #include "palate/judge/judge.h"
 
@@ -27,8 +28,8 @@ class ScoreTable {
 void require_all(const Judges& judges, int64_t height, int64_t width, const std::vector<std::string>& prompts);
 
 // The pictures of the set, read `batch` at a time (fewer where the size changes). The judges are asked about the first picture's size and
-// all prompts before any is scored.
-std::vector<Scores> score_pictures(const PictureSet& pictures, const Judges& judges, int64_t batch);
+// all prompts before any is scored. `hash` is given the bytes of each file, in order.
+std::vector<Scores> score_pictures(const PictureSet& pictures, const Judges& judges, int64_t batch, Hash* hash = nullptr);
 
 // {"total": .., "colour": .., ...}: means over the pictures that have the score (NaN is left out).
 Json mean_scores(const Scores& scores);

@@ -39,26 +39,27 @@ std::string difference(const Json& before, const Json& now) {
 }  // namespace
 
 SampleFolder::SampleFolder(fs::path folder, std::vector<ManifestEntry> entries, Json settings, Existing existing)
-    : folder_(std::move(folder)), entries_(std::move(entries)), settings_(std::move(settings)), done_(entries_.size(), false) {
-  for (size_t i = 0; i < entries_.size(); ++i) entries_[i].image = picture_name(i);
-  if (existing == Existing::goes_on && fs::exists(manifest_file(folder_))) {
+    : set_{std::move(folder), std::move(entries)}, settings_(std::move(settings)), done_(set_.entries.size(), false) {
+  for (size_t i = 0; i < set_.entries.size(); ++i) set_.entries[i].image = picture_name(i);
+  if (existing == Existing::goes_on && fs::exists(manifest_file(set_.folder))) {
     read_manifest();
   } else {
-    check_new_folder(folder_);
-    made_ = !fs::exists(folder_);
-    make_folder(folder_);
+    check_new_folder(set_.folder);
+    made_ = !fs::exists(set_.folder);
+    make_folder(set_.folder);
   }
 }
 
 SampleFolder::~SampleFolder() {
   std::error_code ignored;
-  if (made_) fs::remove(folder_, ignored);  // which does nothing unless it is empty: what failed before the first picture leaves nothing
+  if (made_)
+    fs::remove(set_.folder, ignored);  // which does nothing unless it is empty: what failed before the first picture leaves nothing
 }
 
 void SampleFolder::read_manifest() {
-  const fs::path manifest = manifest_file(folder_);
+  const fs::path manifest = manifest_file(set_.folder);
   std::unordered_map<std::string, size_t> numbers;
-  for (size_t i = 0; i < entries_.size(); ++i) numbers[entries_[i].image] = i;
+  for (size_t i = 0; i < set_.entries.size(); ++i) numbers[set_.entries[i].image] = i;
   std::string kept;
   std::stringstream lines(read_file(manifest));
   for (std::string text; std::getline(lines, text);) {
@@ -66,16 +67,16 @@ void SampleFolder::read_manifest() {
     if (!before) continue;
     const std::string image = manifest_entry(*before, manifest.string()).image;
     const auto known = numbers.find(image);
-    check<UsageError>(known != numbers.end(), manifest.string(), ": has a line for ", image, ", but ", entries_.size(),
-                      entries_.size() == 1 ? " picture is" : " pictures are",
+    check<UsageError>(known != numbers.end(), manifest.string(), ": has a line for ", image, ", but ", set_.entries.size(),
+                      set_.entries.size() == 1 ? " picture is" : " pictures are",
                       " asked for: --resume goes on with the same prompts and --count");
     const size_t number = known->second;
-    Json now = to_json(entries_[number]);
+    Json now = to_json(set_.entries[number]);
     now.update(settings_);
     const std::string other = difference(*before, now);
     check<UsageError>(other.empty(), manifest.string(), ": these pictures were made with other settings (", other,
                       "): --resume needs the same, or choose a new --out");
-    if (!fs::exists(folder_ / image)) continue;
+    if (!fs::exists(set_.folder / image)) continue;
     done_[number] = true;
     kept += text + "\n";
   }
@@ -91,7 +92,7 @@ std::vector<size_t> SampleFolder::missing() const {
 }
 
 void SampleFolder::add(size_t number, const Tensor& picture) {
-  ManifestWriter(folder_).add(picture, entries_[number], settings_);
+  ManifestWriter(set_.folder).add(picture, set_.entries[number], settings_);
   done_[number] = true;
 }
 

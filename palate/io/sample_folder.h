@@ -21,14 +21,14 @@ class SampleFolder {
   SampleFolder(const SampleFolder&) = delete;
   SampleFolder& operator=(const SampleFolder&) = delete;
 
-  std::vector<size_t> missing() const;             // numbers of the pictures that are not there
-  void add(size_t number, const Tensor& picture);  // uint8 [3, H, W]
+  const PictureSet& pictures() const { return set_; }  // all that are wanted
+  std::vector<size_t> missing() const;                 // numbers of the pictures that are not there
+  void add(size_t number, const Tensor& picture);      // uint8 [3, H, W]
 
  private:
   void read_manifest();
 
-  std::filesystem::path folder_;
-  std::vector<ManifestEntry> entries_;
+  PictureSet set_;
   Json settings_;
   std::vector<bool> done_;
   bool made_ = false;  // the folder, by us

@@ -79,8 +79,11 @@ TEST_CASE("a side that is drawn batch by batch has the scores of all its picture
   CHECK(score_pictures(left, judges, 3).at(0).total.equal(side.scores[0].total));
 }
 
-TEST_CASE("the judges are asked about what a model would draw: its own size, or the one that is asked for") {
-  Pipeline pipeline(test::golden("tiny_pipeline"));  // 16 x 16
+TEST_CASE("the judges are asked about what a model would draw: its own size, or the one that is asked for; no weight is read") {
+  const auto folder = test::fresh_folder("no_weights");
+  std::filesystem::copy(test::golden("tiny_pipeline"), folder, std::filesystem::copy_options::recursive);
+  for (const char* component : {"unet", "vae"}) std::filesystem::remove(folder / component / "diffusion_pytorch_model.safetensors");
+  Pipeline pipeline(folder);  // 16 x 16
   const auto requests = paired_requests({"a cat"});
   GenerateOptions options = few_steps();
   CHECK_NOTHROW(require_all(one_judge(), pipeline, requests, options));

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "palate/io/atomic_file.h"
 #include "palate/io/image.h"
 #include "tests/support/paths.h"
 #include "tests/unit/eval/fake_judge.h"
@@ -37,7 +38,10 @@ Judges two_judges() {
 TEST_CASE("scoring: pictures on disk, a batch at a time, by several judges") {
   const PictureSet set = pictures(test::fresh_folder("scoring"), {4, 4, 4, 8, 8, 4});
   const Judges judges = two_judges();
-  const auto scores = score_pictures(set, judges, 2);
+  Sha256 hash, expected;
+  const auto scores = score_pictures(set, judges, 2, &hash);
+  for (size_t i = 0; i < set.entries.size(); ++i) expected.update(read_file(set.file(i)));
+  CHECK(hash.hex() == expected.hex());
   REQUIRE(scores.size() == 2);
   CHECK(scores[0].total.equal(torch::tensor({0, 10, 20, 30, 40, 50}, torch::kFloat64)));
   CHECK(scores[1].parts.at("largest").equal(torch::tensor({0, 20, 40, 60, 80, 100}, torch::kFloat64)));
