@@ -9,13 +9,20 @@ set_target_properties(palate_palate PROPERTIES EXPORT_NAME palate)
 target_link_libraries(palate_palate INTERFACE palate_eval palate_train)
 install(TARGETS palate_palate palate_flags ${libraries} EXPORT palate-targets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(EXPORT palate-targets NAMESPACE palate:: DESTINATION "${package}")
-install(DIRECTORY palate/ DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/palate" FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN world EXCLUDE PATTERN pretrain EXCLUDE)
+install(CODE "set(palate_source \"${CMAKE_SOURCE_DIR}\")\nset(palate_include \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+install(SCRIPT cmake/install_headers.cmake)
 install(DIRECTORY assets/ DESTINATION "${CMAKE_INSTALL_DATADIR}/palate/assets")
 install(FILES LICENSE THIRD_PARTY.md DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/palate")
-set_target_properties(palate PROPERTIES INSTALL_RPATH "${PALATE_TORCH}/lib;${PALATE_ARROW}")
+
+# The program finds its assets from where it stands, so that the prefix may move; libtorch and Arrow in the prefix's lib, or where they were when it was
+# built.
+file(RELATIVE_PATH bin_to_lib "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
+file(RELATIVE_PATH bin_to_assets "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_DATADIR}/palate/assets")
+set_target_properties(palate PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib};${PALATE_TORCH}/lib;${PALATE_ARROW}")
+set_source_files_properties("${CMAKE_SOURCE_DIR}/palate/cli/assets.cpp" TARGET_DIRECTORY palate PROPERTIES COMPILE_DEFINITIONS "PALATE_INSTALLED_ASSETS=\"${bin_to_assets}\"")
 install(TARGETS palate RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
-# The libraries that the static ones need are found anew where they are used, by the modules that found them here.
+# The libraries that the static ones need are found anew where they are used, by the modules that found them here. No path of this machine is written down.
 configure_package_config_file(cmake/palate-config.cmake.in "${CMAKE_BINARY_DIR}/palate-config.cmake" INSTALL_DESTINATION "${package}"
   NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 write_basic_package_version_file("${CMAKE_BINARY_DIR}/palate-config-version.cmake" COMPATIBILITY SameMinorVersion)
@@ -27,9 +34,10 @@ set(palate_pc_libraries "")
 foreach(library ${libraries})
   string(APPEND palate_pc_libraries " -l${library}")
 endforeach()
-set(palate_pc_torch "-L${PALATE_TORCH}/lib -Wl,-rpath,${PALATE_TORCH}/lib -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined ${parquet_library} ${arrow_library} -Wl,-rpath,${PALATE_ARROW}")
-if(torch_gomp)
-  string(APPEND palate_pc_torch " ${torch_gomp}")
-endif()
+set(palate_pc_shared "")
+foreach(library ${parquet_library} ${arrow_library} ${torch_gomp})
+  get_filename_component(name "${library}" NAME)
+  string(APPEND palate_pc_shared " -l:${name}")
+endforeach()
 configure_file(cmake/palate.pc.in "${CMAKE_BINARY_DIR}/palate.pc" @ONLY)
 install(FILES "${CMAKE_BINARY_DIR}/palate.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
