@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const LayerShapes* unet_layers(const ModelLayers* model) {
+const LayerShapes* unet_shapes(const ModelLayers* model) {
   const auto unet = model ? model->find("unet") : ModelLayers::const_iterator();
   return model && unet != model->end() ? &unet->second : nullptr;
 }
@@ -87,7 +87,7 @@ LoraFile read_whole_lora(const fs::path& path, const ModelLayers* model) {
 }
 
 void write_checked_lora(const fs::path& path, const LoraFile& lora, LoraSpelling spelling, const ModelLayers* model) {
-  write_lora(path, lora, spelling, unet_layers(model));
+  write_lora(path, lora, spelling, unet_shapes(model));
   const LoraFile again = read_whole_lora(path, model);
   std::string worst;
   const double error = compare_loras(lora, again, &worst);
@@ -117,7 +117,7 @@ void verify_lora(const LoraFile& lora, const ModelLayers& model, const std::stri
   const Scratch scratch;
   for (const LoraSpelling spelling : spellings_for(lora)) {
     const fs::path path = scratch.path / (spelling == LoraSpelling::peft ? "peft" : "lora.safetensors");
-    write_lora(path, lora, spelling, unet_layers(&model));
+    write_lora(path, lora, spelling, unet_shapes(&model));
     std::string worst;
     const double error = compare_loras(lora, read_whole_lora(path, &model), &worst);
     check(error == 0, lora.origin, ": written as ", lora_spellings()[static_cast<size_t>(spelling)], " and read again, delta-W of ", worst,

@@ -36,20 +36,20 @@ std::string counted(const Json& counts) {
   return text;
 }
 
-void line(const std::string& name, const std::string& value) { std::printf("%-18s %s\n", name.c_str(), value.c_str()); }
+void lora_line(const std::string& name, const std::string& value) { std::printf("%-18s %s\n", name.c_str(), value.c_str()); }
 
-void print(const Json& out) {
-  line("file", out["file"].get<std::string>());
-  line("spelling", out["spelling"].get<std::string>());
+void print_lora(const Json& out) {
+  lora_line("file", out["file"].get<std::string>());
+  lora_line("spelling", out["spelling"].get<std::string>());
   for (const auto& [component, part] : out["components"].items()) {
     std::string dtypes;
     for (const auto& dtype : part["dtypes"]) dtypes += (dtypes.empty() ? "" : ", ") + dtype.get<std::string>();
-    line(component, concat(part["layers"].get<int64_t>(), " layers, ", dtypes, "; rank ", counted(part["ranks"]), "; alpha ",
-                           counted(part["alphas"])));
-    if (part.contains("dora_layers")) line("", concat("DoRA on ", part["dora_layers"].get<int64_t>(), " layers"));
-    line("", concat("|delta-W| ", part["delta_norm"].get<double>(), part.contains("dora_layers") ? " before DoRA's magnitudes" : ""));
+    lora_line(component, concat(part["layers"].get<int64_t>(), " layers, ", dtypes, "; rank ", counted(part["ranks"]), "; alpha ",
+                                counted(part["alphas"])));
+    if (part.contains("dora_layers")) lora_line("", concat("DoRA on ", part["dora_layers"].get<int64_t>(), " layers"));
+    lora_line("", concat("|delta-W| ", part["delta_norm"].get<double>(), part.contains("dora_layers") ? " before DoRA's magnitudes" : ""));
   }
-  for (const auto& key : out["homeless"]) line("no home", key.get<std::string>());
+  for (const auto& key : out["homeless"]) lora_line("no home", key.get<std::string>());
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ void inspect_lora(const LoraArguments& given) {
   if (given.json)
     std::printf("%s\n", out.dump().c_str());
   else
-    print(out);
+    print_lora(out);
 }
 
 void convert_lora(const LoraArguments& given) {
@@ -77,7 +77,7 @@ void convert_lora(const LoraArguments& given) {
 void verify_lora(const LoraArguments& given) {
   const ModelLayers layers = read_model_layers(model_path(given.model));
   const LoraFile lora = read_lora(given.inputs[0], &layers);
-  for (const auto& key : lora.homeless) line("no home", key);
+  for (const auto& key : lora.homeless) lora_line("no home", key);
   verify_lora(lora, layers, given.model);
   if (!given.against.empty()) {
     std::string worst;
