@@ -28,7 +28,7 @@ fs::path larger_model(const fs::path& folder) {
 
 }  // namespace
 
-TEST_CASE("forecast: the peak of a run is at most a fifth above what was told, and not far below") {
+TEST_CASE("forecast: the peak of a run is within a fifth of what was told") {
   const TinyRun tiny("forecast");
   const std::string model = larger_model(tiny.folder / "model").string();
   for (const std::vector<std::string>& settings : std::vector<std::vector<std::string>>{
@@ -59,6 +59,6 @@ TEST_CASE("forecast: the peak of a run is at most a fifth above what was told, a
     const double measured = static_cast<double>(run.peak_bytes);
     MESSAGE(name, ": forecast ", peak / 1e6, " MB, measured ", measured / 1e6, " MB");
     CHECK(measured < 1.2 * peak);
-    CHECK(measured > 0.7 * peak);  // the allocator gives back by the clock: a slow machine shows less
+    CHECK(measured > 0.8 * peak);
   }
 }
