@@ -3,18 +3,14 @@
 The network is of one line, with guidance 5, on latents [2, 3, 2, 2] and of a video, [2, 3, 2, 2, 2]. Each case (`picture`, `video`) has
 `start`, `wave`, `text`, `empty`, `noise` [steps, ...], `x` [steps + 1, ...] and `log_prob` [steps, 2].
 """
-import pathlib
-
 import torch
 from diffusers import DDIMScheduler
-from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent
+from golden_file import draw, in_both, write
+
 # set_alpha_to_one false as in Stable Diffusion's folders: so the last step draws too.
 CONFIG = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
 STEPS, GUIDANCE = 6, 5.0
-
-torch.manual_seed(11)
 
 
 def network(x, t, text, wave):
@@ -22,8 +18,8 @@ def network(x, t, text, wave):
 
 
 def trajectory(*shape):
-    start, noise, wave = torch.randn(2, *shape), torch.randn(STEPS, 2, *shape), torch.randn(1, *shape)
-    text, empty = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    start, noise, wave = draw(2, *shape), draw(STEPS, 2, *shape), draw(1, *shape)
+    text, empty = draw(2, 3, 4), draw(2, 3, 4)
     scheduler = DDIMScheduler(**CONFIG)
     scheduler.set_timesteps(STEPS)
     states, densities = [start], []
@@ -39,5 +35,11 @@ def trajectory(*shape):
     return {"start": start, "noise": noise, "wave": wave, "text": text, "empty": empty, "x": torch.stack(states), "log_prob": torch.stack(densities)}
 
 
-cases = {"picture": trajectory(3, 2, 2), "video": trajectory(3, 2, 2, 2)}
-save_file({f"{case}.{name}": value for case, tensors in cases.items() for name, value in tensors.items()}, HERE / "rollout.safetensors")
+def compute():
+    torch.manual_seed(11)
+    cases = {"picture": trajectory(3, 2, 2), "video": trajectory(3, 2, 2, 2)}
+    return {f"{case}.{name}": value for case, tensors in cases.items() for name, value in tensors.items()}
+
+
+if __name__ == "__main__":
+    write("rollout.safetensors", *in_both(compute))

@@ -4,12 +4,13 @@
 
 #include "palate/models/registry.h"
 #include "tests/support/expect_close.h"
+#include "tests/support/golden_file.h"
 #include "tests/support/paths.h"
 
 namespace palate {
 
 TEST_CASE("features: every block's activations and their gradient equal diffusers'") {
-  const auto golden = test::load_golden("features.safetensors");
+  const test::GoldenFile golden("features.safetensors");
   size_t blocks = 0;
   for (const std::string name : {"sd1", "xl", "no_mid"}) {
     const auto given = test::load_golden("unet_" + name + "/expected.safetensors");
@@ -18,14 +19,14 @@ TEST_CASE("features: every block's activations and their gradient equal diffuser
     for (const auto& field : condition_names()) {
       if (given.contains(field)) condition.set(field, given.at(field));
     }
-    for (const auto& [key, weights] : golden) {
+    for (const auto& [key, weights] : golden.values()) {
       if (!key.starts_with(name + ".") || !key.ends_with(".weights")) continue;
       const std::string stem = key.substr(0, key.size() - 8), tap = stem.substr(name.size() + 1);
       const Tensor sample = given.at("sample").clone().set_requires_grad(true);
       const Tensor features = model->features(sample, given.at("timestep"), condition, {tap}).at(0);
-      test::expect_close(stem, features, golden.at(stem), 1e-5);
+      golden.expect(stem, features);
       (features * weights).sum().backward();
-      test::expect_close(stem + "'s gradient", sample.grad(), golden.at(stem + ".input_grad"), 1e-5);
+      golden.expect(stem + ".input_grad", sample.grad());
       ++blocks;
     }
   }
