@@ -37,11 +37,15 @@ test::ProcessResult run(const Arguments& arguments, int expected = 0) {
   return result;
 }
 
-// palate forward on the named golden tensors; `more` are further arguments.
-TensorMap forward(const std::string& component, const Arguments& inputs, const Arguments& more = {}) {
+TensorMap named(const Arguments& names) {
+  TensorMap tensors;
+  for (const auto& name : names) tensors[name] = golden().at(name);
+  return tensors;
+}
+
+// palate forward; `more` are further arguments.
+TensorMap forward(const std::string& component, const TensorMap& in, const Arguments& more = {}) {
   const fs::path folder = test::fresh_folder("forward");
-  TensorMap in;
-  for (const auto& name : inputs) in[name] = golden().at(name);
   save_safetensors(folder / "in.safetensors", in);
   Arguments arguments = {"forward",
                          "--model",
@@ -63,8 +67,9 @@ TensorMap forward(const std::string& component, const Arguments& inputs, const A
 }  // namespace
 
 TEST_CASE("forward: each component equals diffusers'") {
-  test::expect_close("unet", forward("unet", {"sample", "timestep", "encoder_hidden_states"}).at("sample"), golden().at("unet"), 1e-5);
-  const TensorMap text = forward("text", {"input_ids"});
+  test::expect_close("unet", forward("unet", named({"sample", "timestep", "encoder_hidden_states"})).at("sample"), golden().at("unet"),
+                     1e-5);
+  const TensorMap text = forward("text", named({"input_ids"}));
   test::expect_close("text", text.at("last_hidden_state"), golden().at("text"), 1e-5);
   test::expect_close("pooled", text.at("pooler_output"), golden().at("pooler_output"), 1e-5);
   CHECK(text.contains("hidden_states.2"));
@@ -72,32 +77,17 @@ TEST_CASE("forward: each component equals diffusers'") {
 }
 
 TEST_CASE("forward: bf16 is near float32, and far from it nowhere") {
-  const Tensor out = forward("unet", {"sample", "timestep", "encoder_hidden_states"}, {"--dtype", "bf16"}).at("sample");
+  const Tensor out = forward("unet", named({"sample", "timestep", "encoder_hidden_states"}), {"--dtype", "bf16"}).at("sample");
   CHECK((out.scalar_type() == torch::kFloat32));
   test::expect_close("unet", out, golden().at("unet"), 5e-2);
   CHECK(test::relative_error(out, golden().at("unet")) > 1e-5);  // it was bf16
 }
 
 TEST_CASE("forward: the autoencoder takes pixels and latents as diffusers does") {
-  const fs::path folder = test::fresh_folder("vae");
-  const auto files = [&](const std::string& component) {
-    return Arguments{"forward",
-                     "--model",
-                     model(),
-                     "--component",
-                     component,
-                     "--in",
-                     (folder / "in.safetensors").string(),
-                     "--out",
-                     (folder / "out.safetensors").string()};
-  };
-  save_safetensors(folder / "in.safetensors", {{"pixels", golden().at("pixels").to(torch::kFloat32) / 127.5 - 1}});
-  run(files("vae-encode"));
-  test::expect_close("mean", SafetensorsFile(folder / "out.safetensors").tensor("mean"), golden().at("mean"), 1e-5);
-  test::expect_close("logvar", SafetensorsFile(folder / "out.safetensors").tensor("logvar"), golden().at("logvar"), 1e-5);
-  save_safetensors(folder / "in.safetensors", {{"latents", golden().at("ddim.latents") / 0.6}});
-  run(files("vae-decode"));
-  const Tensor pixels = SafetensorsFile(folder / "out.safetensors").tensor("pixels");
+  const TensorMap encoded = forward("vae-encode", {{"pixels", golden().at("pixels").to(torch::kFloat32) / 127.5 - 1}});
+  test::expect_close("mean", encoded.at("mean"), golden().at("mean"), 1e-5);
+  test::expect_close("logvar", encoded.at("logvar"), golden().at("logvar"), 1e-5);
+  const Tensor pixels = forward("vae-decode", {{"latents", golden().at("ddim.latents") / 0.6}}).at("pixels");
   test::expect_close("pixels", (pixels / 2 + 0.5).clamp(0, 1), golden().at("ddim.images"), 1e-5);
 }
 

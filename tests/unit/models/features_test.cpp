@@ -1,5 +1,4 @@
 // Activations of a U-Net taken as features: what is run, what is not, and whose gradients they carry.
-#include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -20,7 +19,6 @@ namespace palate {
 using test::draw;
 namespace {
 
-// Tensors of a few hundred numbers: a second thread only waits.
 // A tiny U-Net of two levels, and something to ask it.
 struct Asked {
   std::unique_ptr<Denoiser> model = load_denoiser(test::golden("unet_sd1"));
