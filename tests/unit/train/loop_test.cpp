@@ -6,6 +6,7 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
@@ -90,6 +91,7 @@ class Line : public Task {
 
   std::vector<int64_t> drawn;
   Tensor slope() const { return slope_.detach(); }
+  Tensor shift() const { return shift_.detach(); }
 
  private:
   int64_t kill_at_;
@@ -150,15 +152,37 @@ TEST_CASE("loop: killed by SIGKILL and resumed gives the bits of an uninterrupte
 }
 
 TEST_CASE("loop: it trains, each group at its own rate, and the result is the running mean") {
+  struct Watched : Line {
+    void after_update(const Ranks& ranks) override {
+      Line::after_update(ranks);
+      slopes.push_back(slope().clone());
+      shifts.push_back(shift().clone());
+    }
+    std::vector<Tensor> slopes, shifts;
+  } line;
   const fs::path folder = fresh_folder("line_trained");
-  Line line;
   LoopConfig longer = config();
   longer.steps = 400;
   longer.checkpoint_every = 0;
   const TrainResult result = run_loop(line, longer, folder);
   CHECK(result.metrics.at("held_out/loss") < 0.05);
   CHECK(checkpoint_steps(folder).empty());
-  expect_equal("written", SafetensorsFile(folder / "line.safetensors").tensor("slope"), line.slope());
+  // AdamW's first step moves a value by its rate.
+  CHECK(line.slopes[0].abs().max().item<double>() == doctest::Approx(0.1).epsilon(1e-4));
+  CHECK(line.shifts[0].abs().item<double>() == doctest::Approx(0.01).epsilon(1e-4));
+  // diffusers' running mean: the decay begins at 0 and grows to the config's.
+  const auto mean = [](const std::vector<Tensor>& values) {
+    Tensor running = values[0];
+    for (size_t i = 1; i < values.size(); ++i) {
+      const double decay = std::min(0.5, (1.0 + static_cast<double>(i)) / (10.0 + static_cast<double>(i)));
+      running = decay * running + (1 - decay) * values[i];
+    }
+    return running;
+  };
+  const SafetensorsFile written(folder / "line.safetensors");
+  expect_close("slope", written.tensor("slope"), mean(line.slopes), 1e-6);
+  expect_close("shift", written.tensor("shift"), mean(line.shifts), 1e-6);
+  CHECK(relative_error(line.slopes.back(), mean(line.slopes)) > 1e-4);  // the last values are no mean
 }
 
 TEST_CASE("loop: a loss that is not a number updates nothing and names its example") {
