@@ -105,6 +105,11 @@ std::string Objective::noising_key() const {
   key += copy.timesteps + "\n" + config_to_toml([&](Fields& f) { copy.timestep_constants.visit(f); });
   if (copy.noise_offset > 0) key += concat("noise_offset=", copy.noise_offset, "\n");
   const TimestepRange range = process_.range();
+  // Pictures of a pair that are judged one by one have noise of their own. Pairs add nothing, so that caches of theirs stay.
+  if (needs_.labels)
+    key += "singles\n";
+  else if (!needs_.rejected)
+    key += "first view\n";
   const int64_t points = range.whole ? static_cast<int64_t>(range.last - range.first) + 1 : 101;
   std::vector<double> drawn;
   for (int64_t i = 0; i < points; ++i) {

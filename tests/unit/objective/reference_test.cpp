@@ -106,6 +106,10 @@ TEST_CASE("reference: cached errors are those of adapters off at the same draw")
   // Another K, timestep range or model is another file.
   made(objective({"reference=cached", "reference_draws=3", "t_max=500"}), adapted.network.get(), folder, &batches);
   CHECK(batches == 18);
+  // So is a loss that looks at the same pairs with other noise.
+  made(objective({"loss=kto", "reference=cached", "reference_draws=3"}), adapted.network.get(), folder, &batches);
+  CHECK(batches == 27);
+  CHECK(toy_objective({"loss=sft", "reference=none"}, -1).noising_key() != toy_objective({}).noising_key());
 }
 
 TEST_CASE("reference: cached without a policy computes with a copy, to the bit the same") {
