@@ -18,7 +18,8 @@ Batch Batch::singles() const {
   Batch single = *this;
   single.views = 1;
   single.label = torch::cat({torch::ones_like(label), -torch::ones_like(label)});
-  if (weight.defined()) single.weight = torch::cat({weight, weight});
+  const Tensor surplus = 2 * label.to(torch::kCPU, torch::kFloat32) - 1, own = weight.defined() ? weight * surplus : surplus;
+  single.weight = torch::cat({own, own});
   for (Visit visit : visits) {
     visit.id = mix(visit.id, 1);
     visit.view = 1;

@@ -34,7 +34,7 @@ struct Batch {
   // Its first views alone: what a loss sees that asks for no rejected picture.
   Batch first_view() const;
   // Each view as an example of its own: of a pair, one picture with a thumb up and one with a thumb down. They share neither noise nor
-  // timestep. A batch of single pictures is itself.
+  // timestep, and weigh 2 P - 1, so that a tie weighs nothing (docs/objectives.md, section 6). A batch of single pictures is itself.
   Batch singles() const;
   // On a device, conditions in the compute dtype.
   Batch to(c10::Device device, c10::ScalarType dtype) const;

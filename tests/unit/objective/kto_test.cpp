@@ -63,6 +63,24 @@ TEST_CASE("kto: Q is not below 0, is the mean over all ranks, and has no gradien
   CHECK(e.policy.grad()[1].item<double>() == doctest::Approx(-50 * sigma(1) * sigma(-1)));
 }
 
+TEST_CASE("kto: a pair of confidence P weighs 2 P - 1, as the mean over its two orders does; a tie weighs nothing") {
+  Batch pairs = toy_pairs({1, 2, 3});
+  pairs.label = torch::tensor({1.0F, 0.75F, 0.5F});
+  const Objective made = toy_objective({"loss=kto"});
+  expect_equal("weight", made.draw(pairs, 0).weight, torch::tensor({1.0F, 0.5F, 0.0F, 1.0F, 0.5F, 0.0F}));
+  expect_equal("label", pairs.singles().label, torch::tensor({1.0F, 1.0F, 1.0F, -1.0F, -1.0F, -1.0F}));
+  pairs.weight = torch::tensor({3.0F, 0.5F, 1.0F});  // and its own weight besides
+  expect_equal("weight", made.draw(pairs, 0).weight, torch::tensor({3.0F, 0.25F, 0.0F, 3.0F, 0.25F, 0.0F}));
+  const auto gradient = [](double first, double second) {
+    Errors e({0.30, 0.50});
+    e.batch.label = torch::tensor({first, second}, torch::kFloat64);
+    e.policy.requires_grad_(true);
+    run({"kto_beta=50"}, e).loss.sum().backward();
+    return e.policy.grad();
+  };
+  expect_close("gradient", 0.75 * gradient(1, -1) + 0.25 * gradient(-1, 1), 0.5 * gradient(1, -1), 1e-12);
+}
+
 TEST_CASE("kto: of a pair both pictures are looked at, each with noise of its own; one picture alone is refused") {
   ToyDenoiser network(0.7);
   Policy policy{network};
