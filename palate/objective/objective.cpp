@@ -82,8 +82,9 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
   out.terms = (*loss_)(statistics, ranks);
   out.losses = out.terms.loss * noising.weight;
   out.loss = out.losses.mean();
-  out.examples = given.size();
-  out.views = batch.x0.size(0) / given.size();
+  // Two pictures of one pair are of one row.
+  out.examples = std::count_if(batch.visits.begin(), batch.visits.end(), [](const Visit& visit) { return visit.view == 0; });
+  out.views = batch.x0.size(0) / out.examples;
   out.policy = statistics.policy.d.detach();
   out.reference = reference.d;
   out.metrics = step_metrics(out);
@@ -104,12 +105,12 @@ std::string Objective::noising_key() const {
   std::string key = copy.error_space + "\n" + config_to_toml([&](Fields& f) { copy.error_space_constants.visit(f); });
   key += copy.timesteps + "\n" + config_to_toml([&](Fields& f) { copy.timestep_constants.visit(f); });
   if (copy.noise_offset > 0) key += concat("noise_offset=", copy.noise_offset, "\n");
-  const TimestepRange range = process_.range();
   // Pictures of a pair that are judged one by one have noise of their own. Pairs add nothing, so that caches of theirs stay.
   if (needs_.labels)
     key += "singles\n";
   else if (!needs_.rejected)
     key += "first view\n";
+  const TimestepRange range = process_.range();
   const int64_t points = range.whole ? static_cast<int64_t>(range.last - range.first) + 1 : 101;
   std::vector<double> drawn;
   for (int64_t i = 0; i < points; ++i) {

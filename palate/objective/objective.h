@@ -18,7 +18,7 @@ namespace palate {
 struct ObjectiveOutput {
   Tensor loss;                      // [], mean over the batch of weight * loss, with gradients
   Tensor losses;                    // [B]
-  int64_t examples = 0, views = 0;  // of d: rows of the batch that was given, and pictures of each that were looked at
+  int64_t examples = 0, views = 0;  // of d: rows of the data in the batch, and pictures of each that were looked at
   Tensor policy, reference;         // d [views * B], detached; the reference's undefined where the loss needs none
   LossOutput terms;
   std::map<std::string, double> metrics;  // objective/metrics.h
@@ -34,6 +34,7 @@ class Objective {
   void set_reference(std::unique_ptr<Reference> reference);
 
   // The batch as the loss sees it: pairs as single pictures where it wants labels, first views alone where it compares with nothing.
+  // All that follow take either, and see what was seen as it is.
   Batch seen(const Batch& batch) const;
   // Timestep, weight and noise of each example that the loss sees, keyed by (seed, id, draw): the same for both views, for policy and
   // reference, and for any batch that the example falls into. On the batch's device. `draw_fixed` takes the timestep policy's stateless

@@ -148,13 +148,13 @@ void AlignTask::open_reference() {
 
 Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
   const auto taken = order_.take((step * config_.train.accumulation + part) * config_.train.batch, config_.train.batch);
-  const Batch batch = batches_.batch(taken.rows, taken.visits);
+  const Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
   const uint64_t seed = batches_.options.seed;
   std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's, even where draws take turns
   for (const Visit& visit : batch.visits) masks.push_back(mix(visit.id, visit.visit));
   trainable_->set_dropout_draw(seed, masks);
   const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, seed), ranks);
-  return {.loss = output.loss, .losses = output.losses.detach(), .visits = objective_->seen(batch).visits, .metrics = output.metrics};
+  return {.loss = output.loss, .losses = output.losses.detach(), .visits = batch.visits, .metrics = output.metrics};
 }
 
 void AlignTask::after_update(const Ranks& ranks) {

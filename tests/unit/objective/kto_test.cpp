@@ -81,6 +81,19 @@ TEST_CASE("kto: a pair of confidence P weighs 2 P - 1, as the mean over its two 
   expect_close("gradient", 0.75 * gradient(1, -1) + 0.25 * gradient(-1, 1), 0.5 * gradient(1, -1), 1e-12);
 }
 
+TEST_CASE("kto: pairs that were made single pictures before give what they give as pairs") {
+  ToyDenoiser network(0.7);
+  Policy policy{network};
+  Objective made = toy_objective({"loss=kto"});
+  const Batch pairs = toy_pairs({7, 8}), seen = made.seen(pairs);
+  CHECK(seen.visits.size() == 4);
+  const auto a = made.evaluate(policy, pairs, made.draw(pairs, 3)), b = made.evaluate(policy, seen, made.draw(seen, 3));
+  expect_equal("losses", b.losses.detach(), a.losses.detach());
+  CHECK(b.metrics == a.metrics);
+  CHECK(a.views == 2);
+  CHECK(b.views == 2);
+}
+
 TEST_CASE("kto: of a pair both pictures are looked at, each with noise of its own; one picture alone is refused") {
   ToyDenoiser network(0.7);
   Policy policy{network};
