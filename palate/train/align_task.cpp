@@ -214,7 +214,9 @@ void AlignTask::finish(const fs::path& run, const TrainState& state, const Metri
 }
 
 std::string AlignTask::describe(const Visit& visit) const {
-  return concat("pair ", Task::describe(visit), " (row ", visit.row, ", \"", cache_.prompt(visit.row), "\")");
+  const Visit pair = cache_.visits({visit.row}, {visit.visit}).at(0);  // a second picture that is judged alone has an id of its own
+  return concat(objective_->needs().labels ? concat("picture ", visit.view + 1, " of ") : "", "pair ", Task::describe(pair), " (row ",
+                visit.row, ", \"", cache_.prompt(visit.row), "\")");
 }
 
 void AlignTask::annotate(Metrics& line, const TrainState& state) const {

@@ -202,7 +202,7 @@ class Loop {
     task_.annotate(line, state_);
     window_ = {Clock::now(), state_.step, window_.announced};
     std::string accuracy;
-    if (const auto found = line.find("implicit_acc"); found != line.end()) accuracy = ", preferred winner " + short_number(found->second);
+    if (const auto found = line.find("implicit_acc"); found != line.end()) accuracy = ", implicit accuracy " + short_number(found->second);
     const std::string text = concat("step ", state_.step, ": loss ", short_number(line["loss"]), accuracy, ", ",
                                     short_number(line[config_.speed]), " ", config_.speed.substr(0, config_.speed.find('_')), "/s");
     if (seconds_since(window_.announced) < seconds_between_lines) return log_detail(text);

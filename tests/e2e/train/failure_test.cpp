@@ -27,6 +27,19 @@ TEST_CASE("failure: a loss that is not a number stops the run, names step and pa
   CHECK_FALSE(fs::exists(tiny.output("run") / "pytorch_lora_weights.safetensors"));
 }
 
+TEST_CASE("failure: of a pair whose pictures are judged one by one, each is named with the pair that it is of") {
+  const TinyRun tiny("nan_kto");
+  const auto result = tiny.train("run", {"objective.loss=kto", "optimizer.lr=1e30", "optimizer.warmup_steps=2", "optimizer.clip_norm=0",
+                                         "train.validate_every=0", "train.keep_best=false"});
+  INFO(result.err);
+  CHECK(result.status == 1);
+  const std::string first = "picture 1 of pair ";
+  const size_t at = result.err.find(first);
+  REQUIRE(at != std::string::npos);
+  const std::string pair = result.err.substr(at + first.size(), 16);
+  CHECK(result.err.find("picture 2 of pair " + pair + " (row ") != std::string::npos);
+}
+
 TEST_CASE("failure: a full disk is an error that leaves the last checkpoint whole and says how to go on") {
   const TinyRun tiny("disk");
   REQUIRE(tiny.train("run", {"train.steps=4", "lora.rank=64"}).status == 0);
