@@ -50,6 +50,8 @@ struct Needs {
   bool labels = false;      // single pictures with a thumb up or down (Batch::label +1 or -1); pairs become such (Batch::singles)
   bool residuals = false;   // Branch::residual, of the reference too where that is needed
   int64_t least_batch = 1;  // examples in one pass
+
+  int64_t pictures() const { return rejected || labels ? 2 : 1; }  // of each pair that the network looks at
 };
 
 struct LossOutput {

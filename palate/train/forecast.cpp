@@ -148,8 +148,7 @@ struct Roles {
 Roles roles_of(const RunConfig& config) {
   const Needs needs = needs_of(config.objective);
   const std::string& kind = config.objective.reference;
-  return {needs.rejected ? 2 : 1, needs.reference && (kind == "adapters_off" || kind == "frozen_copy"),
-          needs.reference && kind == "frozen_copy"};
+  return {needs.pictures(), needs.reference && (kind == "adapters_off" || kind == "frozen_copy"), needs.reference && kind == "frozen_copy"};
 }
 
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
@@ -222,10 +221,17 @@ struct Change {
   std::function<bool(RunConfig&)> apply;  // false: no change
 };
 
+// The same result in parts, unless the loss compares a pass's examples with each other.
+bool in_parts(RunConfig& c) {
+  if (c.train.batch == 1 || needs_of(c.objective).least_batch > 1) return false;
+  c.train.accumulation *= c.train.batch;
+  c.train.batch = 1;
+  return true;
+}
+
 // In the order of what they cost the person.
 std::vector<Change> changes() {
-  return {{"train.batch = 1 with train.accumulation raised to match (the same result)",
-           [](RunConfig& c) { return c.train.batch > 1 && (c.train.accumulation *= c.train.batch, c.train.batch = 1, true); }},
+  return {{"train.batch = 1 with train.accumulation raised to match (the same result)", in_parts},
           {"train.dtype = \"bf16\"", [](RunConfig& c) { return c.train.dtype != "bf16" && (c.train.dtype = "bf16", true); }},
           {"objective.reference = \"cached\"",
            [](RunConfig& c) { return c.objective.reference == "frozen_copy" && (c.objective.reference = "cached", true); }},
@@ -264,7 +270,7 @@ Forecast forecast(const RunConfig& given) {
   RunConfig config = given, whole;
   load_config({.file_name = "config", .file_text = config_to_toml([&](Fields& f) { config.visit(f); }), .overrides = {}},
               [&](Fields& f) { whole.visit(f); });
-  set_threads(whole.threads);
+  const ThreadCount threads(whole.threads);
   const c10::Device device = parse_device(whole.device);
   const Shapes shapes = read_shapes(whole);
   Forecast it = estimate(whole, shapes, seconds_per_flop(parse_dtype(whole.train.dtype), device));

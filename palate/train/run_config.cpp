@@ -89,12 +89,16 @@ void RunConfig::visit(Fields& f) {
   f.require(!full || objective.reference != "adapters_off" || !needs_of(objective).reference,
             "objective.reference: with full = true there are no adapters to switch off; use \"frozen_copy\" (a second copy of the weights) "
             "or \"cached\" (errors on disk)");
-  f.require(data.images.empty() || !needs_of(objective).rejected,
+  const Needs needs = needs_of(objective);
+  f.require(data.images.empty() || !needs.rejected,
             "objective.loss: '" + objective.loss +
                 "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set "
                 "objective.loss = \"sft\"");
-  const Needs needs = needs_of(objective);
-  const int64_t seen = needs.labels && data.images.empty() ? 2 * train.batch : train.batch;  // pairs become single pictures
+  f.require(data.images.empty() || !needs.labels,
+            "objective.loss: '" + objective.loss +
+                "' learns from pictures with a thumb up or down, and data.images does not say which one a picture has: give data.pairs, or "
+                "set objective.loss = \"sft\"");
+  const int64_t seen = needs.labels ? needs.pictures() * train.batch : train.batch;  // pairs become single pictures
   f.require(seen >= needs.least_batch,
             concat("train.batch: the loss '", objective.loss, "' compares the pictures of a batch with each other and needs at least ",
                    needs.least_batch, " of them, found ", seen));

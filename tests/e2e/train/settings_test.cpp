@@ -64,7 +64,23 @@ TEST_CASE("settings: a key that no chosen member reads is a mistake; at its defa
   CHECK(tiny.train("defaults", with({"optimizer.prodigy_d_coef=1", "optimizer.num_cycles=1", "objective.feedback=pair"})).status == 0);
 }
 
-TEST_CASE("library: train() leaves the process's threads and signal handlers as they were") {
+TEST_CASE("forecast: pairs that become single pictures count twice, and are not said to give the same result one by one") {
+  const TinyRun tiny("advice");
+  const auto told = [&](const char* loss) {
+    RunConfig config;
+    const auto source = read_config_source(tiny.folder / "run.toml",
+                                           {"output=o", concat("objective.loss=", loss), "train.batch=65536", "data.resolution=512"});
+    load_config(source, [&](Fields& f) { config.visit(f); });
+    return forecast(config);
+  };
+  const Forecast dpo = told("dpo"), kto = told("kto");
+  CHECK(kto.activation_bytes == dpo.activation_bytes);
+  CHECK(has(dpo.advice, "it would with train.batch = 1 with train.accumulation raised to match (the same result)"));
+  CHECK(has(kto.advice, "does not fit"));
+  CHECK_FALSE(has(kto.advice, "the same result"));
+}
+
+TEST_CASE("library: train() and forecast() leave the process's threads and signal handlers as they were") {
   const TinyRun tiny("process_state");
   RunConfig config;
   auto overrides = with({"output=" + tiny.output("run").string(), "threads=1"});
@@ -73,6 +89,8 @@ TEST_CASE("library: train() leaves the process's threads and signal handlers as 
   const auto handler = [](int) {};
   std::signal(SIGINT, handler);
   train(config);
+  CHECK(at::get_num_threads() == 2);
+  forecast(config);
   CHECK(at::get_num_threads() == 2);
   CHECK((std::signal(SIGINT, SIG_DFL) == static_cast<void (*)(int)>(handler)));
   CHECK((std::signal(SIGXFSZ, SIG_DFL) == SIG_DFL));

@@ -45,7 +45,10 @@ TEST_CASE("run config: rules between fields say what to change, all at once") {
   CHECK(found.find("frozen_copy") != std::string::npos);
   CHECK(found.find("train.keep_best") != std::string::npos);
   CHECK(found.find("sample.prompts") != std::string::npos);
-  CHECK(mistakes(minimal + "[data]\nimages = [\"i\"]\n[objective]\nloss = \"kto\"\n").find("at least 2 of them, found 1") !=
+  const std::string pictures = minimal + "[data]\nimages = [\"i\"]\n";
+  CHECK(mistakes(pictures + "[objective]\nloss = \"dpo\"\n").find("data.images has no rejected ones: give data.pairs") !=
+        std::string::npos);
+  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n").find("data.images does not say which one a picture has: give data.pairs") !=
         std::string::npos);
   CHECK(mistakes("output = \"o\"\n").find("model:") != std::string::npos);
   CHECK(mistakes(minimal + "[train]\nbatch = 0\n").find("batch") != std::string::npos);
