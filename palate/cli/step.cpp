@@ -154,7 +154,7 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; sft may give latents alone")
+         "SDXL: text_embeds, time_ids; sft may give latents alone, kto takes latents and label [B], 1 or -1")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")

@@ -34,7 +34,12 @@ class BatchFile {
 
 StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype) {
   const BatchFile file(path, device);
-  const bool single = !needs.rejected && !file.contains("latents_win");
+  for (const char* name : {"latents_win", "latents_lose"}) {
+    check<UsageError>(
+        !needs.labels || !file.contains(name), path, ": '", name,
+        "' is of a pair, and this loss takes single pictures: give 'latents' and 'label', 1 (thumb up) or -1 (thumb down) each");
+  }
+  const bool single = needs.labels || (!needs.rejected && !file.contains("latents_win"));
   const Tensor first = file.required(single ? "latents" : "latents_win").to(torch::kFloat32);
   check<UsageError>(first.dim() >= 4, "step: latents have shape ", show_shape(first.sizes()), ", expected [B, C, H, W]");
   const int64_t count = first.size(0);
@@ -54,7 +59,10 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   }
   batch.condition = batch.condition.to(device, dtype);
   const char* label = needs.labels ? "label" : "preference";
-  batch.label = file.contains(label) ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
+  const bool labelled = needs.labels || file.contains(label);
+  batch.label = labelled ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
+  check<UsageError>(!needs.labels || batch.label.abs().eq(1).all().item<bool>(), path,
+                    ": 'label' has another value than 1 (thumb up) and -1 (thumb down)");
   for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
   const Tensor t = file.required("timesteps").flatten();
   check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");

@@ -88,6 +88,37 @@ TEST_CASE("step: sft of the whole network, latents alone") {
   CHECK(file.names().size() == gradients + 3);  // loss, losses, policy_win
 }
 
+TEST_CASE("step: kto takes single pictures with their thumbs, and equals the formula on its own errors") {
+  const fs::path folder = fresh_folder("step_kto");
+  auto in = load_golden("objective_batch.safetensors");
+  in["latents"] = in.at("latents_win");
+  in.erase("latents_win");
+  in.erase("latents_lose");
+  const auto run = [&](const std::string& name) {
+    save_safetensors(folder / (name + ".safetensors"), in);
+    return palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / (name + ".safetensors")) +
+                       " --objective kto kto_beta=20 --out" + quoted(folder / (name + "_out.safetensors")));
+  };
+  const auto refused = [&](const Result& ran, const char* words) {
+    INFO(ran.error);
+    CHECK(ran.status == 2);
+    CHECK(ran.error.find(words) != std::string::npos);
+  };
+  refused(run("none"), "step needs the tensor 'label'");
+  const int64_t count = in.at("latents").size(0);
+  in["label"] = torch::arange(count).remainder(2).to(torch::kFloat32);
+  refused(run("zeros"), "'label' has another value than 1 (thumb up) and -1 (thumb down)");
+  const Tensor y = in["label"] = 1 - 2 * in["label"];
+  const auto ran = run("thumbs");
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  const SafetensorsFile file(folder / "thumbs_out.safetensors");
+  const Tensor gain = file.tensor("reference_win") - file.tensor("policy_win");
+  const Tensor z = 20 * y * (gain - gain.mean().clamp_min(0));
+  expect_close("logits", file.tensor("logits"), z, 1e-6);
+  expect_close("losses", file.tensor("losses"), at::sigmoid(-z), 1e-6);
+  CHECK_FALSE(file.contains("policy_lose"));
+}
+
 TEST_CASE("step: full dpo starts at log 2, since the frozen copy is the policy") {
   const fs::path out = fresh_folder("step_full_dpo") / "out.safetensors";
   const auto ran = palate_step(model() + " --full --objective dpo --out" + quoted(out));
@@ -108,6 +139,7 @@ TEST_CASE("step: mistakes exit with 2 and one sentence") {
   wrong(model() + " --objective dpo", "--lora FILE, or --full");
   wrong(model() + lora() + " --objective dpo reference=cached", "cannot be cached");
   wrong(model() + " --lora" + quoted(golden("objective_batch.safetensors")) + " --objective dpo", "have no home in this model");
+  wrong(model() + lora() + " --objective kto", "'latents_win' is of a pair, and this loss takes single pictures");
   wrong("--model" + quoted(golden("tiny_model")) + lora() + " --objective dpo --in" + quoted(golden("lora_outputs.safetensors")),
         "latents_win");
 }
