@@ -19,7 +19,7 @@ install(FILES LICENSE THIRD_PARTY.md DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/p
 file(RELATIVE_PATH bin_to_lib "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
 file(RELATIVE_PATH bin_to_assets "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_DATADIR}/palate/assets")
 set_target_properties(palate PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib};${PALATE_TORCH}/lib;${PALATE_ARROW}")
-set_source_files_properties("${CMAKE_SOURCE_DIR}/palate/cli/assets.cpp" TARGET_DIRECTORY palate PROPERTIES COMPILE_DEFINITIONS "PALATE_INSTALLED_ASSETS=\"${bin_to_assets}\"")
+target_compile_definitions(palate PRIVATE PALATE_INSTALLED_ASSETS="${bin_to_assets}")
 install(TARGETS palate RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 # The libraries that the static ones need are found anew where they are used, by the modules that found them here. No path of this machine is written down.

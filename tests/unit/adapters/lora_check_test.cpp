@@ -20,8 +20,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string q = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
-                  k = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k", te = "text_model.encoder.layers.0.self_attn.q_proj";
+const std::string query = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+                  k = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k",
+                  encoder_query = "text_model.encoder.layers.0.self_attn.q_proj";
 
 // Halves of ones: rank 2, alpha 4, so delta-W is 4 / 2 * 2 = 4 everywhere in [3, 5], and its norm is 4 sqrt(15).
 LoraModule ones() { return {torch::ones({2, 5}), torch::ones({3, 2}), {}, 4}; }
@@ -29,18 +30,18 @@ LoraModule ones() { return {torch::ones({2, 5}), torch::ones({3, 2}), {}, 4}; }
 LoraFile one_layer() {
   LoraFile lora;
   lora.origin = "one";
-  lora.components["unet"][q] = ones();
+  lora.components["unet"][query] = ones();
   return lora;
 }
 
-const ModelLayers model = {{"unet", {{q, {3, 5}}, {k, {3, 5}}}}};
+const ModelLayers model = {{"unet", {{query, {3, 5}}, {k, {3, 5}}}}};
 
 }  // namespace
 
 TEST_CASE("lora check: what a file holds, in numbers") {
   LoraFile lora = one_layer();
   lora.components["unet"][k] = {torch::ones({1, 5}, torch::kBFloat16), torch::ones({3, 1}, torch::kBFloat16), torch::ones({3, 1}), 2};
-  lora.components["text_encoder"][te] = ones();
+  lora.components["text_encoder"][encoder_query] = ones();
   const Json told = describe_lora(lora);
   const Json& unet = told.at("components").at("unet");
   CHECK(unet.at("layers") == 2);
@@ -64,9 +65,9 @@ TEST_CASE("lora check: what is written is read again, and a key without a home i
 TEST_CASE("lora check: a LoRA is verified against its model") {
   LoraFile lora = one_layer();
   verify_lora(lora, model, "toy");
-  CHECK_THROWS_WITH_AS(verify_lora(lora, ModelLayers{{"text_encoder", {{te, {3, 5}}}}}, "toy"),
+  CHECK_THROWS_WITH_AS(verify_lora(lora, ModelLayers{{"text_encoder", {{encoder_query, {3, 5}}}}}, "toy"),
                        "one: it adapts unet, which toy does not have", Error);
-  lora.components["unet"][q].up[1][1] = std::numeric_limits<float>::infinity();
+  lora.components["unet"][query].up[1][1] = std::numeric_limits<float>::infinity();
   CHECK_THROWS_WITH_AS(verify_lora(lora, model, "toy"), doctest::Contains("attn1.to_q has values that are not finite"), Error);
   lora = one_layer();
   lora.homeless = {"lora_nowhere"};
@@ -77,9 +78,9 @@ TEST_CASE("lora check: a LoRA is verified against its model") {
 TEST_CASE("lora check: a DoRA with a norm for each input is only spelled as kohya does") {
   LoraFile lora = one_layer();
   CHECK(spellings_for(lora).size() == 4);
-  lora.components["unet"][q].magnitude = torch::ones({3, 1});
+  lora.components["unet"][query].magnitude = torch::ones({3, 1});
   CHECK(spellings_for(lora).size() == 4);
-  lora.components["unet"][q].magnitude = torch::ones({1, 5});
+  lora.components["unet"][query].magnitude = torch::ones({1, 5});
   const std::vector<LoraSpelling> kohya = {LoraSpelling::kohya, LoraSpelling::kohya_sgm};
   CHECK((spellings_for(lora) == kohya));
 }
