@@ -98,26 +98,27 @@ std::unique_ptr<Model> filled(std::unique_ptr<Model> model, c10::ScalarType dtyp
 template <class Model>
 std::unique_ptr<Model> on(c10::Device device, std::unique_ptr<Model> model) {
   if (!device.is_cpu()) model->module().to(device);
+  if constexpr (requires { model->arrange_weights(); }) model->arrange_weights();
   return model;
 }
 
-LoadOptions in(c10::ScalarType dtype) { return {.dtype = dtype, .device = c10::Device(c10::kCPU), .variant = ""}; }
+LoadOptions in(c10::ScalarType dtype, c10::Device device) { return {.dtype = dtype, .device = device, .variant = ""}; }
 
 }  // namespace
 
 std::unique_ptr<Denoiser> bench_denoiser(const std::string& model, c10::ScalarType dtype, c10::Device device) {
   return on(device, in_memory(model) ? filled(make_unet_2d_condition(unets().at(model), model), dtype)
-                                     : load_denoiser(ModelFolder(model_path(model)).component(unet_component), in(dtype)));
+                                     : load_denoiser(ModelFolder(model_path(model)).component(unet_component), in(dtype, device)));
 }
 
 std::unique_ptr<Autoencoder> bench_autoencoder(const std::string& model, c10::ScalarType dtype, c10::Device device) {
   return on(device, in_memory(model) ? filled(make_autoencoder_kl(sd15_vae(), "sd15"), dtype)
-                                     : load_autoencoder(model_path(model) / "vae", in(dtype)));
+                                     : load_autoencoder(model_path(model) / "vae", in(dtype, device)));
 }
 
 std::unique_ptr<TextEncoder> bench_text_encoder(const std::string& model, c10::ScalarType dtype, c10::Device device) {
   return on(device, in_memory(model) ? filled(make_clip_text(sd15_text(), "CLIPTextModel", "sd15"), dtype)
-                                     : load_text_encoder(model_path(model) / "text_encoder", in(dtype)));
+                                     : load_text_encoder(model_path(model) / "text_encoder", in(dtype, device)));
 }
 
 Json bench_scheduler(const std::string& model) {

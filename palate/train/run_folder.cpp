@@ -29,6 +29,10 @@ std::string why_no_folder(const fs::path& path) {
   return access(parent.c_str(), W_OK | X_OK) == 0 ? "" : std::strerror(errno);
 }
 
+[[noreturn]] void refuse_in_use(const fs::path& folder) {
+  fail<UsageError>("output: ", folder.string(), " is in use by ", owner(folder / ".lock"), ": wait for it, or name another folder");
+}
+
 // UsageError for a folder that a run has written to. What one leaves that failed before its first step does not count.
 void refuse_run_in(const fs::path& folder) {
   std::error_code error;
@@ -60,6 +64,9 @@ void RunFolder::check_place(const fs::path& path, RunStart start) {
     check<UsageError>(there, "output: ", path.string(),
                       " does not exist, so there is nothing to resume; leave out resume to start a new run");
   } else if (there) {
+    if (fs::exists(path / ".lock", error))
+      FileLock(
+          path / ".lock", [&] { refuse_in_use(path); }, 0644);
     refuse_run_in(path);
   } else {
     const std::string reason = why_no_folder(path);
@@ -86,9 +93,7 @@ RunFolder::RunFolder(fs::path path, RunStart start) : path_(std::move(path)) {
 
 void RunFolder::lock() {
   const fs::path path = path_ / ".lock";
-  const auto refuse = [&] {
-    fail<UsageError>("output: ", path_.string(), " is in use by ", owner(path), ": wait for it, or name another folder");
-  };
+  const auto refuse = [&] { refuse_in_use(path_); };
   try {
     do {
       lock_ = std::make_unique<FileLock>(path, refuse, 0644);

@@ -170,7 +170,7 @@ TEST_CASE("inspect: counts a model's parameters, and tells a LoRA from weights")
   CHECK(file["ranks"]["4"] == 1);
   CHECK(file["parameters"] == 128);
   CHECK(run({"inspect", "--tensors", lora.string()}).out.find("F32 [4, 16]") != std::string::npos);
-  CHECK(run({"inspect", (lora.parent_path() / "none").string()}, 2).err.find("no such file") != std::string::npos);
+  CHECK(run({"inspect", (lora.parent_path() / "none").string()}, 2).err.find("no such folder or file") != std::string::npos);
 
   const fs::path bare = test::fresh_folder("inspect_bare");
   write_png(bare / "a.png", torch::zeros({3, 8, 8}, torch::kUInt8));

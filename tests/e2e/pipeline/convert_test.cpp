@@ -58,7 +58,7 @@ TEST_CASE("convert: wrong use is said in one sentence, and nothing is left behin
   };
   const std::string out = (folder / "out").string();
   CHECK(refused({model.string(), out, "--to", "diffusers"}).find("is a folder already") != std::string::npos);
-  CHECK(refused({(folder / "none").string(), out, "--to", "single"}).find("no such file") != std::string::npos);
+  CHECK(refused({(folder / "none").string(), out, "--to", "single"}).find("no such folder or file") != std::string::npos);
   CHECK(refused({(model / "unet").string(), out + ".safetensors", "--to", "single"}).find("no model_index.json") != std::string::npos);
   CHECK(refused({(model / parts[0]).string(), out, "--to", "diffusers"}).find("found U-Net (diffusers)") != std::string::npos);
   CHECK(refused({model.string(), out, "--to", "ckpt"}).find("ckpt") != std::string::npos);

@@ -101,7 +101,7 @@ TEST_CASE("sample --mask: what is black in the mask keeps its latents") {
   write_png(folder / "mask.png", torch::zeros({3, 16, 16}, torch::kUInt8));
   CHECK(refused(command(folder, "black", {"--init-image", (folder / "picture.png").string(), "--mask", (folder / "mask.png").string()}))
             .find("black everywhere") != std::string::npos);
-  CHECK(refused(command(folder, "none", {"--init-image", (folder / "none.png").string()})).find("no such picture") != std::string::npos);
+  CHECK(refused(command(folder, "none", {"--init-image", (folder / "none.png").string()})).find("--init-image") != std::string::npos);
   CHECK(refused(command(folder, "strength", {"--strength", "0.5"})).find("--init-image") != std::string::npos);
   CHECK(refused(command(folder, "alone", masked)).find("--init-image") != std::string::npos);
 }

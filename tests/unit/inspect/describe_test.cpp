@@ -53,5 +53,5 @@ TEST_CASE("describe: a run's checkpoints by step, the last line of its metrics, 
 TEST_CASE("describe: what is none of these, or is not there, is refused") {
   const fs::path empty = fresh_folder("describe_nothing");
   CHECK_THROWS_WITH_AS(describe(empty, TensorNames::left_out), doctest::Contains("neither a model folder"), UsageError);
-  CHECK_THROWS_WITH_AS(describe(empty / "none", TensorNames::left_out), doctest::Contains("no such file"), UsageError);
+  CHECK_THROWS_WITH_AS(describe(empty / "none", TensorNames::left_out), doctest::Contains("no such folder or file"), UsageError);
 }

@@ -72,7 +72,7 @@ TEST_CASE("kto: a pair of confidence P weighs 2 P - 1, as the mean over its two 
   pairs.weight = torch::tensor({3.0F, 0.5F, 1.0F});  // and its own weight besides
   expect_equal("weight", made.draw(pairs, 0).weight, torch::tensor({3.0F, 0.25F, 0.0F, 3.0F, 0.25F, 0.0F}));
   const auto gradient = [](double first, double second) {
-    Errors e({0.30, 0.50});
+    Singles e({0.30, 0.50});
     e.batch.label = torch::tensor({first, second}, torch::kFloat64);
     e.policy.requires_grad_(true);
     run({"kto_beta=50"}, e).loss.sum().backward();
