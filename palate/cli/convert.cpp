@@ -11,6 +11,7 @@
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/json.h"
+#include "palate/pipeline/pipeline_class.h"
 
 namespace palate {
 namespace {
@@ -50,6 +51,7 @@ void convert(ConvertFlags flags) {
     check<UsageError>(fs::path(flags.out).extension() == ".safetensors", flags.out,
                       ": a single file is written as safetensors: expected a name that ends in .safetensors");
     check_parent(flags.out);
+    if (fs::exists(fs::path(flags.in) / "model_index.json")) pipeline_class(ModelFolder(flags.in));  // one that is not known is refused
     print(convert_to_single(flags.in, flags.out, flags.options), flags);
   }
 }

@@ -40,7 +40,7 @@ constexpr Command commands[] = {
     {"inspect", "say what a model folder, a weights file or a run holds", palate::add_inspect},
     {"convert", "a model from a single file to a diffusers folder, or back", palate::add_convert},
     {"pull", "a model or data set of the Hugging Face hub into the local cache", palate::add_pull},
-    {"list", "names of losses, error spaces, presets, judges, models, samplers", palate::add_list},
+    {"list", "names of losses, error spaces, timestep policies, references, presets, judges, models, samplers, keys", palate::add_list},
     {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},
     {"env", "versions, processor, memory, devices", palate::add_env},
 };

@@ -25,10 +25,7 @@ void run(const PretrainFlags& flags) {
   set_threads(config.threads);
   const InterruptGuard guard;
   const auto result = world::pretrain(config, flags.resume ? RunStart::resume : RunStart::fresh);
-  if (result.interrupted) {
-    log_info("stopped; go on with: palate pretrain ", flags.config, " --resume");
-    return;
-  }
+  check<Error>(!result.interrupted, "interrupted; go on with: palate pretrain ", config.output, "/config.resolved.toml --resume");
   if (flags.json) {
     Json out = {{"base", result.base.string()}, {"evaluation", Json::object()}};
     for (const auto& [name, value] : result.evaluation) out["evaluation"][name] = value;

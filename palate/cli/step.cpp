@@ -102,6 +102,12 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
+void check_timesteps(const Tensor& t, const TimestepRange& range, const std::string& file) {
+  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
+  check<UsageError>(inside.all().item<bool>(), file, ": timesteps has a value that is not ", range.whole ? "a whole number " : "",
+                    "between ", range.first, " and ", range.last);
+}
+
 void step(const StepArguments& a) {
   const RunConfig run = resolve(a);
   check_input("--in", a.in);
@@ -133,6 +139,7 @@ void step(const StepArguments& a) {
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(a.in, objective.needs(), device, dtype);
+  check_timesteps(given.noising.t, process->range(), a.in);
   Policy policy{*network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();

@@ -20,8 +20,17 @@ class BatchFile {
   Tensor rows(const std::string& name, int64_t count) const {
     const Tensor tensor = required(name);
     check<UsageError>(tensor.dim() > 0 && tensor.size(0) == count, file_.path().string(), ": ", name, " has shape ",
-                      show_shape(tensor.sizes()), ", expected ", count, " rows as the winners' latents");
+                      show_shape(tensor.sizes()), ", expected ", count, " rows, as the latents have");
     return tensor;
+  }
+  // [B], float32, each within [low, high].
+  Tensor numbers(const std::string& name, int64_t count, double low, double high) const {
+    const Tensor values = rows(name, count).to(torch::kFloat32);
+    check<UsageError>(values.dim() == 1, file_.path().string(), ": ", name, " has shape ", show_shape(values.sizes()), ", expected [",
+                      count, "]");
+    check<UsageError>(values.ge(low).logical_and(values.le(high)).all().item<bool>(), file_.path().string(), ": ", name,
+                      " has a value that is not between ", low, " and ", high);
+    return values;
   }
   bool contains(const std::string& name) const { return file_.contains(name); }
 
@@ -46,7 +55,7 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   const auto like_latents = [&](const std::string& name) {
     const Tensor tensor = file.rows(name, count).to(torch::kFloat32);
     check<UsageError>(tensor.sizes() == first.sizes(), "step: ", name, " has shape ", show_shape(tensor.sizes()), ", expected ",
-                      show_shape(first.sizes()), " as the winners' latents");
+                      show_shape(first.sizes()), ", as the latents have");
     return tensor;
   };
   StepBatch given;
@@ -58,9 +67,9 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
     if (file.contains(name)) batch.condition.set(name, file.rows(name, count));
   }
   batch.condition = batch.condition.to(device, dtype);
-  const char* label = needs.labels ? "label" : "preference";
-  const bool labelled = needs.labels || file.contains(label);
-  batch.label = labelled ? file.rows(label, count).to(torch::kFloat32) : torch::ones({count}, first.options());
+  batch.label = needs.labels                  ? file.numbers("label", count, -1, 1)
+                : file.contains("preference") ? file.numbers("preference", count, 0, 1)
+                                              : torch::ones({count}, first.options());
   check<UsageError>(!needs.labels || batch.label.abs().eq(1).all().item<bool>(), path,
                     ": 'label' has another value than 1 (thumb up) and -1 (thumb down)");
   for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});

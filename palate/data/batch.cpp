@@ -25,7 +25,8 @@ Batch Batch::singles() const {
     visit.view = 1;
     single.visits.push_back(visit);
   }
-  for (auto* texts : {&single.prompts, &single.base_prompts}) texts->insert(texts->end(), texts->begin(), texts->end());
+  single.prompts.insert(single.prompts.end(), prompts.begin(), prompts.end());
+  single.base_prompts.insert(single.base_prompts.end(), base_prompts.begin(), base_prompts.end());
   single.condition = condition.repeat(2);
   single.base_condition = base_condition.repeat(2);
   return single;

@@ -76,6 +76,9 @@ TrainResult run_stage(Task& task, const FitConfig& config, const std::string& ti
 }
 
 PretrainResult pretrain(const PretrainConfig& config, RunStart start) {
+  for (const auto& [key, folder] : {std::pair{"init", config.init}, std::pair{"autoencoder.folder", config.autoencoder.folder}}) {
+    check<UsageError>(folder.empty() || fs::is_directory(folder), key, ": ", folder, ": there is no such folder");
+  }
   const RunFolder run(config.output, start);
   PretrainConfig copy = config;
   write_file(run.path() / "config.resolved.toml", config_to_toml([&](Fields& f) { copy.visit(f); }));

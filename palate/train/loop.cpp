@@ -62,6 +62,7 @@ class Loop {
   TrainResult run() {
     resume();
     try {
+      if (config_.resumed) config_.resumed();
       steps();
       if (finished())
         write_result();

@@ -43,7 +43,7 @@ void refuse_run_in(const fs::path& folder) {
     if (no_step && (name == "metrics.jsonl" || name.starts_with("events.out."))) continue;
     if (name == ".lock" || name == "cache" || name == "config.resolved.toml") continue;
     fail<UsageError>("output: ", folder.string(), " holds a run already (", name,
-                     "): add resume=latest to go on with it, or name another folder");
+                     "): go on with it (resume=latest; palate pretrain: --resume), or name another folder");
   }
 }
 

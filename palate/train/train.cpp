@@ -89,18 +89,22 @@ RunStart start_of(const RunConfig& config) {
   return (latest ? fs::exists(output) : own) ? RunStart::resume : RunStart::fresh;
 }
 
+void write_settings(RunConfig config) {
+  const fs::path file = fs::path(config.output) / "config.resolved.toml";
+  config.resume.clear();
+  write_file(file, "# palate train " + file.string() + "\n" + config_to_toml(visits_of(config)));
+}
+
 std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
   const fs::path output = config.output;
   const RunStart start = start_of(config);
   auto folder = std::make_unique<RunFolder>(output, start);
-  const fs::path file = output / "config.resolved.toml";
-  if (start == RunStart::resume)
-    compare_settings(file, config);
-  else if (config.resume == "latest")
-    log_info(output.string(), " does not exist yet: starting at step 0");
-  RunConfig kept = config;
-  kept.resume.clear();
-  write_file(file, "# palate train " + file.string() + "\n" + config_to_toml(visits_of(kept)));
+  if (start == RunStart::resume) {
+    compare_settings(output / "config.resolved.toml", config);  // which stays until the checkpoint fits
+    return folder;
+  }
+  if (config.resume == "latest") log_info(output.string(), " does not exist yet: starting at step 0");
+  write_settings(config);
   return folder;
 }
 
@@ -108,6 +112,7 @@ LoopConfig loop_config(const RunConfig& config) {
   LoopConfig loop;
   loop.resume = config.resume;
   loop.how_to_go_on = "go on with: palate train " + (fs::path(config.output) / "config.resolved.toml").string() + " resume=latest";
+  loop.resumed = [config] { write_settings(config); };
   loop.steps = config.train.steps;
   loop.accumulation = config.train.accumulation;
   loop.optimizer = config.optimizer;

@@ -179,3 +179,26 @@ TEST_CASE("inspect: counts a model's parameters, and tells a LoRA from weights")
   CHECK(pictures["without_caption"] == 1);
   CHECK(pictures["captions"] == 0);
 }
+
+TEST_CASE("step: a batch whose numbers have another shape or range than its pictures ask for is refused") {
+  const fs::path folder = test::fresh_folder("step_refused"), in = folder / "in.safetensors", out = folder / "out.safetensors";
+  const TensorMap good = {{"latents", torch::randn({2, 4, 8, 8})},
+                          {"noise", torch::randn({2, 4, 8, 8})},
+                          {"timesteps", torch::tensor({10, 999})},
+                          {"encoder_hidden_states", golden().at("encoder_hidden_states").slice(0, 0, 1).repeat({2, 1, 1})},
+                          {"label", torch::tensor({1.0F, -1.0F})}};
+  const auto step = [&](const std::string& name, const Tensor& value, int status) {
+    TensorMap batch = good;
+    batch[name] = value;
+    save_safetensors(in, batch);
+    return run({"step", "--model", model(), "--objective", "kto", "--full", "--in", in.string(), "--out", out.string()}, status).err;
+  };
+  step("label", good.at("label"), 0);
+  fs::remove(out);
+  CHECK(step("label", torch::tensor({{1.0F}, {-1.0F}}), 2).find("label has shape [2, 1], expected [2]") != std::string::npos);
+  CHECK(step("label", torch::tensor({2.0F, -1.0F}), 2).find("not between -1 and 1") != std::string::npos);
+  for (const double t : {1000.0, -1.0, 0.5}) {
+    CHECK(step("timesteps", torch::tensor({10.0, t}), 2).find("not a whole number between 0 and 999") != std::string::npos);
+  }
+  CHECK_FALSE(fs::exists(out));
+}

@@ -59,6 +59,11 @@ TEST_CASE("convert: wrong use is said in one sentence, and nothing is left behin
   const std::string out = (folder / "out").string();
   CHECK(refused({model.string(), out, "--to", "diffusers"}).find("is a folder already") != std::string::npos);
   CHECK(refused({(folder / "none").string(), out, "--to", "single"}).find("no such folder or file") != std::string::npos);
+  fs::copy(model, folder / "other", fs::copy_options::recursive);
+  Json index = read_json(model / "model_index.json");
+  index["_class_name"] = "FluxPipeline";
+  write_json(folder / "other/model_index.json", index);
+  CHECK(refused({(folder / "other").string(), out + ".safetensors", "--to", "single"}).find("FluxPipeline") != std::string::npos);
   CHECK(refused({(model / "unet").string(), out + ".safetensors", "--to", "single"}).find("no model_index.json") != std::string::npos);
   CHECK(refused({(model / parts[0]).string(), out, "--to", "diffusers"}).find("found U-Net (diffusers)") != std::string::npos);
   CHECK(refused({model.string(), out, "--to", "ckpt"}).find("ckpt") != std::string::npos);
@@ -67,6 +72,7 @@ TEST_CASE("convert: wrong use is said in one sentence, and nothing is left behin
   run({"convert", model.string(), single, "--to", "single"});
   CHECK(refused({single, out, "--to", "diffusers"}).find("--tokenizer") != std::string::npos);
   CHECK(!fs::exists(out));
+  CHECK(!fs::exists(out + ".safetensors"));
 }
 
 TEST_CASE("inspect: files of torch.save and parts of models are named") {

@@ -27,6 +27,16 @@ TEST_CASE("failure: a loss that is not a number stops the run, names step and pa
   CHECK_FALSE(fs::exists(tiny.output("run") / "pytorch_lora_weights.safetensors"));
 }
 
+TEST_CASE("failure: a resume that is refused leaves the run's settings as they were, and the command that goes on works") {
+  const TinyRun tiny("refused_resume");
+  REQUIRE(tiny.train("run", {"train.steps=2"}).status == 0);
+  const fs::path settings = tiny.output("run") / "config.resolved.toml";
+  const std::string before = read_text(settings);
+  CHECK(tiny.train("run", {"resume=latest", "train.steps=4", "lora.rank=3"}).status == 2);
+  CHECK(read_text(settings) == before);
+  CHECK(run_program({"train", settings.string(), "resume=latest", "train.steps=3"}).status == 0);
+}
+
 TEST_CASE("failure: of a pair whose pictures are judged one by one, each is named with the pair that it is of") {
   const TinyRun tiny("nan_kto");
   const auto result = tiny.train("run", {"objective.loss=kto", "optimizer.lr=1e30", "optimizer.warmup_steps=2", "optimizer.clip_norm=0",

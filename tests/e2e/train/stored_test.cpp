@@ -135,6 +135,17 @@ TEST_CASE("stored: an alignment goes on from a checkpoint of the earlier format"
   expect_values(tiny.output("run") / "checkpoint-8", align / "checkpoint-4", align / "step-8.safetensors");
 }
 
+TEST_CASE("pretrain: a model to begin with that is not there is said before anything is made") {
+  const fs::path output = fresh_folder("pretrain_refused") / "run", none = output / "none";
+  for (const char* key : {"init", "autoencoder.folder"}) {
+    const auto result = run_program(
+        {"pretrain", (repository() / "configs/pretrain_base.toml").string(), "output=" + output.string(), key + ("=" + none.string())});
+    CHECK(result.status == 2);
+    CHECK(result.err.find(std::string(key) + ": " + none.string() + ": there is no such folder") != std::string::npos);
+    CHECK_FALSE(fs::exists(output));
+  }
+}
+
 TEST_CASE("stored: both stages of a pretraining go on from checkpoints of the earlier format") {
   const fs::path output = fresh_folder("stored_pretrain") / "run";
   for (const char* stage : {"autoencoder", "denoiser"}) {

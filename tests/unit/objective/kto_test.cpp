@@ -63,12 +63,14 @@ TEST_CASE("kto: Q is not below 0, is the mean over all ranks, and has no gradien
   CHECK(e.policy.grad()[1].item<double>() == doctest::Approx(-50 * sigma(1) * sigma(-1)));
 }
 
-TEST_CASE("kto: a pair of confidence P weighs 2 P - 1, as the mean over its two orders does; a tie weighs nothing") {
+TEST_CASE("kto: both pictures of a pair have its prompt, and weigh 2 P - 1, as the mean over its two orders does; a tie weighs nothing") {
   Batch pairs = toy_pairs({1, 2, 3});
   pairs.label = torch::tensor({1.0F, 0.75F, 0.5F});
   const Objective made = toy_objective({"loss=kto"});
   expect_equal("weight", made.draw(pairs, 0).weight, torch::tensor({1.0F, 0.5F, 0.0F, 1.0F, 0.5F, 0.0F}));
   expect_equal("label", pairs.singles().label, torch::tensor({1.0F, 1.0F, 1.0F, -1.0F, -1.0F, -1.0F}));
+  pairs.prompts = {"a", "b", "c"};
+  CHECK(pairs.singles().prompts == std::vector<std::string>{"a", "b", "c", "a", "b", "c"});
   pairs.weight = torch::tensor({3.0F, 0.5F, 1.0F});  // and its own weight besides
   expect_equal("weight", made.draw(pairs, 0).weight, torch::tensor({3.0F, 0.25F, 0.0F, 3.0F, 0.25F, 0.0F}));
   const auto gradient = [](double first, double second) {
