@@ -63,7 +63,7 @@ TEST_CASE("step: gradients carry the names of the saved LoRA and equal autograd'
   REQUIRE_MESSAGE(ran.status == 0, ran.error);
   const SafetensorsFile file(folder / "out.safetensors"), trained(golden("lora_peft.safetensors"));
   const GoldenFile golden("objective_expected.safetensors");
-  for (const auto& name : trained.names()) golden.expect("epsilon.sigmoid.grad." + name, file.tensor("grad." + name), 5e-6);
+  for (const auto& name : trained.names()) golden.expect("epsilon.sigmoid.grad." + name, file.tensor("grad." + name), 1e-5);
 }
 
 TEST_CASE("step: sft of the whole network, latents alone") {
