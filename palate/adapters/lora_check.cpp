@@ -18,8 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 const LayerShapes* unet_shapes(const ModelLayers* model) {
-  const auto unet = model ? model->find("unet") : ModelLayers::const_iterator();
-  return model && unet != model->end() ? &unet->second : nullptr;
+  if (!model) return nullptr;
+  const auto unet = model->find("unet");
+  return unet == model->end() ? nullptr : &unet->second;
 }
 
 // diffusers 0.42 reads such files with one alpha for all attention layers.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <ctime>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,9 +10,6 @@
 #include "palate/core/tensor.h"
 
 namespace palate {
-
-// Over all threads; unlike the wall's time it does not count waiting for other programs.
-inline double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 struct BenchArguments {
   std::string kind, model, dtype, device = "cpu", reference = "computed", work = "cached";

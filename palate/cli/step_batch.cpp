@@ -23,13 +23,11 @@ class BatchFile {
                       show_shape(tensor.sizes()), ", expected ", count, " rows, as the latents have");
     return tensor;
   }
-  // [B], float32, each within [low, high].
-  Tensor numbers(const std::string& name, int64_t count, double low, double high) const {
+  // [B], float32.
+  Tensor numbers(const std::string& name, int64_t count) const {
     const Tensor values = rows(name, count).to(torch::kFloat32);
     check<UsageError>(values.dim() == 1, file_.path().string(), ": ", name, " has shape ", show_shape(values.sizes()), ", expected [",
                       count, "]");
-    check<UsageError>(values.ge(low).logical_and(values.le(high)).all().item<bool>(), file_.path().string(), ": ", name,
-                      " has a value that is not between ", low, " and ", high);
     return values;
   }
   bool contains(const std::string& name) const { return file_.contains(name); }
@@ -67,11 +65,16 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
     if (file.contains(name)) batch.condition.set(name, file.rows(name, count));
   }
   batch.condition = batch.condition.to(device, dtype);
-  batch.label = needs.labels                  ? file.numbers("label", count, -1, 1)
-                : file.contains("preference") ? file.numbers("preference", count, 0, 1)
-                                              : torch::ones({count}, first.options());
-  check<UsageError>(!needs.labels || batch.label.abs().eq(1).all().item<bool>(), path,
-                    ": 'label' has another value than 1 (thumb up) and -1 (thumb down)");
+  batch.label = torch::ones({count}, first.options());
+  if (needs.labels) {
+    batch.label = file.numbers("label", count);
+    check<UsageError>(batch.label.abs().eq(1).all().item<bool>(), path,
+                      ": 'label' has another value than 1 (thumb up) and -1 (thumb down)");
+  } else if (file.contains("preference")) {
+    batch.label = file.numbers("preference", count);
+    check<UsageError>(batch.label.ge(0).logical_and(batch.label.le(1)).all().item<bool>(), path,
+                      ": 'preference' has a value that is not between 0 and 1");
+  }
   for (int64_t i = 0; i < count; ++i) batch.visits.push_back({.id = static_cast<uint64_t>(i), .row = i});
   const Tensor t = file.required("timesteps").flatten();
   check<UsageError>(t.numel() == count || t.numel() == 1, "step: timesteps has ", t.numel(), " values, expected ", count, " or one");

@@ -49,17 +49,16 @@ class Fields {
   virtual bool begin_unchosen(const std::string& /*key*/, const std::string& /*member*/, const std::string& /*chosen*/) { return false; }
   virtual void end_unchosen() {}
 
+  // A key that earlier versions had and whose one value was `value`: files may still say so, which means nothing now. `instead` follows
+  // "is no key any more: ", for whoever sets anything else.
+  virtual void former(const char* /*key*/, const std::string& /*value*/, const char* /*instead*/) {}
+
   // A rule between fields; `message` says what to change. Collected with all the other mistakes.
   virtual void require(bool holds, const std::string& message) = 0;
 
  protected:
   virtual void begin(const char* key, const char* help) = 0;
   virtual void end() = 0;
-
- public:
-  // A key that earlier versions had and whose one value was `value`: files may still say so, which means nothing now. `instead` follows
-  // "is no key any more: ", for whoever sets anything else.
-  virtual void former(const char* /*key*/, const std::string& /*value*/, const char* /*instead*/) {}
 };
 
 }  // namespace palate

@@ -5,13 +5,13 @@
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "palate/adapters/lora_names.h"
 #include "palate/config/config.h"
+#include "palate/core/clock.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/data/pairs.h"
@@ -113,28 +113,19 @@ Adapted adapted_by(const LoraConfig& lora, const Shapes& shapes) {
   return found;
 }
 
-double processor_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 // Seconds of one floating-point operation in a matrix product. On the processor it is counted in its own time, shared among
 // the threads, so that other programs of this moment do not tell how long the run will take on a free machine.
 double seconds_per_flop(c10::ScalarType dtype, c10::Device device) {
   const torch::NoGradGuard no_grad;
   constexpr int64_t n = 1024;
   const Tensor a = torch::ones({n, n}, torch::TensorOptions().dtype(dtype).device(device));
-  const auto clock = device.is_cpu() ? processor_seconds : wall_seconds;
-  const double threads = device.is_cpu() ? at::get_num_threads() : 1;
-  const double began = wall_seconds();
+  const auto began = Clock::now();
+  const auto clock = [&] { return device.is_cpu() ? processor_seconds() / at::get_num_threads() : seconds_since(began); };
   double best = 1e9;
-  while (wall_seconds() - began < 0.5) {
+  while (seconds_since(began) < 0.5) {
     const double before = clock();
     torch::mm(a, a).sum().to(torch::kFloat).item<float>();
-    best = std::min(best, (clock() - before) / threads);
+    best = std::min(best, clock() - before);
   }
   return best / (2.0 * n * n * n);
 }

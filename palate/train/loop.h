@@ -15,7 +15,7 @@ namespace palate {
 struct LoopConfig {
   std::string title = "training";  // of the progress bar and of log lines
   std::string resume;              // "" | latest | a checkpoint folder
-  std::function<void()> resumed;   // called before the first step, when the checkpoint, if any, was found to fit
+  std::function<void()> resumed;   // called before the first step, when the checkpoint was found to fit
   std::string how_to_go_on;        // a sentence for the log of a run that stops early
   int64_t steps = 1000;
   double minutes = 0;  // above 0: the run ends by the clock instead, and is not repeatable

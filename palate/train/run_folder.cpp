@@ -64,9 +64,8 @@ void RunFolder::check_place(const fs::path& path, RunStart start) {
     check<UsageError>(there, "output: ", path.string(),
                       " does not exist, so there is nothing to resume; leave out resume to start a new run");
   } else if (there) {
-    if (fs::exists(path / ".lock", error))
-      FileLock(
-          path / ".lock", [&] { refuse_in_use(path); }, 0644);
+    const auto refuse = [&] { refuse_in_use(path); };
+    if (fs::exists(path / ".lock", error)) FileLock(path / ".lock", refuse, 0644);  // and lets go
     refuse_run_in(path);
   } else {
     const std::string reason = why_no_folder(path);

@@ -112,7 +112,7 @@ LoopConfig loop_config(const RunConfig& config) {
   LoopConfig loop;
   loop.resume = config.resume;
   loop.how_to_go_on = "go on with: palate train " + (fs::path(config.output) / "config.resolved.toml").string() + " resume=latest";
-  loop.resumed = [config] { write_settings(config); };
+  if (!config.resume.empty()) loop.resumed = [config] { write_settings(config); };
   loop.steps = config.train.steps;
   loop.accumulation = config.train.accumulation;
   loop.optimizer = config.optimizer;

@@ -196,7 +196,8 @@ TEST_CASE("step: a batch whose numbers have another shape or range than its pict
   step("label", good.at("label"), 0);
   fs::remove(out);
   CHECK(step("label", torch::tensor({{1.0F}, {-1.0F}}), 2).find("label has shape [2, 1], expected [2]") != std::string::npos);
-  CHECK(step("label", torch::tensor({2.0F, -1.0F}), 2).find("not between -1 and 1") != std::string::npos);
+  CHECK(step("label", torch::tensor({2.0F, -1.0F}), 2).find("'label' has another value than 1 (thumb up) and -1 (thumb down)") !=
+        std::string::npos);
   for (const double t : {1000.0, -1.0, 0.5}) {
     CHECK(step("timesteps", torch::tensor({10.0, t}), 2).find("not a whole number between 0 and 999") != std::string::npos);
   }
