@@ -83,6 +83,7 @@ TensorMap outputs(const ObjectiveOutput& result) {
   }
   for (const auto& [name, d] : TensorMap{{"policy", result.policy}, {"reference", result.reference}}) {
     if (!d.defined()) continue;
+    if (result.views == 1) out[name] = d.clone();
     out[name + "_win"] = d.narrow(0, 0, result.examples).clone();
     if (result.views == 2) out[name + "_lose"] = d.narrow(0, result.examples, result.examples).clone();
   }
@@ -161,7 +162,8 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; sft may give latents alone, kto takes latents and label [B], 1 or -1")
+         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
+         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")

@@ -81,7 +81,7 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
   ObjectiveOutput out;
   out.terms = (*loss_)(statistics, ranks);
   out.losses = out.terms.loss * noising.weight;
-  out.loss = out.losses.mean();
+  out.loss = out.terms.count.defined() ? out.losses.sum() / out.terms.count : out.losses.mean();
   // Two pictures of one pair are of one row.
   out.examples = std::count_if(batch.visits.begin(), batch.visits.end(), [](const Visit& visit) { return visit.view == 0; });
   out.views = batch.x0.size(0) / out.examples;

@@ -25,6 +25,8 @@ void ObjectiveConfig::visit(Fields& f) {
                "where the reference's errors come from (palate list references)");
   f("snr_gamma", snr_gamma, "min-SNR weights of timesteps (2303.09556), 5 in the paper; 0: all timesteps weigh the same",
     {.min = 0, .aliases = {"min_snr_gamma"}});
+  f("sampler_steps", sampler_steps, "steps of the sampler whose step from t is looked at by losses that weigh by it (dpo-cm, sdpo)",
+    {.min = 1});
   f("noise_offset", noise_offset,
     "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off",
     {.min = 0});
