@@ -57,6 +57,21 @@ const std::vector<Preset>& table() {
         "lora.rank=8", "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "data.ties=drop",
         "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16",
         "train.accumulation=2", "train.steps=10000"}},
+      // kyungmnlee/dco, README and scripts for SDXL. text.word and text.initializer are the user's, or palate personalize's.
+      {"dco-subject",
+       "DCO as published for a subject on SDXL: rank 32, beta 1000, a new word (text.word) beside the LoRA",
+       {"objective.loss=dco", "objective.beta=1000", "objective.beta_convention=diffusers", "objective.error_space=output",
+        "objective.timesteps=uniform", "objective.reference=adapters_off", "full=false", "lora.rank=32", "lora.alpha=0",
+        "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "text.lr=5e-6", "optimizer.name=adamw", "optimizer.lr=5e-5",
+        "optimizer.weight_decay=1e-4", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=1", "train.steps=2000",
+        "train.checkpoint_every=500"}},
+      {"dco-style",
+       "DCO as published for a style on SDXL: rank 64, beta 1000, offset noise, no new word",
+       {"objective.loss=dco", "objective.beta=1000", "objective.beta_convention=diffusers", "objective.error_space=output",
+        "objective.timesteps=uniform", "objective.reference=adapters_off", "objective.noise_offset=0.1", "full=false", "lora.rank=64",
+        "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "optimizer.name=adamw", "optimizer.lr=5e-5",
+        "optimizer.weight_decay=1e-4", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=1", "train.steps=1000",
+        "train.checkpoint_every=500"}},
   };
   return all;
 }
