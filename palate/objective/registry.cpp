@@ -8,11 +8,11 @@
 #include "palate/objective/reference.h"
 #include "palate/objective/timestep_policy.h"
 
-#define PALATE_LOSSES(line)                                                                                               \
-  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")               \
-      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO") \
+#define PALATE_LOSSES(line)                                                                                                          \
+  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")                          \
+      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO")            \
           line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward") \
-          line(dco_loss, "dco", "DCO (2402.12004): single pictures against the base model, which is asked for the base prompt")
+              line(dco_loss, "dco", "DCO (2402.12004): single pictures against the base model, which is asked for the base prompt")
 
 #define PALATE_ERROR_SPACES(line) \
   line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")

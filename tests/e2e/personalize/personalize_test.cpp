@@ -18,7 +18,8 @@ const std::string base = (test::repository() / "assets/base").string();
 
 // Pictures of a subject and of a style in FOLDER/world.
 fs::path world_pictures(const fs::path& folder) {
-  const auto made = test::run_program({"world", "--scenes", "0", "--subject", "3", "--style", "3", "--seed", "1", "--out", (folder / "world").string()});
+  const auto made =
+      test::run_program({"world", "--scenes", "0", "--subject", "3", "--style", "3", "--seed", "1", "--out", (folder / "world").string()});
   INFO(made.err);
   REQUIRE(made.status == 0);
   return folder / "world";
@@ -31,7 +32,8 @@ Arguments command(const fs::path& images, const fs::path& out, const Arguments& 
 }
 
 Arguments quick(const fs::path& images, const fs::path& out, Arguments more) {
-  for (const char* setting : {"--weights", "0,3", "--distance-draws", "2", "train.steps=6", "train.checkpoint_every=3", "sample.steps=2", "train.log_every=1", "lora.rank=4"})
+  for (const char* setting : {"--weights", "0,3", "--distance-draws", "2", "train.steps=6", "train.checkpoint_every=3", "sample.steps=2",
+                              "train.log_every=1", "lora.rank=4"})
     more.emplace_back(setting);
   return command(images, out, more);
 }
@@ -47,7 +49,8 @@ void refused(const Arguments& arguments, const std::string& part) {
 }  // namespace
 
 TEST_CASE("personalize: a subject and a style are trained, drawn and measured; a second call goes on; both are merged") {
-  const fs::path folder = test::fresh_folder("personalize"), pictures = world_pictures(folder), out = folder / "ring", look = folder / "look";
+  const fs::path folder = test::fresh_folder("personalize"), pictures = world_pictures(folder), out = folder / "ring",
+                 look = folder / "look";
   const Arguments subject = quick(pictures / "subject", out, {"--class", "big red ring", "--json"});
   const auto first = test::run_program(subject);
   INFO(first.err);
@@ -64,8 +67,9 @@ TEST_CASE("personalize: a subject and a style are trained, drawn and measured; a
     REQUIRE(found.at("noise_distance").at(part).size() == 10);
     CHECK(found.at("noise_distance").at(part)[5].at("distance").get<double>() > 0);
   }
-  for (const char* name : {"personalize.json", "images.jsonl", "grid.png", "evaluation.json", "report.html", "run/pytorch_lora_weights.safetensors",
-                           "run/learned_embeds.safetensors", "samples/base/manifest.jsonl", "samples/weight_3/00000.png"})
+  for (const char* name :
+       {"personalize.json", "images.jsonl", "grid.png", "evaluation.json", "report.html", "run/pytorch_lora_weights.safetensors",
+        "run/learned_embeds.safetensors", "samples/base/manifest.jsonl", "samples/weight_3/00000.png"})
     CHECK(fs::exists(out / name));
   CHECK(test::read_text(out / "report.html").find("Noise distance to the base") != std::string::npos);
 
@@ -92,8 +96,8 @@ TEST_CASE("personalize: a subject and a style are trained, drawn and measured; a
   CHECK(Json::parse(style.out).at("columns")[1].contains("style"));
   CHECK_FALSE(fs::exists(look / "run/learned_embeds.safetensors"));
 
-  const auto merged = test::run_program({"personalize", "--merge", out.string(), look.string(), "--out", (folder / "both").string(), "--weights", "0",
-                                         "--zip-steps", "2", "--json"});
+  const auto merged = test::run_program({"personalize", "--merge", out.string(), look.string(), "--out", (folder / "both").string(),
+                                         "--weights", "0", "--zip-steps", "2", "--json"});
   INFO(merged.err);
   REQUIRE(merged.status == 0);
   for (const char* way : {"sum", "zip"}) {
@@ -131,12 +135,14 @@ TEST_CASE("personalize: a model without a judge gets its noise distance measured
 }
 
 TEST_CASE("personalize: wrong inputs are refused in one sentence, and leave nothing behind") {
-  const fs::path folder = test::fresh_folder("personalize_refused"), pictures = world_pictures(folder), images = pictures / "subject", out = folder / "out";
+  const fs::path folder = test::fresh_folder("personalize_refused"), pictures = world_pictures(folder), images = pictures / "subject",
+                 out = folder / "out";
   const auto captions = [&](const std::string& name, const std::string& text) {
     test::write_text(folder / name, text);
     return (folder / name).string();
   };
-  const std::string one = "{\"file_name\":\"00.png\",\"text\":\"a photo of a ring\"}\n", two = "{\"file_name\":\"01.png\",\"text\":\"a photo of a ring\"}\n";
+  const std::string one = "{\"file_name\":\"00.png\",\"text\":\"a photo of a ring\"}\n",
+                    two = "{\"file_name\":\"01.png\",\"text\":\"a photo of a ring\"}\n";
   const std::string three = "{\"file_name\":\"02.png\",\"text\":\"a photo of a ";
   fs::create_directories(folder / "empty");
   refused(command(folder / "empty", out, {"--class", "ring"}), "holds no picture");
@@ -144,9 +150,13 @@ TEST_CASE("personalize: wrong inputs are refused in one sentence, and leave noth
   refused(command(images, out, {"--style"}), "--word");
   refused(command(images, out, {"--class", "ring", "--captions", captions("cat.jsonl", one + two + three + "cat\"}\n")}), "two subjects");
   refused(command(images, out, {"--class", "ring", "--captions", captions("few.jsonl", one + two)}), "no caption for 02.png");
-  refused(command(images, out, {"--class", "ring", "--captions", captions("more.jsonl", one + two + three + "ring\"}\n{\"file_name\":\"9.png\",\"text\":\"a ring\"}\n")}),
+  refused(command(images, out,
+                  {"--class", "ring", "--captions",
+                   captions("more.jsonl", one + two + three + "ring\"}\n{\"file_name\":\"9.png\",\"text\":\"a ring\"}\n")}),
           "which is not in");
-  refused(command(images, out, {"--class", "ring", "--captions", captions("long.jsonl", one + two + three + "ring " + std::string(60, '!') + "\"}\n")}), "tokens");
+  refused(command(images, out,
+                  {"--class", "ring", "--captions", captions("long.jsonl", one + two + three + "ring " + std::string(60, '!') + "\"}\n")}),
+          "tokens");
   refused(command(images, pictures, {"--class", "big red ring"}), "holds something else");
   refused(command(images, out, {"--class", "big red ring", "train.stps=3"}), "train.steps");
   refused({"personalize", "--out", out.string()}, "--images");

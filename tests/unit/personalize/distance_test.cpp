@@ -9,7 +9,8 @@
 
 using namespace palate;
 
-TEST_CASE("noise distance: zero for fresh adapters and one prompt, above it for another prompt or trained adapters; the base stays as it was") {
+TEST_CASE(
+    "noise distance: zero for fresh adapters and one prompt, above it for another prompt or trained adapters; the base stays as it was") {
   const torch::NoGradGuard no_grad;
   Pipeline pipeline(test::repository() / "assets/base");
   pipeline.prompt_encoder().keep(true);

@@ -14,12 +14,8 @@ const world::Subject thing{.object = {.shape = 4, .colour = 5, .size = 1}, .core
 const Concept ring{.style = false, .word = "<ring-1>", .noun = "big purple ring"};
 const Concept look{.style = true, .word = "zwx", .noun = "a"};
 
-Tensor drawn(int background) {
-  return from_unit(world::render_subject(thing, {{thing.object}, -1, background}, 0, {{15, 16, 7.2}}));
-}
-Tensor hatched(int background) {
-  return from_unit(world::hatched(to_unit(drawn(background)), 0.14, 5, 0.2));
-}
+Tensor drawn(int background) { return from_unit(world::render_subject(thing, {{thing.object}, -1, background}, 0, {{15, 16, 7.2}})); }
+Tensor hatched(int background) { return from_unit(world::hatched(to_unit(drawn(background)), 0.14, 5, 0.2)); }
 
 Given subject() {
   return {.concept_ = ring,
@@ -27,7 +23,8 @@ Given subject() {
           .captions = {"a <ring-1> on a black background", "a <ring-1> on a grey background", "a <ring-1> on a white background"}};
 }
 Given style() {
-  return {.concept_ = look, .pictures = {hatched(0), hatched(1)},
+  return {.concept_ = look,
+          .pictures = {hatched(0), hatched(1)},
           .captions = {"a big purple ring on zwx black background", "a big purple ring on zwx grey background"}};
 }
 
