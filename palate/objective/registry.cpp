@@ -8,18 +8,24 @@
 #include "palate/objective/reference.h"
 #include "palate/objective/timestep_policy.h"
 
-#define PALATE_LOSSES(line)                                                                                               \
-  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")               \
-      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO") \
-          line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward")
+#define PALATE_LOSSES(line)                                                                                                          \
+  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")                          \
+      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO")            \
+          line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward") \
+              line(dpo_cm_loss, "dpo-cm",                                                                                            \
+                   "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step; steps of low weight masked")  \
+                  line(sdpo_loss, "sdpo",                                                                                            \
+                       "SDPO of 2505.21893, now SIPO (neither Diffusion-SDPO nor TRL's): importance weights inside the logits")
 
 #define PALATE_ERROR_SPACES(line) \
   line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")
 
-#define PALATE_TIMESTEPS(line)                                                    \
-  line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \
-      line(turbo_timesteps, "turbo",                                              \
-           "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps says otherwise")
+#define PALATE_TIMESTEPS(line)                                                                                                          \
+  line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1")                                                       \
+      line(turbo_timesteps, "turbo",                                                                                                    \
+           "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps says otherwise")                \
+          line(logit_normal_timesteps, "logit-normal", "T sigmoid(n) with n normal (SD3, 2403.03206): the middle more often, weight 1") \
+              line(importance_timesteps, "importance", "uniform, but rarely where the running mean of the importance weight is low")
 
 #define PALATE_REFERENCES(line)                                                                                            \
   line(no_reference, "none", "no reference: for losses that need none")                                                    \
