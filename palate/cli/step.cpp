@@ -88,6 +88,7 @@ TensorMap outputs(const ObjectiveOutput& result) {
     if (result.views == 2) out[name + "_lose"] = d.narrow(0, result.examples, result.examples).clone();
   }
   for (const auto& [name, value] : result.terms.terms) out["terms." + name] = value.detach().to(torch::kFloat32);
+  for (const auto& [name, value] : result.terms.shown) out[name] = value.detach().to(torch::kFloat32);
   return out;
 }
 

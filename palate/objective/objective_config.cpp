@@ -3,6 +3,7 @@
 #include "palate/core/error.h"
 #include "palate/objective/loss.h"
 #include "palate/objective/reference/cached.h"
+#include "palate/objective/timestep_policy.h"
 
 namespace palate {
 namespace {
@@ -12,6 +13,11 @@ bool known(const std::vector<ChoiceLine>& lines, const std::string& name) {
     if (line.name == name) return true;
   }
   return false;
+}
+
+// Whether draws change with what was seen.
+bool learns(const ObjectiveConfig& config) {
+  return known(timestep_policies(), config.timesteps) && make_timestep_policy(config)->fixed() != nullptr;
 }
 
 }  // namespace
@@ -35,6 +41,9 @@ void ObjectiveConfig::visit(Fields& f) {
   f.require(
       !needs_of(*this).reference || reference != "none",
       "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");
+  f.require(reference != "cached" || !learns(*this), "objective.reference is cached, but the timesteps '" + timesteps +
+                                                         "' change as the run goes on, and a cache is of draws that do not: choose "
+                                                         "adapters_off or frozen_copy");
 }
 
 Needs needs_of(const ObjectiveConfig& config) { return known(losses(), config.loss) ? make_loss(config)->needs() : Needs{}; }
