@@ -9,15 +9,13 @@
 #include "palate/diffusion/rectified_flow.h"
 #include "palate/objective/importance.h"
 #include "tests/support/expect_close.h"
+#include "tests/unit/objective/errors.h"
 #include "tests/unit/objective/toy.h"
 
 using namespace palate;
 using namespace palate::test;
 
 namespace {
-
-double value(const Tensor& tensor) { return tensor.item<double>(); }
-double log_sigmoid(double z) { return -std::log1p(std::exp(-z)); }
 
 // Pairs whose pictures have given weights: the output's residual is the constant c with exp(-1/2 omega c^2) = w.
 struct Weighed {
