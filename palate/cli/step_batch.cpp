@@ -92,7 +92,7 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
                    .noise = like_latents("noise")};
   if (file.contains("previous_timesteps")) given.noising.previous_t = times("previous_timesteps");
   if (file.contains("features_timesteps")) given.noising.features_t = times("features_timesteps");
-  if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  if (needs.step_noise || file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
   return given;
 }
 
