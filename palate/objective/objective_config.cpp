@@ -3,6 +3,7 @@
 #include "palate/core/error.h"
 #include "palate/objective/loss.h"
 #include "palate/objective/reference/cached.h"
+#include "palate/objective/step_loss.h"
 #include "palate/objective/timestep_policy.h"
 
 namespace palate {
@@ -62,7 +63,13 @@ void ObjectiveConfig::visit(Fields& f) {
             "objective.safeguard: the loss '" + loss + "' looks at no rejected picture, whose part is scaled: set it to 0");
 }
 
-Needs needs_of(const ObjectiveConfig& config) { return known(losses(), config.loss) ? make_loss(config)->needs() : Needs{}; }
+Needs needs_of(const ObjectiveConfig& config) {
+  if (is_step_loss(config.loss)) return {.reference = step_needs_of(config).reference};
+  return known(losses(), config.loss) ? make_loss(config)->needs() : Needs{};
+}
+
+bool is_step_loss(const std::string& name) { return known(step_losses(), name); }
+StepNeeds step_needs_of(const ObjectiveConfig& config) { return make_step_loss(config)->needs(); }
 
 int64_t reference_draws(const ObjectiveConfig& config) {
   const bool cached = config.reference == "cached" && needs_of(config).reference;

@@ -11,7 +11,8 @@
   line(importance_presets) \
   line(kto_presets) \
   line(reference_free_presets) \
-  line(dspo_presets)
+  line(dspo_presets) \
+  line(rollout_presets)
 
 // clang-format on
 
