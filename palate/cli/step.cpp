@@ -108,10 +108,18 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void check_timesteps(const Tensor& t, const TimestepRange& range, const std::string& file) {
+void check_timesteps(const char* name, const Tensor& t, const TimestepRange& range, const std::string& file) {
   const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
-  check<UsageError>(inside.all().item<bool>(), file, ": timesteps has a value that is not ", range.whole ? "a whole number " : "",
+  check<UsageError>(inside.all().item<bool>(), file, ": ", name, " has a value that is not ", range.whole ? "a whole number " : "",
                     "between ", range.first, " and ", range.last);
+}
+
+void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file) {
+  check_timesteps("timesteps", noising.t, range, file);
+  if (!noising.previous_t.defined()) return;
+  check_timesteps("previous_timesteps", noising.previous_t, range, file);
+  check<UsageError>(noising.previous_t.le(noising.t).all().item<bool>(), file,
+                    ": previous_timesteps has a value above its timestep; a denoising step leads to less noise");
 }
 
 // A loss of the grid on noised pictures. The gradients are left in the network's parameters.
@@ -127,7 +135,7 @@ TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& mo
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(in, objective.needs(), model.load.device, model.load.dtype);
-  check_timesteps(given.noising.t, process->range(), in);
+  check_timesteps(given.noising, process->range(), in);
   Policy policy{network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();
@@ -175,12 +183,14 @@ void add_step(CLI::App& app) {
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
          "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
-         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]")
+         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]; "
+         "noising=inverted: inversion_noise "
+         "[B,inversion_steps,C,H,W], else noise at each node")
       ->required()
       ->type_name("FILE");
-  app.add_option(
-         "--out", a->out,
-         "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, terms.NAME, grad.NAME; own steps: log_prob, ratio, kl")
+  app.add_option("--out", a->out,
+                 "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, terms.NAME, grad.NAME; dpo-cm, sdpo: weight_win, "
+                 "weight_lose, mask; own steps: log_prob, ratio, kl")
       ->required()
       ->type_name("FILE");
   app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();

@@ -44,7 +44,9 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
   const Tensor own = batch.weight.defined() ? batch.weight : torch::ones({batch.size()});
   std::vector<double> t;
   std::vector<float> weight;
-  std::vector<Tensor> noise, step_noise;
+  std::vector<Tensor> noise, step_noise, inversion_noise;
+  std::vector<int64_t> nodes = one;
+  nodes.insert(nodes.begin(), config_.inversion_steps);
   for (const Visit& visit : batch.visits) {
     Generator times({seed, visit.id, visit.draw, Purpose::timestep});
     const Timestep step = timesteps.draw(process_, times);
@@ -54,6 +56,7 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
     Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config_.noise_offset > 0) noise.back().add_(numbers.normal(constants), config_.noise_offset);
+    if (config_.noising == "inverted") inversion_noise.push_back(numbers.normal(nodes));
     if (space_->needs_step_noise() || needs_.step_noise)
       step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
   }
@@ -61,7 +64,8 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
   return {.t = process_.timesteps(t).to(device),
           .weight = torch::tensor(weight, torch::kFloat32).to(device),
           .noise = at::stack(noise).to(device),
-          .step_noise = step_noise.empty() ? Tensor() : at::stack(step_noise).to(device)};
+          .step_noise = step_noise.empty() ? Tensor() : at::stack(step_noise).to(device),
+          .inversion_noise = inversion_noise.empty() ? Tensor() : at::stack(inversion_noise).to(device)};
 }
 
 Noised Objective::noised(const Batch& batch, const Noising& noising) const {

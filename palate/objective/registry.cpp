@@ -19,8 +19,8 @@
   line(mapo_loss, "mapo", "MaPO (2406.06424): the winner's error and a bounded comparison of likelihoods; no reference") \
   line(orpo_loss, "orpo", "ORPO (2403.07691) as diffusers' prototype, sign put right: the winner's error and a comparison; no reference") \
   line(dspo_loss, "dspo", "DSPO (ICLR 2025): the winner's error with a push away from the reference, gated by DPO's margin") \
-  line(dpo_cm_loss, "dpo-cm", "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step; low weights masked") \
-  line(sdpo_loss, "sdpo", "SDPO of 2505.21893, now SIPO (neither Diffusion-SDPO nor TRL's): importance weights inside the logits") \
+  line(dpo_cm_loss, "dpo-cm", "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step, low weights masked") \
+  line(sdpo_loss, "sdpo", "SDPO of 2505.21893, now SIPO (not Diffusion-SDPO, not TRL's SDPO): importance weights inside the logits") \
 
 // On steps that the model made itself (rollout.prompts).
 #define PALATE_STEP_LOSSES(line) \
@@ -36,8 +36,8 @@
 #define PALATE_TIMESTEPS(line) \
   line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \
   line(turbo_timesteps, "turbo", "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps differs") \
-  line(logit_normal_timesteps, "logit-normal", "T sigmoid(n) with n normal (SD3, 2403.03206): the middle more often, weight 1") \
-  line(importance_timesteps, "importance", "uniform, but rarely where the running mean of the importance weight is low") \
+  line(logit_normal_timesteps, "logit-normal", "t = T sigmoid(n), n normal (SD3, 2403.03206): the middle more often than the ends") \
+  line(importance_timesteps, "importance", "uniform, but rarely where denoising steps have had a low importance weight (2505.21893)") \
 
 #define PALATE_REFERENCES(line) \
   line(no_reference, "none", "no reference: for losses that need none") \

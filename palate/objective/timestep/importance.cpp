@@ -69,7 +69,7 @@ class ImportanceTimesteps : public TimestepPolicy {
   }
   void end_step(const Ranks& ranks) override {
     const Tensor seen = ranks.mean(pending_);
-    pending_.zero_();
+    pending_ = torch::zeros_like(pending_);  // a new one: of one process the mean is the tensor itself
     const Tensor some = seen[1].gt(0);
     count_ += seen[1];
     const Tensor rate = (seen[1] / count_.clamp_min(1e-9)).clamp_min(1 - config_.mask_decay);

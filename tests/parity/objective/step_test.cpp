@@ -88,7 +88,7 @@ TEST_CASE("step: sft of the whole network, latents alone") {
     ++gradients;
     golden.expect(name, file.tensor(name.substr(4)), 5e-6);
   }
-  CHECK(file.names().size() == gradients + 3);  // loss, losses, policy_win
+  CHECK(file.names().size() == gradients + 4);  // loss, losses, policy, policy_win
 }
 
 TEST_CASE("step: kto takes single pictures with their thumbs, and equals the formula on its own errors") {
@@ -107,7 +107,7 @@ TEST_CASE("step: kto takes single pictures with their thumbs, and equals the for
     CHECK(ran.status == 2);
     CHECK(ran.error.find(words) != std::string::npos);
   };
-  refused(run("none"), "step needs the tensor 'label'");
+  refused(run("none"), "step needs the tensor 'labels'");
   const int64_t count = in.at("latents").size(0);
   in["label"] = torch::arange(count).remainder(2).to(torch::kFloat32);
   refused(run("zeros"), "'label' has another value than 1 (thumb up) and -1 (thumb down)");
@@ -177,6 +177,26 @@ TEST_CASE("step: sdpo's step leads T / sampler_steps back unless the file says w
   in.erase("previous_timesteps");
   expect_close("default", run("default", ""), given, 1e-6);
   CHECK_FALSE(run("twenty", "sampler_steps=20").allclose(given));
+}
+
+TEST_CASE("step: sdpo without the noise of its step, or with a step to more noise, exits with 2 and one sentence") {
+  const fs::path folder = fresh_folder("step_sdpo_wrong");
+  auto in = load_golden("importance_batch.safetensors");
+  const auto refused = [&](const std::string& more, const char* words) {
+    save_safetensors(folder / "in.safetensors", in);
+    const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / "in.safetensors") +
+                                 " --objective sdpo " + more + " --out" + quoted(folder / "out.safetensors"));
+    INFO(ran.error);
+    CHECK(ran.status == 2);
+    CHECK(ran.error.find(words) != std::string::npos);
+  };
+  in["previous_timesteps"] = in.at("timesteps") + 1;
+  refused("", "previous_timesteps has a value above its timestep");
+  in["previous_timesteps"] = in.at("timesteps") + 100;
+  refused("", "previous_timesteps has a value that is not a whole number between 0 and 999");
+  in.erase("previous_timesteps");
+  in.erase("step_noise");
+  refused("importance=sampled", "step needs the tensor 'step_noise'");
 }
 
 TEST_CASE("step: full dpo starts at log 2, since the frozen copy is the policy") {
