@@ -17,7 +17,6 @@ using namespace palate::test;
 
 namespace {
 
-
 // Pairs whose pictures have given weights: the output's residual is the constant c with exp(-1/2 omega c^2) = w.
 struct Weighed {
   Weighed(const std::vector<double>& win, const std::vector<double>& lose, const std::vector<double>& of_reference = {}) {
