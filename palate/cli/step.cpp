@@ -140,6 +140,7 @@ void step(const StepArguments& a) {
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(a.in, objective.needs(), device, dtype);
+  if (objective.needs().rewards) objective.set_rewards(given.batch.reward);
   check_timesteps(given.noising.t, process->range(), a.in);
   Policy policy{*network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
@@ -162,8 +163,9 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
-         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]")
+         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
+         "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
+         "[B,C,H,W], previous_timesteps, features_timesteps [B]")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")

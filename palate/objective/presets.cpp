@@ -46,8 +46,8 @@ const std::vector<Preset>& table() {
         "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16", "train.accumulation=2", "train.steps=10000"}},
       // jacklishufan/diffusion-kto, train_kto_sd_v1.5.py. Of its pictures 80 % have a thumb up; pairs give as many of each.
       {"diffusion-kto-sd15",
-       "Diffusion-KTO as published for SD1.5: the whole U-Net, kto_beta 1000, each picture of a pair with a thumb of its own",
-       {"objective.loss=kto", "objective.kto_beta=1000", "objective.error_space=output", "objective.timesteps=uniform",
+       "Diffusion-KTO as published for SD1.5: the whole U-Net, beta 1000, each picture of a pair with a thumb of its own",
+       {"objective.loss=kto", "objective.beta=1000", "objective.error_space=output", "objective.timesteps=uniform",
         "objective.reference=frozen_copy", "full=true", "data.ties=drop", "data.caption_dropout=0.2", "optimizer.name=adamw",
         "optimizer.lr=1e-7", "optimizer.lr_schedule=constant_with_warmup", "optimizer.warmup_steps=200", "optimizer.clip_norm=1",
         "train.batch=2", "train.steps=20000"}},

@@ -8,10 +8,15 @@
 #include "palate/objective/reference.h"
 #include "palate/objective/timestep_policy.h"
 
-#define PALATE_LOSSES(line)                                                                                               \
-  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")               \
-      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO") \
-          line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward")
+#define PALATE_LOSSES(line)                                                                                                              \
+  line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison")                              \
+      line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO")                \
+          line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward")     \
+              line(dco_loss, "dco", "DCO (2402.12004): -log sigmoid of the gain over the base on a few good pictures; no rejected ones") \
+                  line(dreambooth_loss, "dreambooth",                                                                                    \
+                       "DreamBooth (2208.12242): mean squared error of a subject's pictures, and of its class's with a weight")          \
+                      line(rwr_loss, "rwr",                                                                                              \
+                           "reward-weighted regression: the mean squared error of each picture times exp(reward / temperature)")
 
 #define PALATE_ERROR_SPACES(line) \
   line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")

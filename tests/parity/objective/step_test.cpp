@@ -97,7 +97,7 @@ TEST_CASE("step: kto takes single pictures with their thumbs, and equals the for
   const auto run = [&](const std::string& name) {
     save_safetensors(folder / (name + ".safetensors"), in);
     return palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / (name + ".safetensors")) +
-                       " --objective kto kto_beta=20 --out" + quoted(folder / (name + "_out.safetensors")));
+                       " --objective kto beta=20 --out" + quoted(folder / (name + "_out.safetensors")));
   };
   const auto refused = [&](const Result& ran, const char* words) {
     INFO(ran.error);
