@@ -1,16 +1,17 @@
-// Methods of papers as named points of the grid: lists of overrides. Sources: docs/objectives.md, sections 1 and 13.
+// The families of presets, in the order in which they are listed: a new one is a file of presets/ and a line here.
+#include "palate/objective/presets.h"
+
 #include "palate/core/error.h"
 #include "palate/objective/objective_config.h"
 
+#define PALATE_PRESET_FAMILIES(line) line(sft_presets) line(dpo_presets) line(kto_presets)
+
 namespace palate {
-namespace {
 
-struct Preset {
-  const char* name;
-  const char* summary;
-  std::vector<std::string> overrides;
-};
+#define PALATE_PRESETS(function) std::vector<Preset> function();
+PALATE_PRESET_FAMILIES(PALATE_PRESETS)
 
+<<<<<<< HEAD
 const std::vector<Preset>& table() {
   static const std::vector<Preset> all = {
       // The launcher of SalesforceAIResearch/DiffusionDPO for SD1.5. Its learning rate is 1e-8 times the 2048 pairs of a step;
@@ -58,24 +59,34 @@ const std::vector<Preset>& table() {
         "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16",
         "train.accumulation=2", "train.steps=10000"}},
   };
+=======
+const std::vector<Preset>& all_presets() {
+  static const std::vector<Preset> all = [] {
+    std::vector<Preset> presets;
+#define PALATE_ADD_PRESETS(function) \
+  for (auto& preset : function()) presets.push_back(std::move(preset));
+    PALATE_PRESET_FAMILIES(PALATE_ADD_PRESETS)
+    return presets;
+  }();
+>>>>>>> 9d74851f62fbbdce3c309ec034e7c7e6d9d6365c
   return all;
 }
 
-}  // namespace
-
-std::vector<RegistryLine> presets() {
-  std::vector<RegistryLine> lines;
-  for (const auto& preset : table()) lines.push_back({preset.name, preset.summary});
-  return lines;
-}
-
-std::vector<std::string> preset_overrides(const std::string& name) {
+const Preset& find_preset(const std::string& name) {
   std::vector<std::string> known;
-  for (const auto& preset : table()) {
-    if (name == preset.name) return preset.overrides;
+  for (const auto& preset : all_presets()) {
+    if (name == preset.name) return preset;
     known.push_back(preset.name);
   }
   fail<UsageError>("there is no preset '", name, "'", did_you_mean(name, known), "; it is one of ", one_of(known));
 }
+
+std::vector<RegistryLine> presets() {
+  std::vector<RegistryLine> lines;
+  for (const auto& preset : all_presets()) lines.push_back({preset.name, preset.summary});
+  return lines;
+}
+
+std::vector<std::string> preset_overrides(const std::string& name) { return find_preset(name).overrides; }
 
 }  // namespace palate
