@@ -135,6 +135,7 @@ TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& mo
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(in, objective.needs(), model.load.device, model.load.dtype);
+  if (objective.needs().rewards) objective.set_rewards(given.batch.reward);
   check_timesteps(given.noising, process->range(), in);
   Policy policy{network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
@@ -182,10 +183,10 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
-         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]; "
-         "noising=inverted: inversion_noise "
-         "[B,inversion_steps,C,H,W], else noise at each node")
+         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
+         "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
+         "[B,C,H,W], previous_timesteps, features_timesteps [B]; noising=inverted: inversion_noise [B,inversion_steps,C,H,W], else noise "
+         "at each node")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out,

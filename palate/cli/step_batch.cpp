@@ -78,6 +78,8 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   }
   if (!batch.base_condition.empty()) batch.base_condition = batch.base_condition.to(device, dtype).with_missing_of(batch.condition);
   if (file.contains("weights")) batch.weight = file.numbers("weights", count);
+  if (file.contains("prior")) batch.prior = file.numbers("prior", count).ne(0);
+  if (needs.rewards) batch.reward = file.numbers("rewards", count);
   batch.label = torch::ones({count}, first.options());
   if (needs.labels) {
     const char* name = file.contains("label") ? "label" : "labels";

@@ -87,6 +87,8 @@ Batch Objective::seen(const Batch& batch) const {
 void Objective::check_batch(const Batch& batch) const {
   check<UsageError>(!needs_.rejected || batch.views == 2, "objective.loss '", config_.loss,
                     "' compares a preferred picture with a rejected one, and the batch has single pictures");
+  check<UsageError>(!needs_.rewards || batch.reward.defined(), "objective.loss '", config_.loss,
+                    "' weighs pictures by their rewards, and the batch has none");
   check<UsageError>(batch.size() >= needs_.least_batch, "objective.loss '", config_.loss, "' needs at least ", needs_.least_batch,
                     " examples in one pass, found ", batch.size(), ": raise train.batch");
   check(!needs_.reference || reference_, "objective: set_reference comes before evaluate");
@@ -110,6 +112,7 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
   out.terms = (*loss_)(statistics, ranks);
   if (lambda.defined()) out.terms.terms["lambda"] = lambda;
   out.losses = out.terms.loss * noising.weight;
+  if (noised.error_weight.defined() && !needs_.error_weight) out.losses = out.losses * noised.error_weight.narrow(0, 0, batch.size());
   out.loss = out.terms.count.defined() ? out.losses.sum() / out.terms.count : out.losses.mean();
   // Two pictures of one pair are of one row.
   out.examples = std::count_if(batch.visits.begin(), batch.visits.end(), [](const Visit& visit) { return visit.view == 0; });

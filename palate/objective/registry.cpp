@@ -15,6 +15,9 @@
   line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison") \
   line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge, IPO and robust") \
   line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward") \
+  line(dco_loss, "dco", "DCO (2402.12004): -log sigmoid of the gain over the base on a few good pictures; no rejected ones") \
+  line(dreambooth_loss, "dreambooth", "DreamBooth (2208.12242): mean squared error of a subject's pictures, and of its class's weighted") \
+  line(rwr_loss, "rwr", "reward-weighted regression: the mean squared error of each picture times exp(reward / temperature)") \
   line(cpo_loss, "cpo", "CPO (2401.08417): -log sigmoid of the errors' difference, with an anchor on the winner; no reference") \
   line(mapo_loss, "mapo", "MaPO (2406.06424): the winner's error and a bounded comparison of likelihoods; no reference") \
   line(orpo_loss, "orpo", "ORPO (2403.07691) as diffusers' prototype, sign put right: the winner's error and a comparison; no reference") \
