@@ -7,6 +7,16 @@
 #include "palate/objective/objective.h"
 
 namespace palate {
+namespace {
+
+// Where a step of a sampler of `steps` steps leads from t; never beyond the least noise.
+Tensor after_step(const NoiseProcess& process, const Tensor& t, int64_t steps) {
+  const TimestepRange range = process.range();
+  const double all = range.last - range.first + (range.whole ? 1 : 0), stride = all / static_cast<double>(steps);
+  return (range.whole ? t - static_cast<int64_t>(stride) : t - stride).clamp_min(range.first);
+}
+
+}  // namespace
 
 double min_snr_weight(const NoiseProcess& process, double t, double gamma) {
   const double snr = process.snr(process.timesteps({t})).item<double>(), capped = std::min(snr, gamma);
@@ -44,7 +54,8 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
     Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config_.noise_offset > 0) noise.back().add_(numbers.normal(constants), config_.noise_offset);
-    if (space_->needs_step_noise()) step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
+    if (space_->needs_step_noise() || needs_.step_noise)
+      step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
   }
   const auto device = batch.x0.device();
   return {.t = process_.timesteps(t).to(device),
@@ -62,7 +73,11 @@ Noised Objective::noised(const Batch& batch, const Noising& noising) const {
             .x_t = {},
             .target = {},
             .t = each_view(noising.t),
-            .step_noise = each_view(noising.step_noise)};
+            .step_noise = each_view(noising.step_noise),
+            .previous_t = each_view(noising.previous_t),
+            .features_t = each_view(noising.features_t),
+            .process = &process_};
+  if (needs_.steps && !it.previous_t.defined()) it.previous_t = after_step(process_, it.t, config_.sampler_steps);
   it.x_t = process_.add_noise(it.x0, it.noise, it.t);
   it.target = process_.target(it.x0, it.noise, it.t);
   return it;

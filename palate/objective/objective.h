@@ -16,7 +16,7 @@
 namespace palate {
 
 struct ObjectiveOutput {
-  Tensor loss;                      // [], mean over the batch of weight * loss, with gradients
+  Tensor loss;                      // [], mean over the batch (or what the loss counts) of weight * loss, with gradients
   Tensor losses;                    // [B]
   int64_t examples = 0, views = 0;  // of d: rows of the data in the batch, and pictures of each that were looked at
   Tensor policy, reference;         // d [views * B], detached; the reference's undefined where the loss needs none
