@@ -14,6 +14,7 @@ namespace palate {
 std::string asset(const std::string& name);
 
 void add_bench(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_env(CLI::App& app);
