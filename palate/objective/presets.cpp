@@ -21,55 +21,6 @@ namespace palate {
 #define PALATE_PRESETS(function) std::vector<Preset> function();
 PALATE_PRESET_FAMILIES(PALATE_PRESETS)
 
-<<<<<<< HEAD
-const std::vector<Preset>& table() {
-  static const std::vector<Preset> all = {
-      // The launcher of SalesforceAIResearch/DiffusionDPO for SD1.5. Its learning rate is 1e-8 times the 2048 pairs of a step;
-      // the paper prints a thousandth of that, which does not train.
-      {"diffusion-dpo-sd15",
-       "Diffusion-DPO as published for SD1.5: the whole U-Net, beta 5000, 2048 pairs a step",
-       {"objective.loss=dpo",
-        "objective.loss_type=sigmoid",
-        "objective.beta=5000",
-        "objective.error_space=output",
-        "objective.timesteps=uniform",
-        "objective.reference=frozen_copy",
-        "full=true",
-        "data.ties=drop",
-        "data.caption_dropout=0.2",
-        "data.resolution=512",
-        "data.flip=true",
-        "optimizer.name=adamw",
-        "optimizer.lr=2.048e-5",
-        "optimizer.weight_decay=0.01",
-        "optimizer.lr_schedule=constant_with_warmup",
-        "optimizer.warmup_steps=500",
-        "optimizer.clip_norm=1",
-        "train.batch=1",
-        "train.accumulation=2048",
-        "train.steps=2000"}},
-      // diffusers' research_projects/diffusion_dpo: beta 2500 without the half is beta 5000 with it.
-      {"diffusion-dpo-lora",
-       "Diffusion-DPO on a rank-8 LoRA, as diffusers' example: beta 5000 (2500 there), reference = adapters off",
-       {"objective.loss=dpo", "objective.loss_type=sigmoid", "objective.beta=5000", "objective.error_space=output",
-        "objective.timesteps=uniform", "objective.reference=adapters_off", "full=false", "lora.rank=8", "lora.alpha=0",
-        "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "data.ties=drop", "optimizer.name=adamw", "optimizer.lr=1e-5",
-        "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16", "train.accumulation=2", "train.steps=10000"}},
-      // jacklishufan/diffusion-kto, train_kto_sd_v1.5.py. Of its pictures 80 % have a thumb up; pairs give as many of each.
-      {"diffusion-kto-sd15",
-       "Diffusion-KTO as published for SD1.5: the whole U-Net, beta 1000, each picture of a pair with a thumb of its own",
-       {"objective.loss=kto", "objective.beta=1000", "objective.error_space=output", "objective.timesteps=uniform",
-        "objective.reference=frozen_copy", "full=true", "data.ties=drop", "data.caption_dropout=0.2", "optimizer.name=adamw",
-        "optimizer.lr=1e-7", "optimizer.lr_schedule=constant_with_warmup", "optimizer.warmup_steps=200", "optimizer.clip_norm=1",
-        "train.batch=2", "train.steps=20000"}},
-      {"sft",
-       "fine-tuning on the winners with the same LoRA: the baseline at equal compute",
-       {"objective.loss=sft", "objective.error_space=output", "objective.timesteps=uniform", "objective.reference=none", "full=false",
-        "lora.rank=8", "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "data.ties=drop",
-        "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant", "optimizer.clip_norm=1", "train.batch=16",
-        "train.accumulation=2", "train.steps=10000"}},
-  };
-=======
 const std::vector<Preset>& all_presets() {
   static const std::vector<Preset> all = [] {
     std::vector<Preset> presets;
@@ -78,7 +29,6 @@ const std::vector<Preset>& all_presets() {
     PALATE_PRESET_FAMILIES(PALATE_ADD_PRESETS)
     return presets;
   }();
->>>>>>> 9d74851f62fbbdce3c309ec034e7c7e6d9d6365c
   return all;
 }
 
