@@ -1,47 +1,40 @@
-// Direct Consistency Optimization (2402.12004): single pictures against the base model; docs/objectives.md, section 4.
+// Direct consistency optimisation (2402.12004): a few pictures of a subject or style, all of them good; docs/objectives.md, section 4.
 //
-//   z = k (d_ref - d),  k = beta               no half: beta in the paper's own convention
-//   L = -log sigmoid(z)
+//   z = -beta w (d - d_ref),  L = -log sigmoid(z)      w: of min-SNR, 1 without it
 //
-// Once the policy is better than the base by a few 1 / beta, the gradient is gone. The base is asked for the base prompt: the class noun
-// where the policy is asked for its new word.
+// The reference is asked for the base prompt, in which a new word reads as its class. A picture of the class (prior preservation) is
+// plain: L = d, times its weight.
 #include <torch/types.h>
 
 #include "palate/config/member.h"
 #include "palate/objective/loss.h"
+#include "palate/objective/loss/beta.h"
 
 namespace palate {
 namespace {
 
 struct DcoConfig {
-  double beta = 1000;
-  std::string beta_convention = "diffusers";
-
-  void visit(Fields& f) {
-    f("beta", beta, "strength of the tie to the reference; 1000 to 2000 in the paper (z = beta * margin, without the half)", {.min = 0});
-    f("beta_convention", beta_convention,
-      "palate: z = beta/2 * margin; diffusers: z = beta * margin, as the paper's code; per-T: z = 1000 beta/2 * margin",
-      {.choices = {"palate", "diffusers", "per-T"}});
-    f.require(beta > 0, "objective.beta is 0: the loss would not depend on the model; 1000 is usual");
-  }
+  Beta beta{.beta = 1000, .beta_convention = "diffusers"};
+  void visit(Fields& f) { beta.visit(f, "strength of the tie to the reference; 1000 to 2000 for SDXL, less for smaller models"); }
 };
 
 class Dco : public Loss {
  public:
   using Config = DcoConfig;
   explicit Dco(const Config& config) : config_(config) {}
-  Needs needs() const override { return {.reference = true}; }
+  Needs needs() const override { return {.reference = true, .error_weight = true}; }
 
   LossOutput operator()(const Statistics& s, const Ranks&) const override {
-    const Tensor gain = s.win(s.reference.d) - s.win(s.policy.d), z = scale() * gain;
-    return {.loss = -at::log_sigmoid(z), .logits = z, .reward = (scale() * (s.reference.d - s.policy.d)).detach()};
+    const Tensor d = s.policy.d, gain = s.reference.d - d, w = s.noised.error_weight, prior = s.batch.prior;
+    const Tensor z = config_.beta.k() * (w.defined() ? w * gain : gain), learned = -at::log_sigmoid(z);
+    LossOutput out{.loss = learned, .logits = z, .reward = z.detach()};
+    if (!prior.defined()) return out;
+    out.loss = at::where(prior, d, learned);
+    out.terms["prior"] = d * prior;
+    return out;
   }
 
  private:
-  double scale() const {
-    if (config_.beta_convention == "diffusers") return config_.beta;
-    return config_.beta_convention == "per-T" ? 500 * config_.beta : config_.beta / 2;
-  }
   DcoConfig config_;
 };
 
