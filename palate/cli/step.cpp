@@ -103,9 +103,10 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void check_timesteps(const Tensor& t, const TimestepRange& range, const std::string& file) {
+void check_timesteps(const char* name, const Tensor& t, const TimestepRange& range, const std::string& file) {
+  if (!t.defined()) return;
   const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
-  check<UsageError>(inside.all().item<bool>(), file, ": timesteps has a value that is not ", range.whole ? "a whole number " : "",
+  check<UsageError>(inside.all().item<bool>(), file, ": ", name, " has a value that is not ", range.whole ? "a whole number " : "",
                     "between ", range.first, " and ", range.last);
 }
 
@@ -140,7 +141,11 @@ void step(const StepArguments& a) {
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(a.in, objective.needs(), device, dtype);
-  check_timesteps(given.noising.t, process->range(), a.in);
+  check_timesteps("timesteps", given.noising.t, process->range(), a.in);
+  check_timesteps("features_timesteps", given.noising.features_t, process->range(), a.in);
+  check<UsageError>(given.noising.t.le(objective.range().last).all().item<bool>(), a.in, ": timesteps: objective.error_space '",
+                    run.objective.error_space, "' has no error where no signal is left (zero terminal SNR), so they end at ",
+                    objective.range().last);
   Policy policy{*network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();

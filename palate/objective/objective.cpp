@@ -19,6 +19,7 @@ Objective::Objective(const ObjectiveConfig& config, const SpaceSetup& setup)
       process_(setup.process),
       loss_(make_loss(config)),
       space_(make_error_space(config, setup)),
+      range_(space_->range(setup.process)),
       timesteps_(make_timestep_policy(config)),
       fixed_(timesteps_->fixed()),
       needs_(loss_->needs()) {}
@@ -70,6 +71,7 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
                                    const Observe& observe) const {
   const Batch batch = seen(given);
   check_batch(batch);
+  check_noising(noising);
   const Noised noised = this->noised(batch, noising);
   const RunBranch run = branch(noised, policy.condition(batch, Prompts::base), batch.views);
   Branch reference;

@@ -13,8 +13,14 @@
       line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge and IPO") \
           line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward")
 
-#define PALATE_ERROR_SPACES(line) \
-  line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")
+#define PALATE_ERROR_SPACES(line)                                                                                           \
+  line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target")  \
+      line(perceptual_space, "perceptual",                                                                                  \
+           "noise-conditioned perception (2406.17636): features of the frozen U-Net's encoder, one denoising step further") \
+          line(epsilon_space, "epsilon", "the noise that any prediction tells")                                             \
+              line(v_space, "v", "alpha noise - sigma x0 of any prediction")                                                \
+                  line(velocity_space, "velocity", "noise - x0 of any prediction: what flow models predict")                \
+                      line(x0_space, "x0", "the clean latents that any prediction tells")
 
 #define PALATE_TIMESTEPS(line)                                                    \
   line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \

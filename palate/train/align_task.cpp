@@ -79,7 +79,8 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
   const SpaceSetup space{.process = pipeline.noise_process(),
                          .network = &denoiser,
                          .frozen = config.full ? pipeline.denoiser_folder() : fs::path(),
-                         .load = load_options()};
+                         .load = load_options(),
+                         .gradient_checkpointing = config.train.gradient_checkpointing};
   objective_ = std::make_unique<Objective>(config.objective, space);
   open_reference();
 }
