@@ -18,6 +18,7 @@ void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_env(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_judge(CLI::App& app);

@@ -41,6 +41,7 @@ constexpr Command commands[] = {
     {"convert", "a model from a single file to a diffusers folder, or back", palate::add_convert},
     {"pull", "a model or data set of the Hugging Face hub into the local cache", palate::add_pull},
     {"list", "names of losses, error spaces, timestep policies, references, presets, judges, models, samplers, keys", palate::add_list},
+    {"explain", "what a preset or a loss minimises: formula, constants, sources, known pitfalls", palate::add_explain},
     {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},
     {"env", "versions, processor, memory, devices", palate::add_env},
 };

@@ -168,7 +168,9 @@ void add_step(CLI::App& app) {
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
          "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
-         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]")
+         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]; "
+         "noising=inverted: inversion_noise "
+         "[B,inversion_steps,C,H,W], else noise at each node")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")

@@ -37,6 +37,14 @@ class BatchFile {
   c10::Device device_;
 };
 
+// [B, nodes, C, H, W] for latents [B, C, H, W].
+Tensor node_noise(const BatchFile& file, const Tensor& latents) {
+  const Tensor noise = file.rows("inversion_noise", latents.size(0)).to(torch::kFloat32);
+  check<UsageError>(noise.dim() == latents.dim() + 1 && noise[0][0].sizes() == latents[0].sizes(), "step: inversion_noise has shape ",
+                    show_shape(noise.sizes()), ", expected [B, inversion_steps, C, H, W]");
+  return noise;
+}
+
 }  // namespace
 
 StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype) {
@@ -93,6 +101,7 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   if (file.contains("previous_timesteps")) given.noising.previous_t = times("previous_timesteps");
   if (file.contains("features_timesteps")) given.noising.features_t = times("features_timesteps");
   if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  if (file.contains("inversion_noise")) given.noising.inversion_noise = node_noise(file, first);
   return given;
 }
 

@@ -61,7 +61,9 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
   const Tensor own = batch.weight.defined() ? batch.weight : torch::ones({batch.size()});
   std::vector<double> t, features_t;
   std::vector<float> weight;
-  std::vector<Tensor> noise, step_noise;
+  std::vector<Tensor> noise, step_noise, inversion_noise;
+  std::vector<int64_t> nodes = one;
+  nodes.insert(nodes.begin(), config_.inversion_steps);
   for (const Visit& visit : batch.visits) {
     Generator times({seed, visit.id, visit.draw, Purpose::timestep});
     const Timestep step = useful(timesteps, times);
@@ -71,6 +73,7 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
     Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
     if (config_.noise_offset > 0) noise.back().add_(numbers.normal(constants), config_.noise_offset);
+    if (config_.noising == "inverted") inversion_noise.push_back(numbers.normal(nodes));
     if (space_->needs_step_noise() || needs_.step_noise)
       step_noise.push_back(Generator({seed, visit.id, visit.draw, Purpose::step_noise}).normal(one));
     if (space_->needs_features_t()) features_t.push_back(any_timestep(process_, {seed, visit.id, visit.draw, Purpose::features_timestep}));
@@ -80,10 +83,11 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
           .weight = torch::tensor(weight, torch::kFloat32).to(device),
           .noise = at::stack(noise).to(device),
           .step_noise = step_noise.empty() ? Tensor() : at::stack(step_noise).to(device),
-          .features_t = features_t.empty() ? Tensor() : process_.timesteps(features_t).to(device)};
+          .features_t = features_t.empty() ? Tensor() : process_.timesteps(features_t).to(device),
+          .inversion_noise = inversion_noise.empty() ? Tensor() : at::stack(inversion_noise).to(device)};
 }
 
-void Objective::check_noising(const Noising& noising) const {
+void Objective::check_drawn(const Noising& noising) const {
   const bool steps = space_->needs_step_noise() && !noising.features_t.defined();
   check<UsageError>((!steps && !needs_.step_noise) || noising.step_noise.defined(), "step_noise: expected the noise z of the step from ",
                     "x_t, of the latents' shape, which ",

@@ -11,6 +11,23 @@
 #include "palate/objective/step_metrics.h"
 
 namespace palate {
+namespace {
+
+// Diffusion-SDPO (2511.03317; AIDC-AI/Diffusion-SDPO): what the rejected picture's error teaches is scaled by lambda, for each pair,
+//   lambda = min(1, (1 - mu) |e_w|^2 / (e_w . e_l)) where e_w . e_l > 0, else 1,
+// the largest with which, to first order and in the space of the errors, the preferred picture's error does not rise. No value changes.
+Tensor safeguard(Statistics& statistics, double mu) {
+  Branch& policy = statistics.policy;
+  const Tensor residual = policy.residual.detach(), win = statistics.win(residual), lose = statistics.lose(residual);
+  const Tensor along = Statistics::inner(win, lose);
+  const Tensor bound = (1 - mu) * Statistics::inner(win, win) / at::where(along.gt(0), along, at::ones_like(along));
+  const Tensor lambda = at::where(along.gt(0), bound.clamp_max(1), at::ones_like(bound));
+  const Tensor d = statistics.lose(policy.d);
+  policy.d = at::cat({statistics.win(policy.d), d.detach() + lambda * (d - d.detach())});
+  return lambda;
+}
+
+}  // namespace
 
 Tensor Statistics::inner(const Tensor& a, const Tensor& b) { return (a * b).flatten(1).mean(1); }
 
@@ -22,7 +39,9 @@ Objective::Objective(const ObjectiveConfig& config, const SpaceSetup& setup)
       range_(space_->range(setup.process)),
       timesteps_(make_timestep_policy(config)),
       fixed_(timesteps_->fixed()),
-      needs_(loss_->needs()) {}
+      needs_(loss_->needs()) {
+  check_noising();
+}
 
 void Objective::set_reference(std::unique_ptr<Reference> reference) {
   check<UsageError>(reference || !needs_.reference, "objective.loss '", config_.loss, "' needs a reference, but objective.reference is '",
@@ -42,7 +61,7 @@ RunBranch Objective::branch(const Noised& noised, const Condition& frozen, int64
     }
     const Tensor prediction = network.predict(noised.x_t, noised.t, condition.repeat(views));
     const Tensor residual = space_->embed(noised, frozen, prediction) - *target;
-    return Branch{residual.square().flatten(1).mean(1), needs_.residuals ? residual : Tensor()};
+    return Branch{residual.square().flatten(1).mean(1), needs_.residuals || config_.safeguard > 0 ? residual : Tensor()};
   };
 }
 
@@ -71,17 +90,20 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
                                    const Observe& observe) const {
   const Batch batch = seen(given);
   check_batch(batch);
-  check_noising(noising);
-  const Noised noised = this->noised(batch, noising);
+  check_drawn(noising);
+  Noised noised = this->noised(batch, noising);
+  if (config_.noising == "inverted") invert(noised, noising, batch, policy);
   const RunBranch run = branch(noised, policy.condition(batch, Prompts::base), batch.views);
   Branch reference;
   if (needs_.reference) {  // first: its forward pass is over before the policy's graph takes memory
     const torch::NoGradGuard no_grad;
     reference = reference_->run(run, policy, batch);
   }
-  const Statistics statistics{run(policy.network, policy.condition(batch, Prompts::own)), reference, batch, noised};
+  Statistics statistics{run(policy.network, policy.condition(batch, Prompts::own)), reference, batch, noised};
+  const Tensor lambda = config_.safeguard > 0 ? safeguard(statistics, config_.safeguard) : Tensor();
   ObjectiveOutput out;
   out.terms = (*loss_)(statistics, ranks);
+  if (lambda.defined()) out.terms.terms["lambda"] = lambda;
   out.losses = out.terms.loss * noising.weight;
   out.loss = out.terms.count.defined() ? out.losses.sum() / out.terms.count : out.losses.mean();
   // Two pictures of one pair are of one row.

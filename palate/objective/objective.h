@@ -56,8 +56,11 @@ class Objective {
   Noising draw_with(const TimestepPolicy& timesteps, const Batch& batch, uint64_t seed) const;
   Timestep useful(const TimestepPolicy& timesteps, Generator& generator) const;
   void check_batch(const Batch& batch) const;
-  void check_noising(const Noising& noising) const;
+  void check_drawn(const Noising& noising) const;
   Noised noised(const Batch& batch, const Noising& noising) const;
+  void check_noising() const;
+  // Puts the pictures where the policy's inversion leads, and their noise and target after them.
+  void invert(Noised& noised, const Noising& noising, const Batch& batch, Policy& policy) const;
   RunBranch branch(const Noised& noised, const Condition& frozen, int64_t views) const;
   using Observe = std::function<void(const Statistics&)>;
   ObjectiveOutput compute(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks, const Observe& observe) const;

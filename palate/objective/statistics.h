@@ -19,6 +19,7 @@ struct Noising {
   Tensor step_noise = {};  // like noise: z of a stochastic step from x_t; undefined where nothing asks for it
   Tensor previous_t = {};  // [B], like t: where a sampler's step from t leads; undefined where nothing asks for it
   Tensor features_t = {};  // [B], like t: where a perceptual space looks, if not where its step leads; undefined where nothing asks for it
+  Tensor inversion_noise = {};  // [B, nodes, ...]: z at each node of an inversion; undefined: noise at each of them
 };
 
 // The pictures of a batch with noise: made once a pass, whatever networks look at them.

@@ -85,7 +85,7 @@ TEST_CASE("step: sft of the whole network, latents alone") {
     ++gradients;
     golden.expect(name, file.tensor(name.substr(4)), 5e-6);
   }
-  CHECK(file.names().size() == gradients + 3);  // loss, losses, policy_win
+  CHECK(file.names().size() == gradients + 4);  // loss, losses, policy, policy_win
 }
 
 TEST_CASE("step: kto takes single pictures with their thumbs, and equals the formula on its own errors") {
@@ -97,14 +97,14 @@ TEST_CASE("step: kto takes single pictures with their thumbs, and equals the for
   const auto run = [&](const std::string& name) {
     save_safetensors(folder / (name + ".safetensors"), in);
     return palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / (name + ".safetensors")) +
-                       " --objective kto kto_beta=20 --out" + quoted(folder / (name + "_out.safetensors")));
+                       " --objective kto beta=20 --out" + quoted(folder / (name + "_out.safetensors")));
   };
   const auto refused = [&](const Result& ran, const char* words) {
     INFO(ran.error);
     CHECK(ran.status == 2);
     CHECK(ran.error.find(words) != std::string::npos);
   };
-  refused(run("none"), "step needs the tensor 'label'");
+  refused(run("none"), "step needs the tensor 'labels'");
   const int64_t count = in.at("latents").size(0);
   in["label"] = torch::arange(count).remainder(2).to(torch::kFloat32);
   refused(run("zeros"), "'label' has another value than 1 (thumb up) and -1 (thumb down)");

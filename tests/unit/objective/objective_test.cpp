@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "palate/core/error.h"
+#include "palate/objective/presets.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/objective/toy.h"
 
@@ -226,15 +228,25 @@ TEST_CASE("objective config: mistakes are named") {
   CHECK_THROWS_WITH_AS(make_reference(objective({}), {}), doctest::Contains("has no adapters"), UsageError);
 }
 
-TEST_CASE("presets: their objective's keys are all known, and an unknown preset is told the nearest") {
-  for (const auto& preset : presets()) {
+TEST_CASE("presets: they say what they minimise, from where and what goes wrong; their objective's keys are all known") {
+  for (const auto& preset : all_presets()) {
+    INFO(preset.name);
+    for (const auto& text : {preset.summary, preset.formula, preset.sources, preset.pitfalls}) {
+      CHECK(text.size() > 20);
+      CHECK(std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
+    }
     std::vector<std::string> overrides;
-    for (const auto& text : preset_overrides(preset.name)) {
+    for (const auto& text : preset.overrides) {
       if (text.starts_with("objective.")) overrides.push_back(text.substr(10));
     }
-    INFO(preset.name);
-    CHECK(overrides.size() >= 3);
-    CHECK_NOTHROW(objective(overrides));
+    CHECK(preset.overrides.size() >= 3);
+    REQUIRE_NOTHROW(objective(overrides));
+    // palate step takes a name that is both for the loss: they must mean the same.
+    const auto names = names_of(losses());
+    if (std::find(names.begin(), names.end(), preset.name) == names.end()) continue;
+    ObjectiveConfig ours = objective(overrides), fresh = objective({"loss=" + preset.name, "reference=" + ours.reference});
+    CHECK(ours.loss == preset.name);
+    CHECK(config_difference([&](Fields& f) { ours.visit(f); }, [&](Fields& f) { fresh.visit(f); }).empty());
   }
   CHECK_THROWS_WITH_AS(preset_overrides("diffusion-dpo-lor"), doctest::Contains("did you mean 'diffusion-dpo-lora'"), UsageError);
 }
