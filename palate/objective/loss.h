@@ -6,12 +6,16 @@
 
 namespace palate {
 
+struct Beta;
+
 class Loss {
  public:
   virtual ~Loss() = default;
   virtual Needs needs() const = 0;
   // A mean over more than the batch is ranks.mean of a detached one.
   virtual LossOutput operator()(const Statistics& statistics, const Ranks& ranks) const = 0;
+  // The beta of z = k * margin, which training may set (beta = "auto"); null: the loss has none.
+  virtual Beta* strength() { return nullptr; }
 };
 
 }  // namespace palate

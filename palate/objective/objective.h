@@ -48,6 +48,7 @@ class Objective {
   Tensor errors(Denoiser& network, const Batch& batch, const Noising& noising) const;
 
   TimestepPolicy& timesteps() { return *timesteps_; }
+  Beta* strength() { return loss_->strength(); }         // null: the loss has no beta
   const TimestepRange& range() const { return range_; }  // of the timesteps that the error space has a use for
   // Everything that errors() depends on besides network and batch, for a hash.
   std::string noising_key() const;
