@@ -13,6 +13,7 @@
   line(single_presets) \
   line(reference_free_presets) \
   line(dspo_presets) \
+  line(ncp_presets) \
   line(rollout_presets)
 
 // clang-format on
