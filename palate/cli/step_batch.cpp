@@ -78,6 +78,8 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   }
   if (!batch.base_condition.empty()) batch.base_condition = batch.base_condition.to(device, dtype).with_missing_of(batch.condition);
   if (file.contains("weights")) batch.weight = file.numbers("weights", count);
+  if (file.contains("prior")) batch.prior = file.numbers("prior", count).ne(0);
+  if (needs.rewards) batch.reward = file.numbers("rewards", count);
   batch.label = torch::ones({count}, first.options());
   if (needs.labels) {
     const char* name = file.contains("label") ? "label" : "labels";
@@ -100,7 +102,7 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
                    .noise = like_latents("noise")};
   if (file.contains("previous_timesteps")) given.noising.previous_t = times("previous_timesteps");
   if (file.contains("features_timesteps")) given.noising.features_t = times("features_timesteps");
-  if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  if (needs.step_noise || file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
   if (file.contains("inversion_noise")) given.noising.inversion_noise = node_noise(file, first);
   return given;
 }

@@ -94,11 +94,10 @@ Tensor NoiseProcess::omega(const Tensor& t, const Tensor& s) const {
 
 StepMoments NoiseProcess::step(const Tensor& predicted, const Tensor& x_t, const Tensor& t, const Tensor& s, double eta) const {
   const Tensor from = t.to(x_t.device()), to = s.to(x_t.device());
-  const Tensor a = precise(alpha(to)), variance = precise(sigma(to)).square(), before = precise(sigma(from)).square();
-  // alpha(t) / alpha(s): what is left of the signal; 1 where there was none.
-  const Tensor kept = torch::where(a > 0, precise(alpha(from)) / a, torch::ones_like(a));
-  const Tensor added = (before - kept.square() * variance).clamp_min(0);  // noise of q(x_t | x_s)
-  const Tensor std = eta * (added * variance / before).sqrt();            // of q(x_s | x_t, x0) at eta 1
+  const Tensor a = precise(alpha(to)), variance = precise(sigma(to)).square();
+  // SNR(t) / SNR(s), from the table itself: a difference of variances would lose the digits of a short step. 1 where both are pure noise.
+  const Tensor after = precise(snr(to)), lost = torch::where(after > 0, precise(snr(from)) / after, torch::ones_like(after));
+  const Tensor std = eta * (variance * (1 - lost).clamp_min(0)).sqrt();  // of q(x_s | x_t, x0) at eta 1
   const auto weight = [&](const Tensor& w) { return per_sample(w.to(torch::kFloat32), x_t); };
   const Tensor mean =
       weight(a) * to_x0(predicted, x_t, from) + weight((variance - std.square()).clamp_min(0).sqrt()) * to_epsilon(predicted, x_t, from);

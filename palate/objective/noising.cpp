@@ -1,8 +1,6 @@
 // What is drawn for the examples of a batch, and the pictures with that noise.
 #include <torch/types.h>
 
-#include <algorithm>
-
 #include "palate/core/error.h"
 #include "palate/objective/objective.h"
 
@@ -18,19 +16,22 @@ Tensor after_step(const NoiseProcess& process, const Tensor& t, int64_t steps) {
 
 }  // namespace
 
-double min_snr_weight(const NoiseProcess& process, double t, double gamma) {
-  const double snr = process.snr(process.timesteps({t})).item<double>(), capped = std::min(snr, gamma);
-  switch (process.prediction()) {
-    case Prediction::epsilon:
-      return snr > 0 ? capped / snr : 1;  // the limit at zero terminal SNR
-    case Prediction::v:
-      return capped / (snr + 1);
-    case Prediction::sample:
-      break;
-    case Prediction::flow:
-      fail<UsageError>("objective.snr_gamma: min-SNR weights are for models that predict noise, v or the picture: set it to 0");
-  }
-  return capped;
+Tensor min_snr_weight(const NoiseProcess& process, const Tensor& t, double gamma) {
+  const Tensor snr = process.snr(t).to(torch::kFloat64), capped = snr.clamp_max(gamma);
+  const Tensor weight = [&] {
+    switch (process.prediction()) {
+      case Prediction::epsilon:
+        return at::where(snr.gt(0), capped / snr, torch::ones_like(snr));  // the limit at zero terminal SNR
+      case Prediction::v:
+        return capped / (snr + 1);
+      case Prediction::sample:
+        break;
+      case Prediction::flow:
+        fail<UsageError>("objective.snr_gamma: min-SNR weights are for models that predict noise, v or the picture: set it to 0");
+    }
+    return capped;
+  }();
+  return weight.to(torch::kFloat32);
 }
 
 Noising Objective::draw(const Batch& batch, uint64_t seed) const { return draw_with(*timesteps_, batch, seed); }
@@ -50,8 +51,7 @@ Noising Objective::draw_with(const TimestepPolicy& timesteps, const Batch& given
   for (const Visit& visit : batch.visits) {
     Generator times({seed, visit.id, visit.draw, Purpose::timestep});
     const Timestep step = timesteps.draw(process_, times);
-    const double min_snr = config_.snr_gamma > 0 ? min_snr_weight(process_, step.t, config_.snr_gamma) : 1;
-    weight.push_back(static_cast<float>(own[static_cast<int64_t>(t.size())].item<float>() * step.weight * min_snr));
+    weight.push_back(static_cast<float>(own[static_cast<int64_t>(t.size())].item<float>() * step.weight));
     t.push_back(step.t);
     Generator numbers({seed, visit.id, visit.draw, Purpose::noise});
     noise.push_back(numbers.normal(one));
@@ -82,6 +82,7 @@ Noised Objective::noised(const Batch& batch, const Noising& noising) const {
             .features_t = each_view(noising.features_t),
             .process = &process_};
   if (needs_.steps && !it.previous_t.defined()) it.previous_t = after_step(process_, it.t, config_.sampler_steps);
+  if (config_.snr_gamma > 0) it.error_weight = min_snr_weight(process_, it.t, config_.snr_gamma);
   it.x_t = process_.add_noise(it.x0, it.noise, it.t);
   it.target = process_.target(it.x0, it.noise, it.t);
   return it;

@@ -33,6 +33,9 @@ class Objective {
   // UsageError when the loss needs a reference and there is none, or one that cannot give what it needs.
   void set_reference(std::unique_ptr<Reference> reference);
 
+  // Loss::set_rewards.
+  void set_rewards(const Tensor& all) { loss_->set_rewards(all); }
+
   // The batch as the loss sees it: pairs as single pictures where it wants labels, first views alone where it compares with nothing.
   // All that follow take either, and see what was seen as it is.
   Batch seen(const Batch& batch) const;
@@ -71,8 +74,8 @@ class Objective {
   Needs needs_;
 };
 
-// The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v, times nothing
-// for sample: as diffusers' training scripts compute it.
-double min_snr_weight(const NoiseProcess& process, double t, double gamma);
+// The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t [B], float32: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v,
+// times nothing for sample: as diffusers' training scripts compute it.
+Tensor min_snr_weight(const NoiseProcess& process, const Tensor& t, double gamma);
 
 }  // namespace palate

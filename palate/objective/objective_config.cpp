@@ -3,6 +3,8 @@
 #include "palate/core/error.h"
 #include "palate/objective/loss.h"
 #include "palate/objective/reference/cached.h"
+#include "palate/objective/step_loss.h"
+#include "palate/objective/timestep_policy.h"
 
 namespace palate {
 namespace {
@@ -12,6 +14,11 @@ bool known(const std::vector<ChoiceLine>& lines, const std::string& name) {
     if (line.name == name) return true;
   }
   return false;
+}
+
+// Whether draws change with what was seen.
+bool learns(const ObjectiveConfig& config) {
+  return known(timestep_policies(), config.timesteps) && make_timestep_policy(config)->fixed() != nullptr;
 }
 
 }  // namespace
@@ -45,6 +52,9 @@ void ObjectiveConfig::visit(Fields& f) {
   f.require(
       !needs_of(*this).reference || reference != "none",
       "objective.reference is none, but the loss '" + loss + "' compares with a reference: choose adapters_off, frozen_copy or cached");
+  f.require(reference != "cached" || !learns(*this), "objective.reference is cached, but the timesteps '" + timesteps +
+                                                         "' change as the run goes on, and a cache is of draws that do not: choose "
+                                                         "adapters_off or frozen_copy");
   f.require(
       noising != "inverted" || reference != "cached",
       "objective.reference: inverted pictures move with the policy, so the reference's errors on them cannot be computed ahead: choose "
@@ -53,7 +63,13 @@ void ObjectiveConfig::visit(Fields& f) {
             "objective.safeguard: the loss '" + loss + "' looks at no rejected picture, whose part is scaled: set it to 0");
 }
 
-Needs needs_of(const ObjectiveConfig& config) { return known(losses(), config.loss) ? make_loss(config)->needs() : Needs{}; }
+Needs needs_of(const ObjectiveConfig& config) {
+  if (is_step_loss(config.loss)) return {.reference = step_needs_of(config).reference};
+  return known(losses(), config.loss) ? make_loss(config)->needs() : Needs{};
+}
+
+bool is_step_loss(const std::string& name) { return known(step_losses(), name); }
+StepNeeds step_needs_of(const ObjectiveConfig& config) { return make_step_loss(config)->needs(); }
 
 int64_t reference_draws(const ObjectiveConfig& config) {
   const bool cached = config.reference == "cached" && needs_of(config).reference;

@@ -8,9 +8,11 @@
 #define PALATE_PRESET_FAMILIES(line) \
   line(sft_presets) \
   line(dpo_presets) \
+  line(importance_presets) \
   line(kto_presets) \
   line(reference_free_presets) \
-  line(dspo_presets)
+  line(dspo_presets) \
+  line(rollout_presets)
 
 // clang-format on
 

@@ -41,7 +41,6 @@ class AlignTask : public Task {
   void open_reference();
   ReferenceRows reference_rows(const std::vector<int64_t>& rows, const BatchSource& source) const;
   LoadOptions load_options() const;  // of the network as it computes
-  Metadata metadata(const TrainState& state) const;
 
   RunConfig config_;
   Pipeline& pipeline_;

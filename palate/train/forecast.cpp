@@ -20,9 +20,11 @@
 #include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
 #include "palate/objective/statistics.h"
+#include "palate/objective/step_loss.h"
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/rollout/lesson.h"
 #include "palate/train/train.h"
 #include "palate/train/unet_cost.h"
 
@@ -131,7 +133,7 @@ double seconds_per_flop(c10::ScalarType dtype, c10::Device device) {
 }
 
 struct Roles {
-  int64_t rows;    // of the network for one pair
+  int64_t rows;    // of the network for one pair, or for one step that the model made
   bool reference;  // a forward pass of its own in each step
   bool second_copy;
 };
@@ -139,10 +141,15 @@ struct Roles {
 Roles roles_of(const RunConfig& config) {
   const Needs needs = needs_of(config.objective);
   const std::string& kind = config.objective.reference;
-  return {needs.pictures(), needs.reference && (kind == "adapters_off" || kind == "frozen_copy"), needs.reference && kind == "frozen_copy"};
+  int64_t rows = needs.pictures();
+  if (is_step_loss(config.objective.loss))
+    rows = (step_needs_of(config.objective).pairs() ? 2 : 1) * (config.rollout.guidance_scale > 1 ? 2 : 1);
+  return {rows, needs.reference && (kind == "adapters_off" || kind == "frozen_copy" || kind == "snapshot"),
+          needs.reference && kind == "frozen_copy"};
 }
 
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
+  if (config.rollout.any()) return 0;
   int64_t pairs = open_pairs(config.data)->rows();
   if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
   const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side *
@@ -169,6 +176,13 @@ int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes, int64_t wi
   return encoder_bytes(shapes, width) + 13 * 4 * shapes.vae_width * pixels * at_once;
 }
 
+// An epoch's pictures at all their steps; of SPO the best and the worst next state besides.
+int64_t rollout_bytes(const RunConfig& config, const Shapes& shapes) {
+  const bool candidates = is_step_loss(config.objective.loss) && step_needs_of(config.objective).compares == Compares::candidates;
+  return config.rollout.samples() * (config.rollout.steps + 1) * (candidates ? 3 : 1) * shapes.latent_channels * shapes.side * shapes.side *
+         4;
+}
+
 void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const Roles roles = roles_of(config);
   const int64_t width = config.train.dtype == "bf16" ? 2 : 4;
@@ -185,7 +199,8 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const double slack = width == 2 ? slack_bf16 : config.train.gradient_checkpointing ? slack_checkpointed : slack_float32;
   it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
   if (config.text.any()) it.weights_bytes += shapes.text_numbers * width;  // which are freed otherwise
-  const int64_t held = it.weights_bytes + it.optimizer_bytes;
+  int64_t held = it.weights_bytes + it.optimizer_bytes;
+  if (config.rollout.any()) held += encoder_bytes(shapes, width) + rollout_bytes(config, shapes);
   it.peak_bytes =
       program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
 }
@@ -193,9 +208,16 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {
   const Roles roles = roles_of(config);
   const double passes = (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0);
-  const auto rows = static_cast<double>(roles.rows * config.train.batch), parts = static_cast<double>(config.train.accumulation);
+  const auto rows = static_cast<double>(roles.rows * config.train.batch);
+  auto parts = static_cast<double>(config.train.accumulation);
+  const RolloutConfig& own = config.rollout;
+  if (own.any()) parts = std::ceil(static_cast<double>(most_lesson_rows(config)) / static_cast<double>(config.train.batch));
   it.seconds_per_step =
       parts * passes * (rows * shapes.cost.flops * flop_seconds / efficiency + static_cast<double>(shapes.cost.blocks) * layer_seconds);
+  if (own.any()) {
+    const auto evaluations = static_cast<double>(own.samples() * own.steps) * (own.guidance_scale > 1 ? 2 : 1);
+    it.seconds_per_step += evaluations * shapes.cost.flops * flop_seconds / efficiency / static_cast<double>(own.steps_per_epoch());
+  }
   it.seconds = it.seconds_per_step * static_cast<double>(config.train.steps);
 }
 
@@ -215,7 +237,7 @@ struct Change {
 // The same result in parts, unless the loss compares a pass's examples with each other.
 bool in_parts(RunConfig& c) {
   if (c.train.batch == 1 || needs_of(c.objective).least_batch > 1) return false;
-  c.train.accumulation *= c.train.batch;
+  if (!c.rollout.any()) c.train.accumulation *= c.train.batch;  // the model's own pictures are in parts already
   c.train.batch = 1;
   return true;
 }

@@ -15,7 +15,7 @@ class Seen:
         self.computed, self.space, self.constants, self.text = computed, SPACES[space], constants, text
         self.p = computed.given.get("preference", torch.ones(len(computed.given["noise"])))
         self.y, self.w = computed.given["labels"], computed.given["weights"]
-        self.terms, self.asked = {}, set()
+        self.terms, self.shown, self.asked, self.count = {}, {}, set(), None  # count: what the losses' sum is divided by, if not by all
 
     def e(self, network, view):
         self.asked.add((network, view))
@@ -123,6 +123,41 @@ def dspo(s, beta, beta_convention, form, margin, label_smoothing, anchor):
         return gate ** 2 * torch.where(size >= 0.1, size, torch.ones_like(size))
 
     return either(s, side("win", k * m - margin), side("lose", -k * m - margin), label_smoothing, anchor), k * m - margin
+
+
+def log_weight(s, network, view, sampled):
+    """log p(x_s | x_t) - log q(x_s | x_t, x0) of the step to s, a mean over dimensions: in terms of x0, whose posterior mean has the factor
+    sqrt(SNR(s) - SNR(t)) in units of the step's deviation, so what the network predicts does not matter."""
+    c, t = s.computed, s.computed.given["timesteps"]
+    earlier = (t - 1000 // s.constants["sampler_steps"]).clamp(min=0)
+    (alpha, sigma), (a, b) = c.levels(t), c.levels(earlier)
+    e = c.residual(network, view, SPACES["output"], s.constants).detach()  # prediction - target
+    wrong = -sigma * e if c.v else -sigma / alpha * e  # of x0
+    root = ((a / b) ** 2 - (alpha / sigma) ** 2).sqrt()
+    tilt = root * c.given["step_noise"] * wrong if sampled else 0
+    return (tilt - 0.5 * (root * wrong) ** 2).flatten(1).mean(1)
+
+
+IMPORTANCE = dict(weight=["inside", "outside"], importance=["expected", "sampled"], ratio=["posterior", "reference"], threshold=[0, 0.5, 0.9],
+                  quantile=[0, 0, 0.4], clip=[0.02, 0.1, 0.5], sampler_steps=[10, 50])
+
+
+@method("dpo-cm", **BETA, **PAIR, **IMPORTANCE)
+@method("sdpo", **BETA, **PAIR, **IMPORTANCE)
+def importance(s, beta, beta_convention, weight, importance, ratio, threshold, quantile, clip, margin, label_smoothing, anchor):
+    logs = {view: log_weight(s, "policy", view, importance == "sampled") for view in ("win", "lose")}
+    if ratio == "reference":
+        logs = {view: value - log_weight(s, "reference", view, importance == "sampled") for view, value in logs.items()}
+    w = {view: value.exp() for view, value in logs.items()}
+    v = {view: value.clamp(1 - clip, 1 + clip) for view, value in w.items()}
+    least, used = torch.minimum(w["win"], w["lose"]), torch.minimum(v["win"], v["lose"])
+    mask = (least >= (torch.quantile(least, quantile) if quantile else threshold)).to(least.dtype)
+    s.shown, s.count = dict(weight_win=v["win"], weight_lose=v["lose"], mask=mask), mask.sum().clamp(min=1)
+    inside, k = weight == "inside", factor(beta, beta_convention)
+    s.terms |= dict(importance=least, weight=(v["win"] + v["lose"]) / 2 if inside else used, masked=1 - mask)
+    z = k * (v["win"] * s.gain("win") - v["lose"] * s.gain("lose")) if inside else k * (s.gain("win") - s.gain("lose"))
+    first, second = (-(1 if inside else used) * F.logsigmoid(sign * z - margin) for sign in (1, -1))
+    return mask * either(s, first, second, label_smoothing, anchor), z - margin
 
 
 @method("kto", kind="label", **BETA, desirable_weight=[1, 1.5], undesirable_weight=[1, 0.5])

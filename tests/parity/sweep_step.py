@@ -34,14 +34,14 @@ def evaluate(computed, method, space, constants):
     """What palate should write, by name."""
     s = Seen(computed, space, constants, "base_" if method.kind == "single" else "")
     own = {name: value for name, value in constants.items() if name in inspect.signature(method.function).parameters}
-    losses, logits, *count = method.function(s, **own)
+    losses, logits = method.function(s, **own)
     if method.kind == "single":
         losses = s.w * losses
-    loss = losses.sum() / (count[0] if count else len(losses))
+    loss = losses.sum() / (len(losses) if s.count is None else s.count)
     parameters = lora_parameters(computed.networks["policy"])
     gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True, allow_unused=True)
     out = {"grad." + name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(parameters.items(), gradients, strict=True)}
-    out |= dict(losses=losses, loss=loss, **({} if logits is None else {"logits": logits}))
+    out |= dict(losses=losses, loss=loss, **s.shown, **({} if logits is None else {"logits": logits}))
     out |= {"terms." + name: value for name, value in s.terms.items()}
     out |= {f"{network}_{view}": s.d(network, view) for network, view in s.asked}
     return {name: value.detach() for name, value in out.items()}
@@ -122,7 +122,7 @@ def main():
             single, double = once(lambda: Computed(world)), once(lambda: Computed(world))
             for name in args.methods:
                 for space in args.spaces:
-                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": ["uniform", "turbo"]})
+                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": ["uniform", "turbo", "logit-normal", "importance"]})
                     verdict, error, said = compare(args.palate, METHODS[name], space, constants, single, double, folder, args.tolerance)
                     tally[verdict] += 1
                     worst = max(worst, error if verdict == "equal" else 0)

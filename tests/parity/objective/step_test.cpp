@@ -3,7 +3,10 @@
 #include <torch/types.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
+#include "palate/io/atomic_file.h"
+#include "palate/io/json.h"
 #include "palate/io/safetensors.h"
 #include "tests/support/expect_close.h"
 #include "tests/support/golden_file.h"
@@ -117,6 +120,83 @@ TEST_CASE("step: kto takes single pictures with their thumbs, and equals the for
   expect_close("logits", file.tensor("logits"), z, 1e-6);
   expect_close("losses", file.tensor("losses"), at::sigmoid(-z), 1e-6);
   CHECK_FALSE(file.contains("policy_lose"));
+}
+
+// tiny_model with another prediction in its scheduler.
+fs::path model_of(const std::string& prediction, const fs::path& folder) {
+  fs::create_directories(folder / "scheduler");
+  fs::create_directory_symlink(golden("tiny_model") / "unet", folder / "unet");
+  Json config = read_json(golden("tiny_model") / "scheduler" / "scheduler_config.json");
+  config["prediction_type"] = prediction;
+  write_json(folder / "scheduler" / "scheduler_config.json", config);
+  return folder;
+}
+
+TEST_CASE("step: dpo-cm and sdpo with every switch equal the same from Gaussian log densities (make_importance.py), gradients too") {
+  const fs::path folder = fresh_folder("step_importance");
+  const GoldenFile golden_file("importance_expected.safetensors");
+  const std::pair<const char*, const char*> cases[] = {
+      {"outside", "dpo-cm threshold=0.5 clip=0.3"},
+      {"inside", "sdpo threshold=0.5 clip=0.3"},
+      {"sampled", "dpo-cm weight=inside importance=sampled threshold=0.3 clip=0.2"},
+      {"reference", "sdpo weight=outside importance=sampled ratio=reference threshold=0 clip=0.01"},
+      {"quantile", "sdpo ratio=reference quantile=0.4 clip=0.01"}};
+  size_t gradients = 0;
+  for (const std::string prediction : {"epsilon", "v_prediction"}) {
+    const fs::path model = model_of(prediction, folder / prediction);
+    for (const auto& [name, objective] : cases) {
+      const fs::path out = folder / (prediction + name + ".safetensors");
+      const auto ran = palate_step("--model" + quoted(model) + " --in" + quoted(golden("importance_batch.safetensors")) + lora() +
+                                   " --objective " + objective + " beta=20 --out" + quoted(out));
+      REQUIRE_MESSAGE(ran.status == 0, ran.error);
+      const SafetensorsFile file(out);
+      const std::string prefix = prediction + "." + name + ".";
+      for (const auto& [key, value] : golden_file.values()) {
+        if (!key.starts_with(prefix)) continue;
+        golden_file.expect(key, file.tensor(key.substr(prefix.size())), 1e-5);
+        gradients += key.find(".grad.") != std::string::npos ? 1 : 0;
+      }
+      expect_close("masked", file.tensor("terms.masked"), 1 - file.tensor("mask"), 1e-6);
+    }
+  }
+  CHECK(gradients == 4 * SafetensorsFile(golden("lora_peft.safetensors")).names().size());
+}
+
+TEST_CASE("step: sdpo's step leads T / sampler_steps back unless the file says where") {
+  const fs::path folder = fresh_folder("step_previous");
+  auto in = load_golden("importance_batch.safetensors");
+  in["previous_timesteps"] = in.at("timesteps") - 20;
+  const auto run = [&](const std::string& name, const std::string& more) {
+    save_safetensors(folder / (name + ".safetensors"), in);
+    const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / (name + ".safetensors")) +
+                                 " --objective sdpo threshold=0 clip=1 " + more + " --out" + quoted(folder / (name + "_out.safetensors")));
+    REQUIRE_MESSAGE(ran.status == 0, ran.error);
+    return SafetensorsFile(folder / (name + "_out.safetensors")).tensor("weight_win");
+  };
+  const Tensor given = run("given", "");
+  in.erase("previous_timesteps");
+  expect_close("default", run("default", ""), given, 1e-6);
+  CHECK_FALSE(run("twenty", "sampler_steps=20").allclose(given));
+}
+
+TEST_CASE("step: sdpo without the noise of its step, or with a step to more noise, exits with 2 and one sentence") {
+  const fs::path folder = fresh_folder("step_sdpo_wrong");
+  auto in = load_golden("importance_batch.safetensors");
+  const auto refused = [&](const std::string& more, const char* words) {
+    save_safetensors(folder / "in.safetensors", in);
+    const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / "in.safetensors") +
+                                 " --objective sdpo " + more + " --out" + quoted(folder / "out.safetensors"));
+    INFO(ran.error);
+    CHECK(ran.status == 2);
+    CHECK(ran.error.find(words) != std::string::npos);
+  };
+  in["previous_timesteps"] = in.at("timesteps") + 1;
+  refused("", "previous_timesteps has a value above its timestep");
+  in["previous_timesteps"] = in.at("timesteps") + 100;
+  refused("", "previous_timesteps has a value that is not a whole number between 0 and 999");
+  in.erase("previous_timesteps");
+  in.erase("step_noise");
+  refused("importance=sampled", "step needs the tensor 'step_noise'");
 }
 
 TEST_CASE("step: full dpo starts at log 2, since the frozen copy is the policy") {
