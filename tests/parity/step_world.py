@@ -1,5 +1,4 @@
 """Random tiny models with a LoRA and a batch, for sweep_step.py, and what their networks make of it in torch's default precision."""
-import json
 import random
 
 import torch
@@ -8,6 +7,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 TEXT, POOLED, SIZES = 12, 10, 4  # widths
+PICTURE_CONSTANTS = "noising", "inversion_eta", "inversion_steps", "tap"  # what residuals depend on besides network, view and space
 
 
 class Draw(random.Random):
@@ -139,7 +139,7 @@ class Computed:
         return alpha * x0 + sigma * noise, noise
 
     def residual(self, network, view, space, constants, text=""):
-        key = (network, view, space.__name__, text, json.dumps({name: constants.get(name) for name in ("noising", "inversion_eta", "inversion_steps", "tap")}))
+        key = (network, view, space.__name__, text, *(constants.get(name) for name in PICTURE_CONSTANTS))
         if key not in self.kept:
             (x_t, noise), t, x0 = self.noised(view, constants), self.given["timesteps"], self.given["latents_" + view]
             alpha, sigma = self.levels(t)

@@ -29,6 +29,8 @@ from golden_file import in_float64  # noqa: E402
 from step_methods import METHODS, SPACES, Seen  # noqa: E402
 from step_world import Computed, Draw, World, file_of, lora_parameters  # noqa: E402
 
+POLICIES = ["uniform", "turbo", "logit-normal", "importance"]  # timesteps are given: none of these may change anything
+
 
 def evaluate(computed, method, space, constants):
     """What palate should write, by name."""
@@ -122,7 +124,7 @@ def main():
             single, double = once(lambda: Computed(world)), once(lambda: Computed(world))
             for name in args.methods:
                 for space in args.spaces:
-                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": ["uniform", "turbo", "logit-normal", "importance"]})
+                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": POLICIES})
                     verdict, error, said = compare(args.palate, METHODS[name], space, constants, single, double, folder, args.tolerance)
                     tally[verdict] += 1
                     worst = max(worst, error if verdict == "equal" else 0)
