@@ -207,7 +207,10 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
 
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {
   const Roles roles = roles_of(config);
-  const double passes = (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0);
+  const auto latest = static_cast<double>(config.train.batch) / static_cast<double>(config.train.batch + 1);  // of a batch's t, in T
+  const double inversion = config.objective.noising == "inverted" ? static_cast<double>(config.objective.inversion_steps) * latest : 0;
+  const double passes =
+      (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0) + inversion;
   const auto rows = static_cast<double>(roles.rows * config.train.batch);
   auto parts = static_cast<double>(config.train.accumulation);
   const RolloutConfig& own = config.rollout;
