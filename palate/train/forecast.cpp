@@ -257,6 +257,8 @@ struct Rates {
 void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, const Rates& rates) {
   const Roles roles = roles_of(config);
   const double again = config.train.gradient_checkpointing ? 1 : 0, reference = roles.reference ? 1 : 0;
+  const auto latest = static_cast<double>(config.train.batch) / static_cast<double>(config.train.batch + 1);  // of a batch's t, in T
+  const double inversion = config.objective.noising == "inverted" ? static_cast<double>(config.objective.inversion_steps) * latest : 0;
   const auto rows = static_cast<double>(roles.rows * config.train.batch);
   auto parts = static_cast<double>(config.train.accumulation);
   const RolloutConfig& own = config.rollout;
@@ -264,7 +266,7 @@ void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, const
   const auto seconds = [&](double passes, const UnetCost& cost, double rate) {
     return parts * passes * (rows * cost.flops * rate / efficiency + static_cast<double>(cost.blocks) * layer_seconds);
   };
-  it.seconds_per_step = seconds((config.full ? 3 : 2) + again + reference, shapes.cost, rates.network);
+  it.seconds_per_step = seconds((config.full ? 3 : 2) + again + reference + inversion, shapes.cost, rates.network);
   // The policy's prediction there and back, the truth, the reference's prediction.
   if (shapes.encoder) it.seconds_per_step += seconds(3 + again + reference, shapes.encoder->cost, rates.encoder);
   if (own.any()) {
