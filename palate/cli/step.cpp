@@ -12,6 +12,7 @@
 #include "palate/cli/command.h"
 #include "palate/cli/flag_checks.h"
 #include "palate/cli/step_batch.h"
+#include "palate/cli/step_rollout.h"
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
@@ -33,12 +34,13 @@ struct StepArguments {
   std::vector<std::string> overrides;
 };
 
-// The objective by name (a loss or a preset) with key=value pairs, `objective.` before the key or not.
-ObjectiveConfig named_objective(const StepArguments& a) {
+// The objective by name (a loss or a preset) with key=value pairs, `objective.` before the key or not; of [rollout] what a step depends on.
+void read_named(const StepArguments& a, RunConfig& run) {
   std::vector<std::string> overrides;
   const auto add = [&](const std::string& text) {
-    constexpr std::string_view table = "objective.";
-    overrides.push_back(text.starts_with(table) ? text : concat(table, text));
+    const bool whole = text.starts_with("objective.") || text.starts_with("rollout.");
+    const bool step = text.starts_with("eta=") || text.starts_with("guidance_scale=");
+    overrides.push_back(whole ? text : concat(step ? "rollout." : "objective.", text));
   };
   if (a.full) add("reference=frozen_copy");
   std::vector<std::string> names, from;
@@ -52,12 +54,14 @@ ObjectiveConfig named_objective(const StepArguments& a) {
   check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names),
                     "; it is one of ", one_of(names));
   for (const auto& text : from) {
-    if (text.starts_with("objective.")) add(text);
+    if (text.starts_with("objective.") || text.starts_with("rollout.")) add(text);
   }
   for (const auto& text : a.overrides) add(text);
-  ObjectiveConfig config;
-  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) { f.table("objective", config, ""); });
-  return config;
+  run.rollout.guidance_scale = 0;  // where nothing says it: whatever the file holds
+  load_config({.file_name = "", .file_text = "", .overrides = overrides}, [&](Fields& f) {
+    f.table("objective", run.objective, "");
+    f.table("rollout", run.rollout, "");
+  });
 }
 
 RunConfig resolve(const StepArguments& a) {
@@ -66,7 +70,7 @@ RunConfig resolve(const StepArguments& a) {
     load_config(read_config_source(a.config, a.overrides), [&](Fields& f) { run.visit(f); });
   } else {
     check<UsageError>(!a.objective.empty(), "step needs --objective NAME (palate list losses, palate list presets) or --config FILE");
-    run.objective = named_objective(a);
+    read_named(a, run);
   }
   if (!a.model.empty()) run.model = a.model;
   run.full = run.full || a.full;
@@ -83,10 +87,12 @@ TensorMap outputs(const ObjectiveOutput& result) {
   }
   for (const auto& [name, d] : TensorMap{{"policy", result.policy}, {"reference", result.reference}}) {
     if (!d.defined()) continue;
+    if (result.views == 1) out[name] = d.clone();
     out[name + "_win"] = d.narrow(0, 0, result.examples).clone();
     if (result.views == 2) out[name + "_lose"] = d.narrow(0, result.examples, result.examples).clone();
   }
   for (const auto& [name, value] : result.terms.terms) out["terms." + name] = value.detach().to(torch::kFloat32);
+  for (const auto& [name, value] : result.terms.shown) out[name] = value.detach().to(torch::kFloat32);
   return out;
 }
 
@@ -102,10 +108,28 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void check_timesteps(const Tensor& t, const TimestepRange& range, const std::string& file) {
-  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
-  check<UsageError>(inside.all().item<bool>(), file, ": timesteps has a value that is not ", range.whole ? "a whole number " : "",
-                    "between ", range.first, " and ", range.last);
+// A loss of the grid on noised pictures. The gradients are left in the network's parameters.
+TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& model, const std::string& in) {
+  const auto process = make_noise_process(read_json(model.folder / "scheduler" / "scheduler_config.json"));
+  Objective objective(run.objective,
+                      {.process = *process, .network = &network, .frozen = run.full ? model.frozen : fs::path(), .load = model.load});
+  if (objective.needs().reference) {
+    ReferenceSetup setup;
+    setup.policy = run.full ? nullptr : &network;
+    setup.denoiser_folder = model.frozen;
+    setup.load = model.load;
+    objective.set_reference(make_reference(run.objective, setup));
+  }
+  const StepBatch given = read_step_batch(in, objective.needs(), model.load.device, model.load.dtype);
+  if (objective.needs().rewards) objective.set_rewards(given.batch.reward);
+  check_timesteps(given.noising, process->range(), in);
+  check<UsageError>(given.noising.t.le(objective.range().last).all().item<bool>(), in, ": timesteps: objective.error_space '",
+                    run.objective.error_space, "' has no error where no signal is left (zero terminal SNR), so they end at ",
+                    objective.range().last);
+  Policy policy{network};
+  const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
+  result.loss.backward();
+  return outputs(result);
 }
 
 void step(const StepArguments& a) {
@@ -121,7 +145,6 @@ void step(const StepArguments& a) {
     check<UsageError>(fs::is_directory(model / part), model.string(), ": expected a model folder, found none of ", part, "/ in it");
   }
   check<UsageError>(fs::is_directory(frozen), "--reference-model: ", frozen.string(), ": there is no such folder");
-  const auto process = make_noise_process(read_json(model / "scheduler" / "scheduler_config.json"));
   LoadOptions own = load;
   own.will_train = run.full;
   const auto network = load_denoiser(model / unet_component, own);
@@ -129,21 +152,9 @@ void step(const StepArguments& a) {
   if (!a.lora.empty()) lora = Lora::load(network->module(), a.lora);
   const TensorMap trained = trained_values(*network, lora, run.full);
 
-  Objective objective(run.objective,
-                      {.process = *process, .network = network.get(), .frozen = run.full ? frozen : fs::path(), .load = load});
-  if (objective.needs().reference) {
-    ReferenceSetup setup;
-    setup.policy = run.full ? nullptr : network.get();
-    setup.denoiser_folder = frozen;
-    setup.load = load;
-    objective.set_reference(make_reference(run.objective, setup));
-  }
-  const StepBatch given = read_step_batch(a.in, objective.needs(), device, dtype);
-  check_timesteps(given.noising.t, process->range(), a.in);
-  Policy policy{*network};
-  const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
-  result.loss.backward();
-  TensorMap out = outputs(result);
+  const bool own_steps = is_step_loss(run.objective.loss);
+  TensorMap out =
+      own_steps ? step_on_rollout(*network, run, {model, frozen, load}, a.in) : on_noised(*network, run, {model, frozen, load}, a.in);
   for (const auto& [name, value] : trained) out["grad." + name] = value.grad().defined() ? value.grad() : torch::zeros_like(value);
   save_safetensors(a.out, out);
 }
@@ -161,10 +172,15 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; sft may give latents alone, kto takes latents and label [B], 1 or -1")
+         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
+         "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
+         "[B,C,H,W], previous_timesteps, features_timesteps [B]; noising=inverted: inversion_noise [B,inversion_steps,C,H,W], else noise "
+         "at each node")
       ->required()
       ->type_name("FILE");
-  app.add_option("--out", a->out, "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, grad.NAME")
+  app.add_option("--out", a->out,
+                 "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, terms.NAME, grad.NAME; dpo-cm, sdpo: weight_win, "
+                 "weight_lose, mask; own steps: log_prob, ratio, kl")
       ->required()
       ->type_name("FILE");
   app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();

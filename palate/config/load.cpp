@@ -39,6 +39,10 @@ std::string read(const TomlValue& value, int64_t& field) {
 }
 
 std::string read(const TomlValue& value, double& field) {
+  if (value.kind == TomlValue::Kind::text && value.text == "auto") {  // where a number may be found out: not a number
+    field = std::numeric_limits<double>::quiet_NaN();
+    return "";
+  }
   if (value.kind != TomlValue::Kind::integer && value.kind != TomlValue::Kind::number) return "expected a number";
   field = value.number;
   return "";
@@ -83,6 +87,7 @@ std::string outside(double value, const Limits& limits) {
 std::string broken(bool, const Limits&) { return ""; }
 std::string broken(int64_t value, const Limits& limits) { return outside(static_cast<double>(value), limits); }
 std::string broken(double value, const Limits& limits) {
+  if (std::isnan(value) && !limits.choices.empty()) return "";  // "auto", the one word that a number may be
   return std::isfinite(value) ? outside(value, limits) : "expected a finite number";
 }
 std::string broken(const std::string& value, const Limits& limits) {
@@ -124,9 +129,7 @@ class Load : public Visitor<Load> {
   void field(const char* key, T& value, const char*, const Limits& limits) {
     if (!unchosen_.empty()) return stray(key, value, limits);
     known_.insert(path(key));
-    std::vector<std::string> names{path(key)};
-    for (const auto& alias : limits.aliases) names.push_back(path(alias));
-    const Leaf* leaf = choose(names);
+    const Leaf* leaf = choose(named(key, limits));
     if (!leaf) return;
     T candidate = value;
     std::string problem = read_leaf(*leaf, candidate);
@@ -185,15 +188,22 @@ class Load : public Visitor<Load> {
     }
   }
 
+  std::vector<std::string> named(const char* key, const Limits& limits) const {
+    std::vector<std::string> names{path(key)};
+    for (const auto& alias : limits.aliases) names.push_back(path(alias));
+    return names;
+  }
+
   void complain(std::string line) { errors_.push_back(std::move(line)); }
 
   // A key that only a member reads that is not chosen. At its default it changes nothing (complete files of earlier versions have such
   // keys); else it is something that the person wants and would not get.
   template <class T>
   void stray(const char* key, const T& value, const Limits& limits) {
-    if (known_.count(path(key))) return;
-    std::vector<std::string> names{path(key)};
-    for (const auto& alias : limits.aliases) names.push_back(path(alias));
+    std::vector<std::string> names;  // which nobody before has read: members share keys, and each may have an alias of its own
+    for (const auto& name : named(key, limits)) {
+      if (!aliases_.count(name)) names.push_back(name);
+    }
     const Leaf* leaf = choose(names);
     T candidate = value;
     if (!leaf || (read_leaf(*leaf, candidate).empty() && candidate == value)) return;

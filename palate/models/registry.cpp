@@ -8,7 +8,9 @@
 
 #include "palate/core/error.h"
 #include "palate/io/json.h"
+#include "palate/models/clip/clip_model.h"
 #include "palate/models/clip/clip_text.h"
+#include "palate/models/clip/clip_vision.h"
 #include "palate/models/unet/unet_2d_condition.h"
 #include "palate/models/vae/autoencoder_kl.h"
 #include "palate/models/weights.h"
@@ -58,6 +60,23 @@ const Table<TextEncoder>& text_encoders() {
   static const Table<TextEncoder> table = {"a text encoder",
                                            {{"CLIPTextModel", make_clip_text, clip, scale_clip_embeddings},
                                             {"CLIPTextModelWithProjection", make_clip_text, clip, scale_clip_embeddings}}};
+  return table;
+}
+
+const Table<VisionEncoder>& vision_encoders() {
+  static const WeightNames clip = {transformers_file, current_clip_vision_name, is_clip_buffer};
+  static const Table<VisionEncoder> table = {
+      "a vision encoder", {{"CLIPVisionModel", make_clip_vision, clip}, {"CLIPVisionModelWithProjection", make_clip_vision, clip}}};
+  return table;
+}
+
+std::unique_ptr<ClipModel> construct_clip(const Json& config, const std::string& origin) {
+  return std::make_unique<ClipModel>(config, origin);
+}
+
+const Table<ClipModel>& clip_models() {
+  static const Table<ClipModel> table = {"a model of text and pictures",
+                                         {{"CLIPModel", plain<construct_clip>, {transformers_file, {}, is_clip_buffer}}}};
   return table;
 }
 
@@ -124,7 +143,8 @@ void save(const Table<Model>& table, Model& model, const fs::path& folder) {
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  for (const auto& some : {names_of(denoisers()), names_of(autoencoders()), names_of(text_encoders())})
+  for (const auto& some :
+       {names_of(denoisers()), names_of(autoencoders()), names_of(text_encoders()), names_of(vision_encoders()), names_of(clip_models())})
     names.insert(names.end(), some.begin(), some.end());
   std::sort(names.begin(), names.end());
   return names;
@@ -139,13 +159,26 @@ std::unique_ptr<Autoencoder> load_autoencoder(const fs::path& folder, const Load
 std::unique_ptr<TextEncoder> load_text_encoder(const fs::path& folder, const LoadOptions& options) {
   return load(text_encoders(), folder, options);
 }
+std::unique_ptr<VisionEncoder> load_vision_encoder(const fs::path& folder, const LoadOptions& options) {
+  return load(vision_encoders(), folder, options);
+}
+std::unique_ptr<ClipModel> load_clip_model(const fs::path& folder, const LoadOptions& options) {
+  return load(clip_models(), folder, options);
+}
 
 std::unique_ptr<Denoiser> make_denoiser(const Json& config, uint64_t seed) { return make(denoisers(), config, seed); }
 std::unique_ptr<Autoencoder> make_autoencoder(const Json& config, uint64_t seed) { return make(autoencoders(), config, seed); }
 std::unique_ptr<TextEncoder> make_text_encoder(const Json& config, uint64_t seed) { return make(text_encoders(), config, seed); }
+std::unique_ptr<ClipModel> make_clip_model(const Json& config, uint64_t seed) {
+  const auto& line = line_for(clip_models(), config, "config");
+  auto model = line.make(config, line.class_name, "config");
+  draw_clip_weights(model->module(), config.value("logit_scale_init_value", 2.6592), seed);
+  return model;
+}
 
 void save_denoiser(Denoiser& model, const fs::path& folder) { save(denoisers(), model, folder); }
 void save_autoencoder(Autoencoder& model, const fs::path& folder) { save(autoencoders(), model, folder); }
 void save_text_encoder(TextEncoder& model, const fs::path& folder) { save(text_encoders(), model, folder); }
+void save_clip_model(ClipModel& model, const fs::path& folder) { save(clip_models(), model, folder); }
 
 }  // namespace palate

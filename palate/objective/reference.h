@@ -36,12 +36,15 @@ struct ReferenceRows {
   std::function<Tensor(Denoiser& network, const Batch& batch)> errors;
 };
 
+class Snapshot;  // reference/snapshot.h
+
 struct ReferenceSetup {
   // The policy's network, where switching its adapters off gives the reference (LoRA). Null in full training: `adapters_off` is then a
   // UsageError, and `cached` holds a frozen copy while it fills its file.
   Denoiser* policy = nullptr;
   std::filesystem::path denoiser_folder;  // of the frozen network
   LoadOptions load;                       // the policy's dtype and device, and so the copy's
+  Snapshot* snapshot = nullptr;           // for `snapshot`: who renews it; outlives the reference
   // The rest is for `cached` alone. A row stands in one of the parts at most (train rows, held-out rows).
   std::vector<ReferenceRows> parts;
   std::filesystem::path folder;  // where the caches lie; the file's name is a hash of all that it depends on

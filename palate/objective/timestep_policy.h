@@ -30,6 +30,8 @@ class TimestepPolicy {
   // state to the bit, under names of the policy's own.
   virtual void observe(const Statistics&) {}
   virtual void end_step(const Ranks&) {}
+  virtual bool needs_steps() const { return false; }  // Noised::previous_t and the policy's Branch::output, in what observe() sees
+  virtual std::map<std::string, double> metrics() const { return {}; }  // of the state, logged beside the pass's own
   virtual void save(std::map<std::string, Tensor>&) const {}
   virtual void load(const std::map<std::string, Tensor>&) {}
   // A twin whose draws never change: for validation, whose numbers must be comparable from step to step, and for errors that are computed

@@ -16,6 +16,7 @@
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/safetensors.h"
+#include "palate/train/model_result.h"
 #include "palate/train/sample_grid.h"
 
 namespace palate {
@@ -38,20 +39,6 @@ PairCache open_cache(Pipeline& pipeline, const RunConfig& config, PairSource& so
 
 fs::path cache_folder(const RunConfig& config, const fs::path& run) {
   return config.data.cache.empty() ? run / "cache" : fs::path(config.data.cache);
-}
-
-// A whole model folder: what was not trained is copied beside the denoiser.
-void copy_components(const fs::path& from, const fs::path& to, const std::string& denoiser) {
-  for (const auto& entry : fs::directory_iterator(from)) {
-    const fs::path name = entry.path().filename();
-    if (name == denoiser) continue;
-    const bool component =
-        entry.is_directory() && (fs::exists(entry.path() / "config.json") || name == "scheduler" || name.string().starts_with("tokenizer"));
-    if (!component && name != "model_index.json") continue;
-    std::error_code error;
-    fs::copy(entry.path(), to / name, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
-    check<IoError>(!error, (to / name).string(), ": cannot be copied from ", entry.path().string(), " (", error.message(), ")");
-  }
 }
 
 }  // namespace
@@ -79,8 +66,10 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
   const SpaceSetup space{.process = pipeline.noise_process(),
                          .network = &denoiser,
                          .frozen = config.full ? pipeline.denoiser_folder() : fs::path(),
-                         .load = load_options()};
+                         .load = load_options(),
+                         .gradient_checkpointing = config.train.gradient_checkpointing};
   objective_ = std::make_unique<Objective>(config.objective, space);
+  scale_.emplace(*objective_, config.optimizer.warmup_steps);
   open_reference();
 }
 
@@ -146,40 +135,61 @@ void AlignTask::open_reference() {
   validation_.emplace(fixed, held_out, batches_.draws > 0 ? std::min(draws, batches_.draws) : draws, config_.train.batch);
 }
 
-Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
-  const auto taken = order_.take((step * config_.train.accumulation + part) * config_.train.batch, config_.train.batch);
-  const Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
-  const uint64_t seed = batches_.options.seed;
+Batch AlignTask::next_batch(int64_t first) {
+  const auto taken = order_.take(first, config_.train.batch);
+  Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
   std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's, even where draws take turns
   for (const Visit& visit : batch.visits) masks.push_back(mix(visit.id, visit.visit));
-  trainable_->set_dropout_draw(seed, masks);
-  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, seed), ranks);
+  trainable_->set_dropout_draw(batches_.options.seed, masks);
+  return batch;
+}
+
+// beta = "auto" is begun on what the first pass will see, before anything has moved.
+void AlignTask::begin_scale() {
+  if (!scale_->is_automatic() || !scale_->waits()) return;
+  const torch::NoGradGuard no_grad;
+  const Batch batch = next_batch(0);
+  scale_->begin(objective_->measure(*policy_, batch, objective_->draw(batch, batches_.options.seed)));
+}
+
+Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
+  begin_scale();
+  const Batch batch = next_batch((step * config_.train.accumulation + part) * config_.train.batch);
+  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, batches_.options.seed), ranks);
+  if (scale_->waits()) scale_->begin(output);
+  scale_->observe(step, output, ranks);
   return {.loss = output.loss, .losses = output.losses.detach(), .visits = batch.visits, .metrics = output.metrics};
 }
 
 void AlignTask::after_update(const Ranks& ranks) {
   if (text_) text_->keep_norms();
   objective_->timesteps().end_step(ranks);
+  scale_->end_step();
 }
 
-Metrics AlignTask::validate() { return validation_ ? validation_->measure(*objective_, *policy_) : Metrics(); }
+void AlignTask::save(TensorMap& tensors) const {
+  objective_->timesteps().save(tensors);
+  scale_->save(tensors);
+}
+
+void AlignTask::load(const TensorMap& tensors) {
+  objective_->timesteps().load(tensors);
+  scale_->load(tensors);
+}
+
+Metrics AlignTask::validate() {
+  begin_scale();
+  return validation_ ? validation_->measure(*objective_, *policy_) : Metrics();
+}
 
 void AlignTask::read(const fs::path& folder) { trainable_->read(folder / pipeline_.denoiser_component()); }
 
-Metadata AlignTask::metadata(const TrainState& state) const {
-  return {{"ss_steps", std::to_string(state.step)},
-          {"ss_seed", std::to_string(config_.seed)},
-          {"ss_learning_rate", concat(config_.optimizer.lr)},
-          {"ss_sd_model_name", fs::path(config_.model).filename().string()},
-          {"palate_loss", config_.objective.loss}};
-}
-
 void AlignTask::write(const fs::path& folder, const TrainState& state) const {
   if (config_.full) return trainable_->write(folder / pipeline_.denoiser_component());
-  if (!text_) return trainable_->lora().save(folder, metadata(state));
+  if (!text_) return trainable_->lora().save(folder, lora_metadata(config_, state));
   std::map<std::string, const Lora*> loras = text_->loras();
   loras[pipeline_.denoiser_component()] = &trainable_->lora();
-  Lora::save(folder, loras, metadata(state));
+  Lora::save(folder, loras, lora_metadata(config_, state));
   text_->save_word(folder);
 }
 
@@ -192,25 +202,12 @@ Tensor AlignTask::sample(int64_t step) {
 }
 
 void AlignTask::finish(const fs::path& run, const TrainState& state, const Metrics& last) {
-  if (config_.full) copy_components(pipeline_.folder(), run, pipeline_.denoiser_component());
-  const std::string& component = pipeline_.denoiser_component();
-  const fs::path result = config_.full ? run / component / "diffusion_pytorch_model.safetensors" : run / "pytorch_lora_weights.safetensors";
-  Json json = {{"model", config_.model},
-               {"result", fs::relative(result, run).string()},
-               {"result_sha256", sha256_file(result)},
-               {"data_key", cache_.key()},
-               {"train_pairs", cache_.rows(Split::train).size()},
-               {"held_out_pairs", cache_.rows(Split::held_out).size()},
-               {"trained_numbers", parameters_.count()},
-               {"steps", state.step},
-               {"best_step", state.best_step},
-               {"seconds", state.seconds},
-               {"threads", at::get_num_threads()}};
-  if (const std::string commit = model_commit(config_.model); !commit.empty()) json["model_commit"] = commit;  // of ORG/NAME
-  json["metrics"] = Json::object();
-  for (const auto& [name, value] : last) json["metrics"][name] = value;
-  write_json(run / "run.json", json);
-  log_info("done: ", result.string());
+  write_run_result(run, config_, pipeline_,
+                   {{"data_key", cache_.key()},
+                    {"train_pairs", cache_.rows(Split::train).size()},
+                    {"held_out_pairs", cache_.rows(Split::held_out).size()},
+                    {"trained_numbers", parameters_.count()}},
+                   state, last);
 }
 
 std::string AlignTask::describe(const Visit& visit) const {
@@ -220,6 +217,7 @@ std::string AlignTask::describe(const Visit& visit) const {
 }
 
 void AlignTask::annotate(Metrics& line, const TrainState& state) const {
+  if (scale_->is_automatic()) line["beta"] = scale_->beta();
   line["epoch"] = order_.epochs(state.step * config_.train.batch * config_.train.accumulation);
 }
 

@@ -63,7 +63,12 @@ class Loop {
     resume();
     try {
       if (config_.resumed) config_.resumed();
-      steps();
+      try {
+        steps();
+      } catch (const DataError& error) {  // between two updates: all that was learned is kept
+        save();
+        fail<DataError>(error.what(), "; ", last_checkpoint(), ", and nothing before it is lost: ", config_.how_to_go_on);
+      }
       if (finished())
         write_result();
       else

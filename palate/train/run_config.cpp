@@ -2,6 +2,7 @@
 
 #include "palate/core/error.h"
 #include "palate/objective/statistics.h"
+#include "palate/objective/step_loss.h"
 #include "palate/train/lr_schedule.h"
 
 namespace palate {
@@ -68,6 +69,38 @@ void SampleConfig::visit(Fields& f) {
   f("sampler", sampler, "a name of palate sample --scheduler; empty: the model folder's own");
 }
 
+namespace {
+
+// What holds between [rollout] and the rest.
+void require_rollout(Fields& f, const RunConfig& c) {
+  const bool steps = is_step_loss(c.objective.loss), own = c.rollout.any();
+  f.require(own || !steps, "objective.loss: '" + c.objective.loss +
+                               "' learns from pictures that the model makes: name prompts in rollout.prompts, for example "
+                               "rollout.prompts = [\"world:64\"]");
+  f.require(
+      own || c.objective.reference != "snapshot",
+      "objective.reference: snapshot is for training on the model's own pictures (rollout.prompts): choose adapters_off or frozen_copy");
+  if (!own) return;
+  const StepNeeds needs = steps ? step_needs_of(c.objective) : StepNeeds{};
+  f.require(steps || needs_of(c.objective).rejected,
+            "rollout.prompts: the loss '" + c.objective.loss +
+                "' learns neither from rewards nor from pairs: choose ddpo, dpok, d3po, spo, flow-grpo, or dpo (online DPO)");
+  f.require(c.data.pairs.empty() && c.data.images.empty(), "rollout.prompts and data.pairs or data.images are both given: keep one");
+  f.require(c.train.accumulation == 1,
+            "train.accumulation: the model's own pictures are shared among rollout.updates steps, in parts of train.batch: leave it at 1");
+  f.require(!c.train.keep_best, "train.keep_best: there are no held-out pairs where the model makes its own pictures: set it to false");
+  f.require(!c.text.any(), "text: text encoders are not trained on the model's own pictures: set text.lora = false and text.word = \"\"");
+  f.require(c.lora.dropout == 0, "lora.dropout: the policy that is trained must be the one that sampled: set it to 0");
+  f.require(c.objective.reference != "cached",
+            "objective.reference: errors on disk are of pictures known ahead: choose adapters_off, frozen_copy or snapshot");
+  f.require(!steps || c.rollout.eta > 0, "rollout.eta is 0: steps without noise have no density to train on; 1 is usual");
+  const bool compared = (!steps || needs.compares == Compares::paths || needs.groups || c.rollout.advantage == "group");
+  f.require(!compared || c.rollout.pictures >= 2,
+            "rollout.pictures: pictures of one prompt are compared with each other, so there must be at least 2 of them");
+}
+
+}  // namespace
+
 void RunConfig::visit(Fields& f) {
   f("model", model, "model folder in diffusers' layout", {.aliases = {"pretrained_model_name_or_path", "model_name_or_path"}});
   f("variant", variant, "of the weights: fp16 takes diffusion_pytorch_model.fp16.safetensors; empty: those without one");
@@ -79,6 +112,7 @@ void RunConfig::visit(Fields& f) {
   f("full", full, "train the whole U-Net instead of a LoRA");
   f.table("data", data, "preference pairs, or pictures with captions");
   f.table("objective", objective, "what is minimised");
+  f.table("rollout", rollout, "the model's own pictures, instead of data");
   f.table("lora", lora, "adapters (unless full)");
   f.table("text", text, "training of the text encoders");
   f.table("optimizer", optimizer, "how weights move");
@@ -110,6 +144,7 @@ void RunConfig::visit(Fields& f) {
             "sample.every: needs prompts to draw: name some in sample.prompts, or set sample.every = 0");
   f.require(optimizer.lr_schedule != "polynomial" || optimizer.warmup_steps < train.steps || train.steps == 0,
             "optimizer.warmup_steps: polynomial needs fewer of them than train.steps");
+  require_rollout(f, *this);
 }
 
 }  // namespace palate

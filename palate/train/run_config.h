@@ -10,6 +10,7 @@
 #include "palate/data/pairs.h"
 #include "palate/objective/objective_config.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/rollout/rollout_config.h"
 
 namespace palate {
 
@@ -55,6 +56,7 @@ struct RunConfig {
   bool full = false;  // train the whole U-Net instead of a LoRA
   DataConfig data;
   ObjectiveConfig objective;
+  RolloutConfig rollout;
   LoraConfig lora;
   TextConfig text;
   OptimizerConfig optimizer;

@@ -11,6 +11,7 @@
 #include "palate/io/atomic_file.h"
 #include "palate/train/align_task.h"
 #include "palate/train/lr_schedule.h"
+#include "palate/train/rollout/rollout_task.h"
 #include "palate/train/run_folder.h"
 
 namespace palate {
@@ -131,13 +132,24 @@ LoopConfig loop_config(const RunConfig& config) {
   return loop;
 }
 
+std::unique_ptr<Task> make_rollout_task(const RunConfig& config, Pipeline& pipeline, RolloutSources sources, const fs::path& run,
+                                        LoopConfig& loop) {
+  auto task = std::make_unique<RolloutTask>(config, pipeline, std::move(sources), run);
+  loop.accumulation = task->passes();
+  loop.examples = most_lesson_rows(config);
+  loop.speed = "rows_per_second";
+  return task;
+}
+
 }  // namespace
 
 void check_run(const RunConfig& given) {
   const RunConfig config = checked(given);
-  open_model(config);
-  const auto source = open_pairs(config.data);
-  check_first_row(config.data, *source);
+  const auto pipeline = open_model(config);
+  if (config.rollout.any())
+    open_rollout_sources(config, *pipeline);
+  else
+    check_first_row(config.data, *open_pairs(config.data));
   RunFolder::check_place(config.output, start_of(config));
 }
 
@@ -146,17 +158,25 @@ TrainResult train(const RunConfig& given) {
   const ThreadCount threads(config.threads);
   std::unique_ptr<Pipeline> pipeline;
   std::unique_ptr<RunFolder> folder;
-  std::optional<AlignTask> task;
+  std::unique_ptr<PairSource> source;
+  std::unique_ptr<Task> task;
+  LoopConfig loop = loop_config(config);
   try {
     pipeline = open_model(config);
-    const auto source = open_pairs(config.data);
-    check_first_row(config.data, *source);
-    folder = open_run_folder(config);
-    task.emplace(config, *pipeline, *source, folder->path());
+    if (config.rollout.any()) {
+      RolloutSources sources = open_rollout_sources(config, *pipeline);
+      folder = open_run_folder(config);
+      task = make_rollout_task(config, *pipeline, std::move(sources), folder->path(), loop);
+    } else {
+      source = open_pairs(config.data);
+      check_first_row(config.data, *source);
+      folder = open_run_folder(config);
+      task = std::make_unique<AlignTask>(config, *pipeline, *source, folder->path());
+    }
   } catch (const IoError& error) {
     fail<IoError>(error.what(), "; no step was made. ", remedy_of_write(error.what()), ", then the same command goes on from there");
   }
-  return run_loop(*task, loop_config(config), folder->path());
+  return run_loop(*task, loop, folder->path());
 }
 
 }  // namespace palate

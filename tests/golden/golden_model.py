@@ -17,7 +17,7 @@ def fill(model, seed):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
-            scale = 0.3 if parameter.dim() == 1 else 0.5 / max(1, parameter[0].numel()) ** 0.5
+            scale = 0.3 if parameter.dim() <= 1 else 0.5 / max(1, parameter[0].numel()) ** 0.5
             values = torch.randn(parameter.shape, generator=generator) * scale
             if parameter.dim() == 1 and name.endswith("weight"):
                 values += 1

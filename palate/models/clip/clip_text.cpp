@@ -2,105 +2,40 @@
 
 #include <torch/types.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/models/clip/clip_encoder.h"
 #include "palate/models/config_reader.h"
-#include "palate/nn/activation.h"
 #include "palate/nn/layers.h"
 
 namespace palate {
 namespace {
 
 struct ClipOptions {
-  int64_t vocabulary, positions, width, inner, layers, heads, projection, end;
-  Activation activation;
-  double eps;
+  ClipTower tower;
+  int64_t vocabulary, positions, projection, end;
 };
 
 ClipOptions clip_options(const Json& config, const std::string& origin) {
   const ConfigReader r(config, origin);
-  const int64_t width = r.whole("hidden_size", 512);
-  return {r.whole("vocab_size", 49408),
-          r.whole("max_position_embeddings", 77),
-          width,
-          r.whole("intermediate_size", 2048),
-          r.whole("num_hidden_layers", 12),
-          r.whole("num_attention_heads", 8),
-          r.whole("projection_dim", 512),
-          r.whole("eos_token_id", 49407),
-          r.activation("hidden_act", "quick_gelu", transformers_activations()),
-          r.number("layer_norm_eps", 1e-5)};
+  return {clip_tower(r, {.width = 512, .inner = 2048, .layers = 12, .heads = 8}, origin), r.whole("vocab_size", 49408),
+          r.whole("max_position_embeddings", 77), r.whole("projection_dim", 512), r.whole("eos_token_id", 49407)};
 }
-
-class SelfAttention : public torch::nn::Module {
- public:
-  explicit SelfAttention(const ClipOptions& o) : heads_(o.heads) {
-    k_proj_ = register_module("k_proj", std::make_shared<Linear>(o.width, o.width));
-    v_proj_ = register_module("v_proj", std::make_shared<Linear>(o.width, o.width));
-    q_proj_ = register_module("q_proj", std::make_shared<Linear>(o.width, o.width));
-    out_proj_ = register_module("out_proj", std::make_shared<Linear>(o.width, o.width));
-  }
-  Tensor forward(const Tensor& x, const std::optional<Tensor>& allowed) {
-    const auto split = [this](const Tensor& y) { return y.view({y.size(0), y.size(1), heads_, -1}).transpose(1, 2); };
-    const Tensor y = at::scaled_dot_product_attention(split(q_proj_->forward(x)), split(k_proj_->forward(x)), split(v_proj_->forward(x)),
-                                                      allowed, 0.0, /*is_causal=*/!allowed);
-    return out_proj_->forward(y.transpose(1, 2).reshape(x.sizes()));
-  }
-
- private:
-  int64_t heads_;
-  std::shared_ptr<Linear> q_proj_, k_proj_, v_proj_, out_proj_;
-};
-
-class Mlp : public torch::nn::Module {
- public:
-  explicit Mlp(const ClipOptions& o) : activation_(o.activation) {
-    fc1_ = register_module("fc1", std::make_shared<Linear>(o.width, o.inner));
-    fc2_ = register_module("fc2", std::make_shared<Linear>(o.inner, o.width));
-  }
-  Tensor forward(const Tensor& x) { return fc2_->forward(activate(fc1_->forward(x), activation_)); }
-
- private:
-  Activation activation_;
-  std::shared_ptr<Linear> fc1_, fc2_;
-};
-
-class EncoderLayer : public torch::nn::Module {
- public:
-  explicit EncoderLayer(const ClipOptions& o) {
-    self_attn_ = register_module("self_attn", std::make_shared<SelfAttention>(o));
-    layer_norm1_ = register_module("layer_norm1", std::make_shared<LayerNorm>(o.width, o.eps));
-    mlp_ = register_module("mlp", std::make_shared<Mlp>(o));
-    layer_norm2_ = register_module("layer_norm2", std::make_shared<LayerNorm>(o.width, o.eps));
-  }
-  Tensor forward(const Tensor& input, const std::optional<Tensor>& allowed) {
-    const Tensor x = input + self_attn_->forward(layer_norm1_->forward(input), allowed);
-    return x + mlp_->forward(layer_norm2_->forward(x));
-  }
-
- private:
-  std::shared_ptr<SelfAttention> self_attn_;
-  std::shared_ptr<Mlp> mlp_;
-  std::shared_ptr<LayerNorm> layer_norm1_, layer_norm2_;
-};
 
 struct ClipTextModule : torch::nn::Module {
   ClipTextModule(const ClipOptions& o, bool with_projection) {
     auto text = register_module("text_model", std::make_shared<torch::nn::Module>());
     auto embeddings = text->register_module("embeddings", std::make_shared<torch::nn::Module>());
-    token_embedding = embeddings->register_module("token_embedding", std::make_shared<Embedding>(o.vocabulary, o.width));
-    position_embedding = embeddings->register_module("position_embedding", std::make_shared<Embedding>(o.positions, o.width));
-    auto encoder = text->register_module("encoder", std::make_shared<torch::nn::Module>());
-    layers = encoder->register_module("layers", std::make_shared<List<EncoderLayer>>());
-    for (int64_t i = 0; i < o.layers; ++i) layers->add(std::make_shared<EncoderLayer>(o));
-    final_layer_norm = text->register_module("final_layer_norm", std::make_shared<LayerNorm>(o.width, o.eps));
+    token_embedding = embeddings->register_module("token_embedding", std::make_shared<Embedding>(o.vocabulary, o.tower.width));
+    position_embedding = embeddings->register_module("position_embedding", std::make_shared<Embedding>(o.positions, o.tower.width));
+    encoder = text->register_module("encoder", std::make_shared<ClipEncoder>(o.tower));
+    final_layer_norm = text->register_module("final_layer_norm", std::make_shared<LayerNorm>(o.tower.width, o.tower.eps));
     if (with_projection)
-      text_projection = register_module("text_projection", std::make_shared<Linear>(o.width, o.projection, Bias::without));
+      text_projection = register_module("text_projection", std::make_shared<Linear>(o.tower.width, o.projection, Bias::without));
   }
   std::shared_ptr<Embedding> token_embedding, position_embedding;
-  std::shared_ptr<List<EncoderLayer>> layers;
+  std::shared_ptr<ClipEncoder> encoder;
   std::shared_ptr<LayerNorm> final_layer_norm;
   std::shared_ptr<Linear> text_projection;
 };
@@ -108,10 +43,7 @@ struct ClipTextModule : torch::nn::Module {
 class ClipText : public TextEncoder {
  public:
   ClipText(const Json& config, bool with_projection, const std::string& origin)
-      : config_(config), options_(clip_options(config, origin)), model_(std::make_shared<ClipTextModule>(options_, with_projection)) {
-    check<FormatError>(options_.heads > 0 && options_.width % options_.heads == 0, origin, ": hidden_size ", options_.width,
-                       " cannot be divided into ", options_.heads, " heads");
-  }
+      : config_(config), options_(clip_options(config, origin)), model_(std::make_shared<ClipTextModule>(options_, with_projection)) {}
 
   TextStates encode(const Tensor& ids, const Tensor& attention_mask) override {
     check<UsageError>(ids.dim() == 2 && ids.size(1) <= options_.positions, "[clip text] expected input_ids of [B, at most ",
@@ -119,22 +51,18 @@ class ClipText : public TextEncoder {
     const Tensor range = ids.numel() ? torch::stack({ids.min(), ids.max()}) : torch::zeros({2}, torch::kInt64);
     check<UsageError>(range[0].item<int64_t>() >= 0 && range[1].item<int64_t>() < known(), "[clip text] expected ids from 0 to ",
                       known() - 1, ", found ", range[0].item<int64_t>(), " to ", range[1].item<int64_t>());
-    const std::optional<Tensor> allowed = allowed_pairs(ids, attention_mask);
+    const ClipSight sight{.allowed = allowed_pairs(ids, attention_mask), .causal = true};
+    const Tensor x = embedded(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
     TextStates states;
-    Tensor x = embedded(ids) + model_->position_embedding->forward(torch::arange(ids.size(1), ids.options()));  // [B, L, D]
-    states.hidden_states.push_back(x);
-    for (const auto& layer : *model_->layers) {
-      x = layer->forward(x, allowed);
-      states.hidden_states.push_back(x);
-    }
-    states.last_hidden_state = model_->final_layer_norm->forward(x);
+    states.hidden_states = model_->encoder->forward(x, sight);
+    states.last_hidden_state = model_->final_layer_norm->forward(states.hidden_states.back());
     states.pooler_output = states.last_hidden_state.index({torch::arange(ids.size(0), ids.options()), end_positions(ids)});  // [B, D]
     if (model_->text_projection) states.text_embeds = model_->text_projection->forward(states.pooler_output);
     return states;
   }
   int64_t add_embeddings(const Tensor& vectors) override {
-    check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.width, "[clip text] expected embeddings of [n, ", options_.width,
-                      "], found ", show_shape(vectors.sizes()), ": they are of another model");
+    check<UsageError>(vectors.dim() == 2 && vectors.size(1) == options_.tower.width, "[clip text] expected embeddings of [n, ",
+                      options_.tower.width, "], found ", show_shape(vectors.sizes()), ": they are of another model");
     const int64_t first = known();
     added_.push_back(vectors);
     return first;
@@ -144,7 +72,7 @@ class ClipText : public TextEncoder {
     return table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device()));
   }
   int64_t max_length() const override { return options_.positions; }
-  int64_t width() const override { return options_.width; }
+  int64_t width() const override { return options_.tower.width; }
   torch::nn::Module& module() override { return *model_; }
   const Json& config() const override { return config_; }
 

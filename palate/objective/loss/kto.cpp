@@ -2,25 +2,26 @@
 //
 //   g = d_ref - d                          the implicit reward, in units of the error
 //   Q = max(0, mean of g)                  over the batch and all ranks, without gradients
-//   L = lambda_y (1 - sigmoid(beta y (g - Q)))
+//   L = lambda_y (1 - sigmoid(k y (g - Q)))   k = beta: the paper has no half
 //
 // Of a pair both pictures are looked at, each with noise and timestep of its own: the preferred one has the thumb up.
 #include <torch/types.h>
 
 #include "palate/config/member.h"
 #include "palate/objective/loss.h"
+#include "palate/objective/loss/beta.h"
 
 namespace palate {
 namespace {
 
 struct KtoConfig {
-  double kto_beta = 1000, desirable_weight = 1, undesirable_weight = 1;
+  Beta beta{.beta = 1000, .beta_convention = "diffusers"};
+  double desirable_weight = 1, undesirable_weight = 1;
 
   void visit(Fields& f) {
-    f("kto_beta", kto_beta, "strength of the tie to the reference; 1000 in the paper (z = beta * margin, without the half)", {.min = 0});
+    beta.visit(f, "strength of the tie to the reference; 1000 in the paper", {"kto_beta"});
     f("desirable_weight", desirable_weight, "weight of pictures with a thumb up", {.min = 0});
     f("undesirable_weight", undesirable_weight, "weight of pictures with a thumb down", {.min = 0});
-    f.require(kto_beta > 0, "objective.kto_beta is 0: the loss would not depend on the model; 1000 is usual");
     f.require(desirable_weight > 0 || undesirable_weight > 0,
               "objective.desirable_weight and undesirable_weight are both 0: the loss would be 0; 1 is usual for both");
   }
@@ -33,16 +34,15 @@ class Kto : public Loss {
 
   // With one picture Q would be its own reward, and the loss a constant.
   Needs needs() const override { return {.reference = true, .labels = true, .least_batch = 2}; }
+  Beta* strength() override { return &config_.beta; }
 
   LossOutput operator()(const Statistics& s, const Ranks& ranks) const override {
+    const double k = config_.beta.k();
     const Tensor gain = s.reference.d - s.policy.d, y = s.batch.label;
     const Tensor kl = ranks.mean(gain.detach().mean()).clamp_min(0);
-    const Tensor z = config_.kto_beta * y * (gain - kl);
+    const Tensor z = k * y * (gain - kl);
     const Tensor weight = y.gt(0).to(z.dtype()) * config_.desirable_weight + y.le(0).to(z.dtype()) * config_.undesirable_weight;
-    return {.loss = weight * at::sigmoid(-z),
-            .logits = z,
-            .reward = (config_.kto_beta * gain).detach(),
-            .terms = {{"kl", config_.kto_beta * kl}}};
+    return {.loss = weight * at::sigmoid(-z), .logits = z, .reward = (k * gain).detach(), .terms = {{"kl", k * kl}}};
   }
 
  private:

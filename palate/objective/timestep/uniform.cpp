@@ -1,50 +1,19 @@
 // t uniform on {t_min .. t_max - 1}.
-#include <algorithm>
-
 #include "palate/config/member.h"
-#include "palate/core/error.h"
-#include "palate/objective/timestep_policy.h"
+#include "palate/objective/timestep/bounds.h"
 
 namespace palate {
 namespace {
 
-struct UniformConfig {
-  int64_t t_min = 0, t_max = 0;
-
-  void visit(Fields& f) {
-    f("t_min", t_min, "smallest timestep drawn", {.min = 0});
-    f("t_max", t_max, "timesteps drawn are below this; 0: all of the noise schedule", {.min = 0});
-    f.require(t_max == 0 || t_min < t_max, "objective.t_min must be below objective.t_max");
-  }
-};
-
 class Uniform : public TimestepPolicy {
  public:
-  using Config = UniformConfig;
-  explicit Uniform(const Config& config) : config_(config) {}
-
-  Timestep draw(const NoiseProcess& process, Generator& generator) const override {
-    check_steps(process);
-    const double end = this->end(process);
-    if (!process.range().whole) return {.t = begin(process) + generator.uniform() * (end - begin(process))};
-    return {.t = static_cast<double>(config_.t_min + generator.below(static_cast<int64_t>(end) - config_.t_min))};
-  }
-  void check_steps(const NoiseProcess& process) const override {
-    const TimestepRange range = process.range();
-    check<UsageError>(end(process) <= range.last + (range.whole ? 1 : 0) && begin(process) < end(process),
-                      "objective.t_min = ", config_.t_min, ", t_max = ", config_.t_max,
-                      ": expected t_min < t_max, both within the timesteps of this model's noise process, ", range.first, " to ",
-                      range.last);
-  }
+  using Config = TimestepBounds;
+  explicit Uniform(const Config& config) : bounds_(config) {}
+  Timestep draw(const NoiseProcess& process, Generator& generator) const override { return {.t = bounds_.draw(process, generator)}; }
+  void check_steps(const NoiseProcess& process) const override { bounds_.check_steps(process); }
 
  private:
-  double begin(const NoiseProcess& process) const { return std::max(static_cast<double>(config_.t_min), process.range().first); }
-  double end(const NoiseProcess& process) const {
-    const TimestepRange range = process.range();
-    return config_.t_max > 0 ? static_cast<double>(config_.t_max) : range.last + (range.whole ? 1 : 0);
-  }
-
-  UniformConfig config_;
+  TimestepBounds bounds_;
 };
 
 }  // namespace

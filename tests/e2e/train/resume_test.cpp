@@ -130,3 +130,31 @@ TEST_CASE("resume: the whole U-Net in bf16 with a cached reference goes on to th
   for (const char* name : {"model_index.json", "vae/config.json", "tokenizer/tokenizer_config.json", "unet/config.json"})
     CHECK(fs::exists(tiny.output("whole") / name));
 }
+
+TEST_CASE("resume: timesteps that are drawn by what the run has seen go on to the bit") {
+  const TinyRun tiny("importance");
+  // Masked by quantile: some of the four buckets always are, so that draws of the second part depend on the first.
+  const std::vector<std::string> method = {"objective.loss=sdpo",        "objective.importance=sampled",   "objective.threshold=0",
+                                           "objective.sampler_steps=10", "objective.timesteps=importance", "objective.mask_quantile=0.3",
+                                           "objective.mask_buckets=4"};
+  auto part = method, rest = method;
+  part.push_back("train.steps=7");
+  rest.push_back("resume=latest");
+  const auto whole = tiny.train("whole", method);
+  INFO(whole.err);
+  REQUIRE(whole.status == 0);
+  REQUIRE(tiny.train("parts", part).status == 0);
+  fs::remove_all(checkpoint_path(tiny.output("parts"), 7));  // so that it goes on from step 4, in the middle of a window of metrics
+  REQUIRE(tiny.train("parts", rest).status == 0);
+  expect_same_run(tiny.output("parts"), tiny.output("whole"), 12);
+  const std::string metrics = read_text(tiny.output("whole") / "metrics.jsonl");
+  for (const char* name : {"importance/b00", "importance/b03", "importance/masked", "clipped", "masked", "weight"})
+    CHECK(metrics.find("\"" + std::string(name) + "\"") != std::string::npos);
+  CHECK(metrics.find("\"importance/masked\":0.0,") == std::string::npos);  // in every window some were
+  // Another number of buckets is another run.
+  auto other = rest;
+  other.insert(other.end(), {"objective.mask_buckets=5", "train.steps=13"});
+  const auto refused = tiny.train("parts", other);
+  INFO(refused.err);
+  CHECK(refused.status == 2);
+}

@@ -64,24 +64,38 @@ struct Run {
 
 }  // namespace
 
-TEST_CASE("objective parity: errors, logits and losses of dpo, hinge, ipo and soft labels, epsilon and v") {
+TEST_CASE("objective parity: errors, logits and losses of every loss on pairs, epsilon and v") {
   const GoldenFile golden("objective_expected.safetensors");
   // make_objective.py names k; beta = 2 k.
   const std::pair<const char*, std::vector<std::string>> cases[] = {{"sigmoid", {"beta=20"}},
                                                                     {"hinge", {"beta=20", "loss_type=hinge"}},
                                                                     {"ipo", {"beta=20", "loss_type=ipo"}},
                                                                     {"smooth", {"beta=20", "label_smoothing=0.1"}},
-                                                                    {"strong", {"beta=50", "beta_convention=diffusers"}}};
+                                                                    {"strong", {"beta=50", "beta_convention=diffusers"}},
+                                                                    {"robust", {"beta=20", "label_smoothing=0.1", "loss_type=robust"}},
+                                                                    {"margin", {"beta=20", "margin=0.3", "anchor=0.5"}},
+                                                                    {"cpo", {"loss=cpo", "beta=10"}},
+                                                                    {"orpo", {"loss=orpo"}},
+                                                                    {"mapo", {"loss=mapo", "mapo_scale=20"}},
+                                                                    {"dspo_sd15", {"loss=dspo", "beta=0.5"}},
+                                                                    {"dspo_sdxl", {"loss=dspo", "form=sdxl", "beta=20"}},
+                                                                    {"safeguard", {"beta=20", "safeguard=0.6"}},
+                                                                    {"inverted", {"beta=20", "noising=inverted"}}};
   for (const std::string prediction : {"epsilon", "v_prediction"}) {
     Run run(prediction);
     for (const auto& [test, overrides] : cases) {
-      const auto out = run.evaluate(overrides, std::string(test) == "smooth");
+      const auto out = run.evaluate(overrides, std::string(test) == "smooth" || std::string(test) == "robust");
       const auto winners = [&](const Tensor& errors) { return errors.narrow(0, 0, out.examples); };
       const auto losers = [&](const Tensor& errors) { return errors.narrow(0, out.examples, out.examples); };
-      golden.expect(prediction + ".policy_win", winners(out.policy));
-      golden.expect(prediction + ".policy_lose", losers(out.policy));
-      golden.expect(prediction + ".reference_win", winners(out.reference));
-      golden.expect(prediction + ".reference_lose", losers(out.reference));
+      const bool forward = std::string(test) != "inverted";
+      if (forward) {
+        golden.expect(prediction + ".policy_win", winners(out.policy));
+        golden.expect(prediction + ".policy_lose", losers(out.policy));
+      }
+      if (forward && out.reference.defined()) {
+        golden.expect(prediction + ".reference_win", winners(out.reference));
+        golden.expect(prediction + ".reference_lose", losers(out.reference));
+      }
       const std::string name = prediction + "." + test;
       // z is k times a difference of errors, a hundredth of them: their last digits come back a thousand times as large.
       golden.expect(name + ".logits", out.terms.logits, 1e-5);
@@ -91,15 +105,24 @@ TEST_CASE("objective parity: errors, logits and losses of dpo, hinge, ipo and so
   }
 }
 
-TEST_CASE("objective parity: every LoRA gradient of dpo, epsilon and v") {
+TEST_CASE("objective parity: every LoRA gradient of dpo, epsilon and v, and of the other losses on pairs") {
   const GoldenFile golden("objective_expected.safetensors");
-  for (const std::string prediction : {"epsilon", "v_prediction"}) {
-    Run run(prediction);
-    run.evaluate({"beta=20"}, false).loss.backward();
-    const std::string prefix = prediction + ".sigmoid.grad.unet.";
+  const std::pair<const char*, std::vector<std::string>> cases[] = {{"epsilon.sigmoid", {"beta=20"}},
+                                                                    {"v_prediction.sigmoid", {"beta=20"}},
+                                                                    {"epsilon.cpo", {"loss=cpo", "beta=10"}},
+                                                                    {"epsilon.orpo", {"loss=orpo"}},
+                                                                    {"epsilon.mapo", {"loss=mapo", "mapo_scale=20"}},
+                                                                    {"epsilon.dspo_sd15", {"loss=dspo", "beta=0.5"}},
+                                                                    {"epsilon.dspo_sdxl", {"loss=dspo", "form=sdxl", "beta=20"}},
+                                                                    {"epsilon.safeguard", {"beta=20", "safeguard=0.6"}},
+                                                                    {"epsilon.inverted", {"beta=20", "noising=inverted"}}};
+  for (const auto& [test, overrides] : cases) {
+    const std::string name = test, prefix = name + ".grad.unet.";
+    Run run(name.substr(0, name.find('.')));
+    run.evaluate(overrides, false).loss.backward();
     size_t count = 0;
-    for (const auto& [name, value] : golden.values()) count += name.starts_with(prefix) ? 1 : 0;
+    for (const auto& [key, gradient] : golden.values()) count += key.starts_with(prefix) ? 1 : 0;
     CHECK(run.lora.parameters().size() == count);
-    for (const auto& [name, value] : run.lora.parameters()) golden.expect(prefix + name, value.grad(), 1e-5);
+    for (const auto& [key, parameter] : run.lora.parameters()) golden.expect(prefix + key, parameter.grad(), 1e-5);
   }
 }

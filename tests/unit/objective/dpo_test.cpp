@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "palate/core/error.h"
+#include "tests/unit/objective/errors.h"
 #include "tests/unit/objective/toy.h"
 
 using namespace palate;
@@ -17,24 +18,8 @@ std::unique_ptr<Loss> dpo(std::vector<std::string> overrides) {
   return make_loss(objective(overrides));
 }
 
-// One pair's errors, and what a loss sees of them.
-struct Errors {
-  Errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1)
-      : policy(torch::tensor({dw, dl}, torch::kFloat64)), reference(torch::tensor({rw, rl}, torch::kFloat64)) {
-    batch.views = 2;
-    batch.visits = {{}};
-    batch.label = torch::tensor({p}, torch::kFloat64);
-  }
-  Statistics statistics() const { return {{policy, {}}, {reference, {}}, batch, noised}; }
-  Tensor policy, reference;  // [preferred, rejected]
-  Batch batch;
-  Noised noised;
-};
-
 Errors errors(double dw = 0.30, double dl = 0.50, double rw = 0.32, double rl = 0.49, double p = 1) { return {dw, dl, rw, rl, p}; }
 
-double value(const Tensor& tensor) { return tensor.item<double>(); }
-double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
 LossOutput run(const std::vector<std::string>& overrides, const Errors& e) { return (*dpo(overrides))(e.statistics(), {}); }
 
 const double margin = 0.03;
@@ -97,20 +82,43 @@ TEST_CASE("dpo: the conventions A(beta), B(beta / 2) and C(beta / 1000) are one 
   }
 }
 
+TEST_CASE("dpo: a margin is subtracted from z, in either order") {
+  // beta = 100, margin = 0.5: z = 1.5 - 0.5 = 1, and -1.5 - 0.5 = -2 for the other order.
+  const auto out = run({"beta=100", "margin=0.5"}, errors());
+  CHECK(value(out.logits) == doctest::Approx(1.0));
+  CHECK(value(out.loss) == doctest::Approx(-std::log(sigmoid(1.0))));
+  CHECK(value(run({"beta=100", "margin=0.5", "label_smoothing=0.1"}, errors()).loss) ==
+        doctest::Approx(-0.9 * std::log(sigmoid(1.0)) - 0.1 * std::log(sigmoid(-2.0))));
+  CHECK(value(run({"beta=100", "margin=0.5", "loss_type=hinge"}, errors()).loss) == doctest::Approx(0.0));
+  CHECK(value(run({"beta=100", "margin=1", "loss_type=hinge"}, errors()).loss) == doctest::Approx(0.5));
+  // ipo, in units of the error: k = 50, m - 0.5 / 50 - 1 / 100 = 0.03 - 0.02 = 0.01.
+  CHECK(value(run({"beta=100", "margin=0.5", "loss_type=ipo"}, errors()).loss) == doctest::Approx(1e-4));
+}
+
+TEST_CASE("dpo robust: ((1 - s) l(m) - s l(-m)) / (1 - 2 s), which wrong labels leave unbiased") {
+  const double right = -std::log(sigmoid(1.5)), wrong = -std::log(sigmoid(-1.5));
+  const std::vector<std::string> robust = {"beta=100", "loss_type=robust", "label_smoothing=0.2"};
+  CHECK(value(run(robust, errors()).loss) == doctest::Approx((0.8 * right - 0.2 * wrong) / 0.6));
+  // 80 % of the labels are right and 20 % turned round: on average the loss on the right ones.
+  const double turned = value(run(robust, errors(0.50, 0.30, 0.49, 0.32)).loss);
+  CHECK(0.8 * value(run(robust, errors()).loss) + 0.2 * turned == doctest::Approx(right));
+  CHECK_THROWS_WITH_AS(dpo({"loss_type=robust", "label_smoothing=0.5"}), doctest::Contains("robust needs less than 0.5"), ConfigError);
+}
+
+TEST_CASE("dpo: an anchor adds the winner's own error, by the data's own label") {
+  const auto plain = run({"beta=100"}, errors()), anchored = run({"beta=100", "anchor=0.5"}, errors());
+  CHECK(value(anchored.loss) == doctest::Approx(value(plain.loss) + 0.5 * 0.30));
+  CHECK(value(anchored.terms.at("anchor")) == doctest::Approx(0.15));
+  CHECK(plain.terms.empty());
+  // P = 0.7 is preferred: 0.7 * 0.30 + 0.3 * 0.50 = 0.36, whatever smoothing does to the comparison.
+  CHECK(value(run({"beta=100", "anchor=0.5", "label_smoothing=0.2"}, errors(0.30, 0.50, 0.32, 0.49, 0.7)).terms.at("anchor")) ==
+        doctest::Approx(0.18));
+}
+
 TEST_CASE("dpo: autograd equals finite differences, and the formula beta / 2 sigmoid(-z)") {
-  for (const char* type : {"loss_type=sigmoid", "loss_type=hinge", "loss_type=ipo"}) {
-    const auto loss = dpo({"beta=20", "label_smoothing=0.1", type});
-    auto at = [&](double dw, double dl) {
-      const Errors e(dw, dl, 0.32, 0.49, 0.9);
-      return value((*loss)(e.statistics(), {}).loss);
-    };
-    Errors e(0.30, 0.50, 0.32, 0.49, 0.9);
-    e.policy.requires_grad_(true);
-    (*loss)(e.statistics(), {}).loss.sum().backward();
-    const double h = 1e-6;
+  for (const char* type : {"loss_type=sigmoid", "loss_type=hinge", "loss_type=ipo", "loss_type=robust"}) {
     INFO(type);
-    CHECK(value(e.policy.grad()[0]) == doctest::Approx((at(0.30 + h, 0.50) - at(0.30 - h, 0.50)) / (2 * h)).epsilon(1e-6));
-    CHECK(value(e.policy.grad()[1]) == doctest::Approx((at(0.30, 0.50 + h) - at(0.30, 0.50 - h)) / (2 * h)).epsilon(1e-6));
+    expect_gradient(*dpo({"beta=20", "label_smoothing=0.1", "margin=0.2", "anchor=0.3", type}), Errors(0.30, 0.50, 0.32, 0.49, 0.9));
   }
   Errors e;
   e.policy.requires_grad_(true);

@@ -36,7 +36,7 @@ double sigma(double z) { return 1 / (1 + std::exp(-z)); }
 }  // namespace
 
 TEST_CASE("kto: 1 - sigma(beta y (g - Q)), with the weight of its thumb") {
-  const auto out = run({"kto_beta=50", "undesirable_weight=0.5"}, Singles({0.30, 0.50}));
+  const auto out = run({"beta=50", "undesirable_weight=0.5"}, Singles({0.30, 0.50}));
   CHECK(out.logits[0].item<double>() == doctest::Approx(1.0));
   CHECK(out.logits[1].item<double>() == doctest::Approx(1.0));
   CHECK(out.loss[0].item<double>() == doctest::Approx(1 - sigma(1)));
@@ -48,17 +48,17 @@ TEST_CASE("kto: 1 - sigma(beta y (g - Q)), with the weight of its thumb") {
 
 TEST_CASE("kto: Q is not below 0, is the mean over all ranks, and has no gradient") {
   // g = (-0.01, -0.01): the mean is negative, so Q = 0 and z = (-0.5, 0.5).
-  const auto below = run({"kto_beta=50"}, Singles({0.34, 0.50}));
+  const auto below = run({"beta=50"}, Singles({0.34, 0.50}));
   CHECK(below.terms.at("kl").item<double>() == 0);
   CHECK(below.logits[0].item<double>() == doctest::Approx(-0.5));
   struct Other : Ranks {  // another rank's mean is 0.03, so that of both is 0.02
     Tensor mean(const Tensor& value) const override { return (value + 0.03) / 2; }
   };
-  CHECK(run({"kto_beta=50"}, Singles({0.30, 0.50}), Other()).terms.at("kl").item<double>() == doctest::Approx(1.0));
+  CHECK(run({"beta=50"}, Singles({0.30, 0.50}), Other()).terms.at("kl").item<double>() == doctest::Approx(1.0));
   // dL / dd of the first: beta y sigma(z) sigma(-z), Q held fixed.
   Singles e({0.30, 0.50});
   e.policy.requires_grad_(true);
-  run({"kto_beta=50"}, e).loss.sum().backward();
+  run({"beta=50"}, e).loss.sum().backward();
   CHECK(e.policy.grad()[0].item<double>() == doctest::Approx(50 * sigma(1) * sigma(-1)));
   CHECK(e.policy.grad()[1].item<double>() == doctest::Approx(-50 * sigma(1) * sigma(-1)));
 }
@@ -77,7 +77,7 @@ TEST_CASE("kto: both pictures of a pair have its prompt, and weigh 2 P - 1, as t
     Singles e({0.30, 0.50});
     e.batch.label = torch::tensor({first, second}, torch::kFloat64);
     e.policy.requires_grad_(true);
-    run({"kto_beta=50"}, e).loss.sum().backward();
+    run({"beta=50"}, e).loss.sum().backward();
     return e.policy.grad();
   };
   expect_close("gradient", 0.75 * gradient(1, -1) + 0.25 * gradient(-1, 1), 0.5 * gradient(1, -1), 1e-12);

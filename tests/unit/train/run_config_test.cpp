@@ -2,6 +2,7 @@
 
 #include "palate/config/config.h"
 #include "palate/core/error.h"
+#include "palate/objective/presets.h"
 #include "palate/train/run_config.h"
 #include "tests/support/paths.h"
 
@@ -65,5 +66,13 @@ TEST_CASE("run config: every file of configs/ loads") {
     CHECK(text.rfind("# palate train configs/" + entry.path().filename().string(), 0) == 0);
     RunConfig config;
     CHECK_NOTHROW(load_config(read_config_source(entry.path(), {}), [&](Fields& f) { config.visit(f); }));
+  }
+}
+
+TEST_CASE("run config: every preset loads, over a file and alone") {
+  for (const auto& preset : all_presets()) {
+    INFO(preset.name);
+    CHECK_NOTHROW(load(minimal, preset.overrides));
+    CHECK_NOTHROW(load(minimal + "[objective]\nloss = \"dpo\"\nbeta = 2000\n", preset.overrides));
   }
 }
