@@ -158,7 +158,7 @@ TEST_CASE("snapshot: the kept values stand in while it is asked, and the present
   }
   CHECK(network.gain().item<float>() == doctest::Approx(0.9));
   CHECK(network.gain().requires_grad());
-  TensorMap saved;
+  std::map<std::string, Tensor> saved;
   snapshot.save(saved);
   snapshot.take();
   {
