@@ -29,7 +29,8 @@ void print_columns(const std::string& title, const Json& columns) {
     std::printf("  %-10s", column.at("name").get<std::string>().c_str());
     for (const auto& [name, value] : column.items()) {
       if (!value.is_object()) continue;
-      std::printf("  %s %.3f [%.3f, %.3f]", name.c_str(), value.at("mean").get<double>(), value.at("low").get<double>(), value.at("high").get<double>());
+      std::printf("  %s %.3f [%.3f, %.3f]", name.c_str(), value.at("mean").get<double>(), value.at("low").get<double>(),
+                  value.at("high").get<double>());
     }
     std::printf("\n");
   }
@@ -48,15 +49,16 @@ void print_result(const Json& result) {
     if (result.contains(part)) print_columns(part, result.at(part));
   }
   if (result.contains("noise_distance")) {
-    std::printf("noise distance to the base: %.4g on the given pictures, %.4g on the base's own\n", mean_distance(result.at("noise_distance").at("given")),
-                mean_distance(result.at("noise_distance").at("class")));
+    std::printf("noise distance to the base: %.4g on the given pictures, %.4g on the base's own\n",
+                mean_distance(result.at("noise_distance").at("given")), mean_distance(result.at("noise_distance").at("class")));
   }
   if (result.at("judge").is_null()) std::printf("image and text similarity: no judge of them is there for this model\n");
   std::printf("%s\n", result.at("report").get<std::string>().c_str());
 }
 
 Json merge_folders(PersonalizeFlags& flags) {
-  check<UsageError>(flags.merge.size() == 2, "personalize: --merge takes two folders, the subject's and the style's, found ", flags.merge.size());
+  check<UsageError>(flags.merge.size() == 2, "personalize: --merge takes two folders, the subject's and the style's, found ",
+                    flags.merge.size());
   check<UsageError>(flags.options.images.empty() && flags.noun.empty() && !flags.style && flags.options.overrides.empty(),
                     "personalize: --merge takes what is trained already: leave out --images, --class, --style and KEY=VALUE");
   MergeOptions& m = flags.merging;
@@ -85,14 +87,18 @@ void run(PersonalizeFlags& flags) {
 }
 
 void add_looking(CLI::App& app, PersonalizeFlags& flags) {
-  app.add_option("--prompts", flags.options.prompts_file, "file of test prompts, one a line, with the word or the class (default: ten for the class)")
+  app.add_option("--prompts", flags.options.prompts_file,
+                 "file of test prompts, one a line, with the word or the class (default: ten for the class)")
       ->type_name("FILE");
   app.add_option("--weights", flags.options.weights, "weights of reward guidance to draw at; 0: ordinary guidance")
       ->delimiter(',')
       ->check(number(0, 100))
       ->capture_default_str();
-  app.add_option("--pictures", flags.options.pictures, "pictures of each test prompt at each weight")->check(whole(1, 10000))->capture_default_str();
-  app.add_option("--distance-draws", flags.options.distance.draws, "draws of (picture, t, noise) in each tenth of the timesteps, for the noise distance")
+  app.add_option("--pictures", flags.options.pictures, "pictures of each test prompt at each weight")
+      ->check(whole(1, 10000))
+      ->capture_default_str();
+  app.add_option("--distance-draws", flags.options.distance.draws,
+                 "draws of (picture, t, noise) in each tenth of the timesteps, for the noise distance")
       ->check(whole(1, 100000))
       ->capture_default_str();
 }
@@ -105,7 +111,8 @@ void add_personalize(CLI::App& app) {
   app.add_option("--images", o.images, "folder with three to six pictures of the subject, or in the style")->type_name("DIR");
   app.add_option("--class", flags->noun, "what the model knows such subjects by: dog, \"toy car\"")->type_name("NOUN");
   app.add_flag("--style", flags->style, "learn a style instead of a subject");
-  app.add_option("--word", flags->word, "the subject's new word (default: <dog-1> for dog); with --style, the words that captions name it with")
+  app.add_option("--word", flags->word,
+                 "the subject's new word (default: <dog-1> for dog); with --style, the words that captions name it with")
       ->type_name("WORD");
   app.add_option("--model", o.model, "base model folder, or ORG/NAME of the hub")->type_name("DIR");
   app.add_option("--out", o.out, "folder for all that is made; the same command goes on with it")->required()->type_name("DIR");
@@ -113,18 +120,25 @@ void add_personalize(CLI::App& app) {
                  "JSON lines or CSV with file_name and text; plain: one short caption for all (default: those beside the pictures)")
       ->type_name("FILE");
   add_looking(app, *flags);
-  app.add_option("--merge", flags->merge, "instead of training: two folders of this command, a subject's and a style's; their LoRAs added and zipped, compared")
+  app.add_option("--merge", flags->merge,
+                 "instead of training: two folders of this command, a subject's and a style's; their LoRAs added and zipped, compared")
       ->expected(2)
       ->type_name("DIR");
   app.add_option("--zip-steps", flags->merging.zip.steps, "merge: steps of ZipLoRA")->check(whole(0, 1'000'000))->capture_default_str();
-  app.add_option("--zip-learning-rate", flags->merging.zip.learning_rate, "merge: of ZipLoRA's coefficients")->check(number(0, 10))->capture_default_str();
-  app.add_option("KEY=VALUE", o.overrides, "settings of the training over those of the preset dco-subject or dco-style: train.steps=500 objective.beta=2000");
+  app.add_option("--zip-learning-rate", flags->merging.zip.learning_rate, "merge: of ZipLoRA's coefficients")
+      ->check(number(0, 10))
+      ->capture_default_str();
+  app.add_option("KEY=VALUE", o.overrides,
+                 "settings of the training over those of the preset dco-subject or dco-style: train.steps=500 objective.beta=2000");
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
-      "Captions say what each picture shows besides the subject (view, pose, background, lighting, style), so that the new word need not mean it.\n"
-      "Without any a template is written to OUT/captions.jsonl, to be completed. Training is Direct Consistency Optimization (arXiv 2402.12004);\n"
-      "sample.steps and sample.guidance_scale hold for the pictures. OUT/ gets run/ (LoRA, new word), samples/, grid.png, evaluation.json, report.html.\n"
+      "Captions say what each picture shows besides the subject (view, pose, background, lighting, style), so that the new word need not "
+      "mean it.\n"
+      "Without any a template is written to OUT/captions.jsonl, to be completed. Training is Direct Consistency Optimization (arXiv "
+      "2402.12004);\n"
+      "sample.steps and sample.guidance_scale hold for the pictures. OUT/ gets run/ (LoRA, new word), samples/, grid.png, evaluation.json, "
+      "report.html.\n"
       "Examples:\n  palate personalize --images photos/rex --class dog --model models/sdxl --out runs/rex\n"
       "  palate personalize --images drawings --style --word \"flat cartoon illustration\" --model models/sdxl --out runs/flat\n"
       "  palate personalize --merge runs/rex runs/flat --out runs/rex-flat");

@@ -64,7 +64,8 @@ void add_world(CLI::App& app) {
          "--pairs", [flags](int64_t count) { flags->pairs = count > 0, flags->options.prompts = count; },
          "prompts to sample preference pairs for, with a simulated person's choice")
       ->check(whole(0, 1'000'000'000));
-  app.add_option("--subject", flags->subject, "pictures of a thing that the base has never seen, for palate personalize: a ring with another colour in it")
+  app.add_option("--subject", flags->subject,
+                 "pictures of a thing that the base has never seen, for palate personalize: a ring with another colour in it")
       ->check(whole(0, 100'000));
   app.add_option("--style", flags->style, "pictures in a look that it has never seen: diagonal bands")->check(whole(0, 100'000));
   app.add_option("--base", flags->base, "model that the pairs are sampled from (default: the shipped one)");

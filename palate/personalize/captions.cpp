@@ -85,7 +85,8 @@ void refuse_second_name(const std::vector<Captioned>& all, const Concept& concep
   }
   for (const auto& [name, first] : names) {
     if (name == lowered(concept_.word)) continue;
-    fail<UsageError>("personalize: the captions name two subjects, ", concept_.word, " and ", name, " (", first->picture.filename().string(),
+    fail<UsageError>("personalize: the captions name two subjects, ", concept_.word, " and ", name, " (",
+                     first->picture.filename().string(),
                      "): personalise with one at a time, each from a folder of its own, or say which word it is with --word");
   }
 }
@@ -93,7 +94,8 @@ void refuse_second_name(const std::vector<Captioned>& all, const Concept& concep
 void check_named_once(const Captioned& it, const Concept& concept_, const std::string& first_picture) {
   const size_t words = places_of(it.caption, concept_.word).size();
   const size_t nouns = concept_.style ? 0 : places_of(it.caption, concept_.noun).size();
-  const std::string asked = concept_.style ? concat("\"", concept_.word, "\"") : concat("the word ", concept_.word, " or the class \"", concept_.noun, "\"");
+  const std::string asked =
+      concept_.style ? concat("\"", concept_.word, "\"") : concat("the word ", concept_.word, " or the class \"", concept_.noun, "\"");
   if (words + nouns == 0) {
     const std::string other = concept_.style ? "" : said_subject(it.caption);
     check<UsageError>(other.empty() || first_picture.empty(), "personalize: the captions name two subjects, \"", concept_.noun, "\" (",
@@ -143,7 +145,9 @@ std::string caption_template(const Concept& concept_) {
 void write_template(const fs::path& file, const std::vector<fs::path>& pictures, const Concept& concept_) {
   std::string text;
   for (const fs::path& picture : pictures)
-    text += Json{{"file_name", picture.filename().string()}, {"text", caption_template(concept_)}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    text += Json{{"file_name", picture.filename().string()}, {"text", caption_template(concept_)}}.dump(-1, ' ', false,
+                                                                                                        Json::error_handler_t::replace) +
+            "\n";
   write_file(file, text);
 }
 
@@ -170,7 +174,8 @@ std::vector<Captioned> checked_captions(const std::vector<fs::path>& pictures, c
   std::smatch left;
   for (const Captioned& it : all) {
     if (!std::regex_search(it.caption, left, hint)) continue;
-    fail<UsageError>("personalize: the caption of ", quoted(it), " still has ", left.str(), ": put what the picture shows in its place, or take it out");
+    fail<UsageError>("personalize: the caption of ", quoted(it), " still has ", left.str(),
+                     ": put what the picture shows in its place, or take it out");
   }
   refuse_second_name(all, concept_);
   std::string first;

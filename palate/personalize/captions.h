@@ -1,5 +1,5 @@
-// Comprehensive captions (Direct Consistency Optimization, arXiv 2402.12004, section 3): each says what is in its picture besides the subject, so
-// that the new word need not mean it. A template to write them into, and what is looked at before hours of training.
+// Comprehensive captions (Direct Consistency Optimization, arXiv 2402.12004, section 3): each says what is in its picture besides the
+// subject, so that the new word need not mean it. A template to write them into, and what is looked at before hours of training.
 #pragma once
 
 #include <filesystem>
@@ -33,8 +33,9 @@ std::string plain_caption(const Concept& concept_);
 // Captions as they are trained on, with the word. UsageError, one sentence that names the picture: one without a caption, a caption of a
 // picture that is not there, a hint that is left ("[pose]"), a caption that has not the word or the class exactly once, and captions of two
 // subjects. Rare identifiers ("sks") are warned of.
-std::vector<Captioned> checked_captions(const std::vector<std::filesystem::path>& pictures, const std::map<std::string, std::string>& captions,
-                                        const Concept& concept_, const std::string& origin);
+std::vector<Captioned> checked_captions(const std::vector<std::filesystem::path>& pictures,
+                                        const std::map<std::string, std::string>& captions, const Concept& concept_,
+                                        const std::string& origin);
 
 // "sks" or "ohwx": short words without meaning that older recipes use in a name's place; "" when the caption has none.
 std::string rare_identifier(const std::string& caption);

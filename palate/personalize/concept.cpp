@@ -20,8 +20,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 }
 
 bool lives(const std::string& noun) {
-  static const std::vector<std::string> living = {"dog",  "cat",  "puppy", "kitten", "person", "man",    "woman", "boy",   "girl",
-                                                  "child", "baby", "horse", "bird",   "rabbit", "hamster", "cow",  "sheep", "pony"};
+  static const std::vector<std::string> living = {"dog",   "cat",  "puppy", "kitten", "person", "man",     "woman", "boy",   "girl",
+                                                  "child", "baby", "horse", "bird",   "rabbit", "hamster", "cow",   "sheep", "pony"};
   const std::string last = lowered(noun.substr(noun.rfind(' ') + 1));
   return std::find(living.begin(), living.end(), last) != living.end();
 }
@@ -34,7 +34,8 @@ std::vector<size_t> places_of(const std::string& text, const std::string& words)
   const std::string hay = lowered(text), needle = lowered(words);
   for (size_t at = hay.find(needle); at != std::string::npos; at = hay.find(needle, at + 1)) {
     const size_t end = at + needle.size();
-    const bool within = (at > 0 && letter(hay[at - 1]) && letter(needle[0])) || (end < hay.size() && letter(hay[end]) && letter(needle.back()));
+    const bool within =
+        (at > 0 && letter(hay[at - 1]) && letter(needle[0])) || (end < hay.size() && letter(hay[end]) && letter(needle.back()));
     const bool of_a_word = at > 0 && end < hay.size() && hay[at - 1] == '<' && needle[0] != '<';  // "dog" in "<dog-1>"
     if (!within && !of_a_word) places.push_back(at);
   }
@@ -69,7 +70,8 @@ std::vector<std::string> default_prompts(const Concept& concept_) {
                                   "a " + w + " on top of a wooden floor",
                                   "a " + w + " with a city in the background",
                                   "a " + w + " with a blue house in the background"};
-  const std::vector<std::string> living = {"a " + w + " wearing a red hat", "a " + w + " in a firefighter outfit", "a " + w + " wearing pink glasses"},
+  const std::vector<std::string> living = {"a " + w + " wearing a red hat", "a " + w + " in a firefighter outfit",
+                                           "a " + w + " wearing pink glasses"},
                                  things = {"a " + w + " floating on top of water", "a cube shaped " + w,
                                            "a " + w + " on top of green grass with sunflowers around it"};
   const auto& more = lives(concept_.noun) ? living : things;

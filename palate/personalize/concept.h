@@ -27,8 +27,8 @@ std::string default_word(const std::string& noun);
 // Where `words` stand in the text as words of their own (not within another one), in any case.
 std::vector<size_t> places_of(const std::string& text, const std::string& words);
 
-// Prompts to look at the model with: those of DreamBooth's evaluation (arXiv 2208.12242, supplement), for living subjects or for things; for a
-// style what it could be applied to. `WORD` is already in them.
+// Prompts to look at the model with: those of DreamBooth's evaluation (arXiv 2208.12242, supplement), for living subjects or for things;
+// for a style what it could be applied to. `WORD` is already in them.
 std::vector<std::string> default_prompts(const Concept& concept_);
 
 Json to_json(const Concept& concept_);

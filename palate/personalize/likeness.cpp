@@ -72,8 +72,7 @@ class WorldLikeness : public Likeness {
     }
     const auto which = std::find(scene.objects.begin(), scene.objects.end(), *named_);
     check<UsageError>(which != scene.objects.end(), "[oracle] the prompt \"", prompt, "\" does not ask for ", concept_.word);
-    const auto verdict =
-        world::subject_verdict(*subject_, scene, static_cast<size_t>(which - scene.objects.begin()), world::look(values));
+    const auto verdict = world::subject_verdict(*subject_, scene, static_cast<size_t>(which - scene.objects.begin()), world::look(values));
     found["subject"] = verdict.subject;
     found["prompt"] = verdict.prompt;
     return found;

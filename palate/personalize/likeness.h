@@ -23,8 +23,8 @@ class Likeness {
  public:
   virtual ~Likeness() = default;
   virtual std::string describe() const = 0;  // "a big purple ring with a yellow middle, as the given pictures have in common"
-  // Of a picture (uint8 [3, H, W]) that the prompt asked for, each in [0, 1]: "subject" (of a style: "style"), how much it shows of what the
-  // given pictures have in common, and "prompt", how much of the rest of the prompt.
+  // Of a picture (uint8 [3, H, W]) that the prompt asked for, each in [0, 1]: "subject" (of a style: "style"), how much it shows of what
+  // the given pictures have in common, and "prompt", how much of the rest of the prompt.
   virtual std::map<std::string, double> measure(const Tensor& picture, const std::string& prompt) const = 0;
   // Prompts of its own world.
   virtual std::vector<std::string> prompts() const = 0;

@@ -1,5 +1,5 @@
-// A subject's and a style's LoRA in one model: simply added, as Direct Consistency Optimization claims is enough (arXiv 2402.12004, section 4), or
-// merged by ZipLoRA (arXiv 2311.13600); and how the two compare.
+// A subject's and a style's LoRA in one model: simply added, as Direct Consistency Optimization claims is enough (arXiv 2402.12004, section
+// 4), or merged by ZipLoRA (arXiv 2311.13600); and how the two compare.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct MergeOptions {
   ZipPictures zip_pictures;
 };
 
-// OUT/sum.safetensors, zip.safetensors, samples/, grid_sum.png, grid_zip.png, evaluation.json (which is returned), report.html. The same call
-// goes on. UsageError when the folders are not a subject's and a style's of one model, or OUT holds something else.
+// OUT/sum.safetensors, zip.safetensors, samples/, grid_sum.png, grid_zip.png, evaluation.json (which is returned), report.html. The same
+// call goes on. UsageError when the folders are not a subject's and a style's of one model, or OUT holds something else.
 Json merge_concepts(const MergeOptions& options);
 
 }  // namespace palate

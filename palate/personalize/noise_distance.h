@@ -21,7 +21,8 @@ struct DistanceOptions {
   uint64_t seed = 0;
 };
 
-// `latents` [n, C, h, w]; one own and one base prompt each. The pipeline's adapters are the difference: the base is the same network without.
+// `latents` [n, C, h, w]; one own and one base prompt each. The pipeline's adapters are the difference: the base is the same network
+// without.
 std::vector<NoiseDistance> noise_distance(Pipeline& pipeline, const Tensor& latents, const std::vector<std::string>& own,
                                           const std::vector<std::string>& base, const DistanceOptions& options, const std::string& title);
 

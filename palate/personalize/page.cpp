@@ -31,7 +31,8 @@ void add_pictures(Page& page, const std::vector<Column>& columns, int64_t pictur
   for (size_t i = 0; i < std::min(entries.size(), shown_prompts * step); i += step) {
     html += "<tr><td style=\"white-space:normal;max-width:200px\">" + escape_html(columns.back().pictures.entries[i].prompt) + "</td>";
     for (const Column& column : columns)
-      html += "<td><img width=\"128\" style=\"image-rendering:pixelated\" alt=\"\" src=\"" + data_uri(read_file(column.pictures.file(i))) + "\"></td>";
+      html += "<td><img width=\"128\" style=\"image-rendering:pixelated\" alt=\"\" src=\"" + data_uri(read_file(column.pictures.file(i))) +
+              "\"></td>";
     html += "</tr>\n";
   }
   page.raw(html + "</table>\n");
@@ -74,7 +75,8 @@ std::filesystem::path write_page(const std::filesystem::path& folder, const Page
       for (const NoiseDistance& it : distance) series.back().points.emplace_back(it.t, it.value);
     }
     page.heading("Noise distance to the base");
-    page.paragraph("Mean square of the difference between the noise that the personalised model predicts and that of its base, by timestep.");
+    page.paragraph(
+        "Mean square of the difference between the noise that the personalised model predicts and that of its base, by timestep.");
     page.raw("<div class=\"charts\">" + line_chart("noise distance", "timestep", series) + "</div>\n");
   }
   for (const auto& [part, columns] : content.parts) {

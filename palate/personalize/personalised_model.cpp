@@ -18,9 +18,12 @@ namespace {
 // The middle of the picture, resized so that its shorter side fits.
 Tensor squared(const Tensor& picture, int64_t side) {
   const double scale = static_cast<double>(side) / static_cast<double>(std::min(picture.size(1), picture.size(2)));
-  const auto resized = [&](int64_t length) { return std::max(side, static_cast<int64_t>(std::lround(static_cast<double>(length) * scale))); };
+  const auto resized = [&](int64_t length) {
+    return std::max(side, static_cast<int64_t>(std::lround(static_cast<double>(length) * scale)));
+  };
   const int64_t height = resized(picture.size(1)), width = resized(picture.size(2));
-  const Tensor whole = height == picture.size(1) && width == picture.size(2) ? picture : resize_image(picture, height, width, Filter::bilinear);
+  const Tensor whole =
+      height == picture.size(1) && width == picture.size(2) ? picture : resize_image(picture, height, width, Filter::bilinear);
   return whole.narrow(1, (height - side) / 2, side).narrow(2, (width - side) / 2, side).contiguous();
 }
 
@@ -91,7 +94,8 @@ GenerateOptions sampling_of(const RunConfig& config) {
 
 std::string caution_of(const Likeness* judge) {
   if (judge) return "The judge is the embedded world's oracle: it counts what is in the pictures, and is no person's eye.";
-  return "No judge of image and text similarity is there for this model (palate list judges): look at the pictures; the noise distance is measured.";
+  return "No judge of image and text similarity is there for this model (palate list judges): look at the pictures; the noise distance is "
+         "measured.";
 }
 
 }  // namespace palate

@@ -30,7 +30,8 @@ void claim_folder(const PersonalizeOptions& options) {
   const fs::path& out = options.out;
   check<UsageError>(!fs::exists(out) || fs::is_directory(out), "personalize: --out ", out.string(), " is a file, expected a folder");
   const fs::path file = out / "personalize.json";
-  const Json now = {{"images", fs::weakly_canonical(options.images).string()}, {"model", options.model}, {"concept", to_json(options.concept_)}};
+  const Json now = {
+      {"images", fs::weakly_canonical(options.images).string()}, {"model", options.model}, {"concept", to_json(options.concept_)}};
   if (fs::exists(file)) {
     const Json before = read_json(file);
     for (const auto& [key, value] : now.items()) {
@@ -70,13 +71,15 @@ std::vector<Captioned> gather_captions(const PersonalizeOptions& options) {
   } else {
     captions = read_captions(options.images, pictures, options.captions);
     if (origin.empty()) origin = options.images.string();
-    if (captions.empty() && options.captions.empty() && fs::exists(own)) captions = read_captions(options.images, pictures, own), origin = own.string();
+    if (captions.empty() && options.captions.empty() && fs::exists(own))
+      captions = read_captions(options.images, pictures, own), origin = own.string();
   }
   if (captions.empty()) {
     claim_folder(options);
     write_template(own, pictures, options.concept_);
-    fail<UsageError>("personalize: the pictures in ", options.images.string(), " have no captions: ", own.string(), " has a line for each of the ",
-                     pictures.size(), " now; put in each what the picture shows besides (view, pose, background, lighting, style), keep ",
+    fail<UsageError>("personalize: the pictures in ", options.images.string(), " have no captions: ", own.string(),
+                     " has a line for each of the ", pictures.size(),
+                     " now; put in each what the picture shows besides (view, pose, background, lighting, style), keep ",
                      options.concept_.word, " in it once, and give the same command again (or --captions plain, which does worse)");
   }
   return checked_captions(pictures, captions, options.concept_, origin);
@@ -85,7 +88,9 @@ std::vector<Captioned> gather_captions(const PersonalizeOptions& options) {
 void write_images(const fs::path& file, const std::vector<Captioned>& all) {
   std::string text;
   for (const Captioned& it : all)
-    text += Json{{"file_name", fs::absolute(it.picture).string()}, {"text", it.caption}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    text +=
+        Json{{"file_name", fs::absolute(it.picture).string()}, {"text", it.caption}}.dump(-1, ' ', false, Json::error_handler_t::replace) +
+        "\n";
   if (!fs::exists(file) || read_file(file) != text) write_file(file, text);
 }
 
@@ -107,7 +112,9 @@ void train_or_go_on(RunConfig config) {
   if (fs::exists(run) && has_checkpoint(run)) {
     config.resume = "latest";
   } else if (fs::exists(run)) {  // killed before its first checkpoint
-    const auto refuse = [&] { fail<UsageError>("personalize: ", run.string(), " is in use by another process: wait for it, or name another --out"); };
+    const auto refuse = [&] {
+      fail<UsageError>("personalize: ", run.string(), " is in use by another process: wait for it, or name another --out");
+    };
     { const FileLock lock(run / ".lock", refuse, 0644); }
     remove_folder(run);
   }
@@ -121,8 +128,9 @@ std::vector<std::string> test_prompts(const PersonalizeOptions& options, const L
                                                : default_prompts(options.concept_);
   for (auto& prompt : prompts) {
     prompt = options.concept_.own(prompt);
-    check<UsageError>(!places_of(prompt, options.concept_.word).empty(), "personalize: --prompts: \"", prompt, "\" asks for no ", options.concept_.word,
-                      options.concept_.style ? "" : concat(" and no ", options.concept_.noun), ": every test prompt should");
+    check<UsageError>(!places_of(prompt, options.concept_.word).empty(), "personalize: --prompts: \"", prompt, "\" asks for no ",
+                      options.concept_.word, options.concept_.style ? "" : concat(" and no ", options.concept_.noun),
+                      ": every test prompt should");
   }
   return prompts;
 }
@@ -131,19 +139,33 @@ Json evaluate(const PersonalizeOptions& options, const RunConfig& config, const 
   const Given given = given_pictures(options.concept_, captions);
   const auto judge = make_likeness(given);
   PersonalisedModel model(config.model, config, {fs::path(config.output)});
-  SweepOptions sweep{.prompts = test_prompts(options, judge.get()), .weights = options.weights, .pictures = options.pictures, .sampling = {}};
+  SweepOptions sweep{
+      .prompts = test_prompts(options, judge.get()), .weights = options.weights, .pictures = options.pictures, .sampling = {}};
   sweep.sampling = sampling_of(config);
-  auto columns = draw_sweep(model.pipeline(), options.concept_, sweep, {{"run", read_json(fs::path(config.output) / "run.json").at("result_sha256")}},
-                            options.out / "samples");
+  auto columns = draw_sweep(model.pipeline(), options.concept_, sweep,
+                            {{"run", read_json(fs::path(config.output) / "run.json").at("result_sha256")}}, options.out / "samples");
   if (judge) score_columns(columns, *judge, options.concept_, options.pictures);
   write_png(options.out / "grid.png", sweep_grid(columns, options.pictures));
-  PageContent page{.title = "Personalised: " + options.concept_.word, .lines = {}, .caution = caution_of(judge.get()), .parts = {{"", columns}}, .pictures = options.pictures, .distances = {}};
+  PageContent page{.title = "Personalised: " + options.concept_.word,
+                   .lines = {},
+                   .caution = caution_of(judge.get()),
+                   .parts = {{"", columns}},
+                   .pictures = options.pictures,
+                   .distances = {}};
   page.distances = {{"given pictures", model.distance_on(given, options.distance)},
-                    {options.concept_.style ? "the base's pictures" : "pictures of the class", model.distance_on(columns.at(0), options.concept_, options.distance)}};
-  page.lines = {concat(captions.size(), " pictures of ", options.images.string(), ", ", config.objective.loss, ", ", config.train.steps, " steps, model ", config.model, ".")};
+                    {options.concept_.style ? "the base's pictures" : "pictures of the class",
+                     model.distance_on(columns.at(0), options.concept_, options.distance)}};
+  page.lines = {concat(captions.size(), " pictures of ", options.images.string(), ", ", config.objective.loss, ", ", config.train.steps,
+                       " steps, model ", config.model, ".")};
   if (judge) page.lines.push_back("Sought: " + judge->describe() + ".");
-  Json json = {{"concept", to_json(options.concept_)}, {"model", config.model}, {"loss", config.objective.loss}, {"steps", config.train.steps},
-               {"train_seconds", read_json(fs::path(config.output) / "run.json").at("seconds")}, {"judge", judge ? Json("oracle") : Json()}, {"sought", judge ? Json(judge->describe()) : Json()}, {"prompts", sweep.prompts},
+  Json json = {{"concept", to_json(options.concept_)},
+               {"model", config.model},
+               {"loss", config.objective.loss},
+               {"steps", config.train.steps},
+               {"train_seconds", read_json(fs::path(config.output) / "run.json").at("seconds")},
+               {"judge", judge ? Json("oracle") : Json()},
+               {"sought", judge ? Json(judge->describe()) : Json()},
+               {"prompts", sweep.prompts},
                {"pictures", options.pictures}};
   json["columns"] = Json::array();
   for (const Column& column : columns) json["columns"].push_back(to_json(column));
@@ -158,21 +180,29 @@ Json evaluate(const PersonalizeOptions& options, const RunConfig& config, const 
 
 Concept make_concept(bool style, const std::string& noun, const std::string& word) {
   if (style) {
-    check<UsageError>(!word.empty(), "personalize: --style needs --word, the words that the captions name the style with: --word \"flat cartoon illustration\"");
+    check<UsageError>(
+        !word.empty(),
+        "personalize: --style needs --word, the words that the captions name the style with: --word \"flat cartoon illustration\"");
     return {.style = true, .word = word, .noun = noun};
   }
-  check<UsageError>(!noun.empty(), "personalize: a subject needs --class, the noun that the model knows such things by: --class dog (or --style for a style)");
+  check<UsageError>(
+      !noun.empty(),
+      "personalize: a subject needs --class, the noun that the model knows such things by: --class dog (or --style for a style)");
   const std::string name = word.empty() ? default_word(noun) : word;
-  check<UsageError>(places_of(name, noun).empty(), "personalize: --word ", name, " has the class \"", noun, "\" in it: name the subject otherwise, for example ", default_word(noun));
+  check<UsageError>(places_of(name, noun).empty(), "personalize: --word ", name, " has the class \"", noun,
+                    "\" in it: name the subject otherwise, for example ", default_word(noun));
   return {.style = false, .word = name, .noun = noun};
 }
 
 RunConfig personalize_config(const PersonalizeOptions& options) {
   const Concept& concept_ = options.concept_;
   std::vector<std::string> all = preset_overrides(concept_.style ? "dco-style" : "dco-subject");
-  const std::vector<std::string> own = {"model=" + Json(options.model).dump(), "output=" + quoted(options.out / "run"),
-                                        "data.images=[" + quoted(options.out / "images.jsonl") + "]", "data.cache=" + quoted(options.out / "cache"),
-                                        "data.held_out=0", "train.validate_every=0"};
+  const std::vector<std::string> own = {"model=" + Json(options.model).dump(),
+                                        "output=" + quoted(options.out / "run"),
+                                        "data.images=[" + quoted(options.out / "images.jsonl") + "]",
+                                        "data.cache=" + quoted(options.out / "cache"),
+                                        "data.held_out=0",
+                                        "train.validate_every=0"};
   all.insert(all.end(), own.begin(), own.end());
   if (!concept_.style) {
     all.push_back("text.word=" + Json(concept_.word).dump());

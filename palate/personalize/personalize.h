@@ -32,9 +32,9 @@ Concept make_concept(bool style, const std::string& noun, const std::string& wor
 // Training's configuration: dco-subject or dco-style, then the overrides.
 RunConfig personalize_config(const PersonalizeOptions& options);
 
-// What was made, as OUT/evaluation.json has it. OUT/: captions.jsonl, images.jsonl, personalize.json, run/ (the training), samples/, grid.png,
-// evaluation.json, report.html. UsageError when OUT holds something else, or captions are to be written first: the template is there then.
-// Error when training was interrupted.
+// What was made, as OUT/evaluation.json has it. OUT/: captions.jsonl, images.jsonl, personalize.json, run/ (the training), samples/,
+// grid.png, evaluation.json, report.html. UsageError when OUT holds something else, or captions are to be written first: the template is
+// there then. Error when training was interrupted.
 Json personalize(const PersonalizeOptions& options);
 
 }  // namespace palate

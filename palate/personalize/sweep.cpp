@@ -38,7 +38,8 @@ Column draw_column(Pipeline& pipeline, const Concept& concept_, const SweepOptio
   const auto all = paired_requests(options.prompts, options.pictures);
   std::vector<ManifestEntry> entries;
   for (const auto& request : all)
-    entries.push_back({.image = "", .prompt = weight ? request.prompt : concept_.base(request.prompt), .id = request.id, .seed = options.sampling.seed});
+    entries.push_back(
+        {.image = "", .prompt = weight ? request.prompt : concept_.base(request.prompt), .id = request.id, .seed = options.sampling.seed});
   SampleFolder files(folder, std::move(entries), Json{{"column", column.name}}, Existing::goes_on);
   const auto missing = files.missing();
   for (size_t p = 0; p < options.prompts.size(); ++p) {
@@ -120,7 +121,8 @@ Tensor sweep_grid(const std::vector<Column>& columns, int64_t pictures) {
     for (const Column& column : columns) shown.push_back(read_image(column.pictures.file(i)));
   }
   const int64_t side = shown.at(0).size(2);
-  return picture_grid(torch::stack(shown), {.columns = static_cast<int64_t>(columns.size()), .scale = std::max<int64_t>(1, 96 / side), .gap = 4, .margin = 4});
+  return picture_grid(torch::stack(shown),
+                      {.columns = static_cast<int64_t>(columns.size()), .scale = std::max<int64_t>(1, 96 / side), .gap = 4, .margin = 4});
 }
 
 Json to_json(const Column& column) {

@@ -16,17 +16,17 @@
 namespace palate {
 
 struct SweepOptions {
-  std::vector<std::string> prompts;      // with the word
+  std::vector<std::string> prompts;               // with the word
   std::vector<double> weights = {0, 2, 3, 4, 5};  // 0: the adapted model with ordinary guidance
-  int64_t pictures = 1;                  // of each prompt
+  int64_t pictures = 1;                           // of each prompt
   GenerateOptions sampling;
 };
 
 // One setting's pictures: the base model's own of the base prompts, or the adapted one's at a weight.
 struct Column {
-  std::string name;    // "base", "weight 3"
+  std::string name;  // "base", "weight 3"
   double weight = 0;
-  PictureSet pictures;  // prompt by prompt
+  PictureSet pictures;                       // prompt by prompt
   std::map<std::string, Interval> likeness;  // "subject", "prompt" ...: means over prompts; empty without a judge
 };
 

@@ -128,9 +128,8 @@ SubjectVerdict subject_verdict(const Subject& subject, const Scene& scene, size_
     }
   }
   const int of_subject = subject.core >= 0 ? 5 : 4, of_prompt = scene.objects.size() == 2 ? 6 : 2;
-  return {.subject = static_cast<double>(best.subject) / of_subject,
-          .prompt = static_cast<double>(best.prompt) / of_prompt,
-          .core = best.core};
+  return {
+      .subject = static_cast<double>(best.subject) / of_subject, .prompt = static_cast<double>(best.prompt) / of_prompt, .core = best.core};
 }
 
 Tensor texture(const Tensor& picture) {

@@ -32,8 +32,8 @@ Tensor hatched(const Tensor& picture, double height, double period, double phase
 // What pictures of a subject have in common: of the patch that is most like `named`, the commonest colour, shape, size and core.
 Subject subject_of(const std::vector<Tensor>& pictures, const Object& named);
 
-// Shares of the checks that hold, in [0, 1]. subject: its colour, shape, size, that something is in its middle, and of what colour (without a
-// core: that nothing is). prompt: background, number of objects, and of the other object colour, shape, size and relation.
+// Shares of the checks that hold, in [0, 1]. subject: its colour, shape, size, that something is in its middle, and of what colour (without
+// a core: that nothing is). prompt: background, number of objects, and of the other object colour, shape, size and relation.
 struct SubjectVerdict {
   double subject = 0, prompt = 0;
   bool core = false;  // the middle is as it should be
@@ -41,7 +41,8 @@ struct SubjectVerdict {
 // `which`: the object of the scene that is the subject. Patches are matched so that most checks hold.
 SubjectVerdict subject_verdict(const Subject& subject, const Scene& scene, size_t which, const Seen& seen);
 
-// Spectrum of what a picture's brightness has besides flat palette colours: float64 [32, 17], magnitudes. A picture's look without its place.
+// Spectrum of what a picture's brightness has besides flat palette colours: float64 [32, 17], magnitudes. A picture's look without its
+// place.
 Tensor texture(const Tensor& picture);
 // The part of the pictures' common texture that another picture has, in [0, 1]: its projection onto the bins that carry most of it.
 class Texture {
@@ -53,15 +54,16 @@ class Texture {
   Tensor spectrum_;
 };
 
-// FOLDER/00.png ... and metadata.jsonl, a caption each: `count` pictures of the seed's subject alone, called <ring-1>, on each background in
-// turn; or of scenes in the seed's look, which captions call zwx. Returns what was drawn and how to personalise with it.
+// FOLDER/00.png ... and metadata.jsonl, a caption each: `count` pictures of the seed's subject alone, called <ring-1>, on each background
+// in turn; or of scenes in the seed's look, which captions call zwx. Returns what was drawn and how to personalise with it.
 Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 
-// Captions that ask for an object called `word` (a subject), and in the look called `look` where that is not "": "a WORD left of a small red
-// circle on LOOK white background". Distinct: the object alone on each background (at most a third), and pairs of the test split, as they read
-// with `named` in its place.
-std::vector<std::string> subject_prompts(const std::string& word, const Object& named, const std::string& look, int64_t count, uint64_t seed);
+// Captions that ask for an object called `word` (a subject), and in the look called `look` where that is not "": "a WORD left of a small
+// red circle on LOOK white background". Distinct: the object alone on each background (at most a third), and pairs of the test split, as
+// they read with `named` in its place.
+std::vector<std::string> subject_prompts(const std::string& word, const Object& named, const std::string& look, int64_t count,
+                                         uint64_t seed);
 // Captions of the test split in that look.
 std::vector<std::string> style_prompts(const std::string& look, int64_t count, uint64_t seed);
 

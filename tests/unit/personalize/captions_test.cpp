@@ -49,7 +49,8 @@ bool refused(const std::vector<std::string>& texts, const std::vector<std::strin
 }  // namespace
 
 TEST_CASE("captions: the class becomes the word, the word stays") {
-  const auto all = checked_captions(pictures(2), {{"0.jpg", " a low-angle photo of a dog on a ledge "}, {"1.jpg", "a <dog-1> in the snow"}}, dog, "x");
+  const auto all =
+      checked_captions(pictures(2), {{"0.jpg", " a low-angle photo of a dog on a ledge "}, {"1.jpg", "a <dog-1> in the snow"}}, dog, "x");
   REQUIRE(all.size() == 2);
   CHECK(all[0].picture == fs::path("photos/0.jpg"));
   CHECK(all[0].caption == "a low-angle photo of a <dog-1> on a ledge");
@@ -110,7 +111,8 @@ TEST_CASE("captions: template and files; beside the pictures, as JSON lines, as 
   test::write_text(folder / "c.csv", "file_name,text\na.png,\"a dog, asleep\"\nb.jpg,a dog\n");
   CHECK(read_captions(folder, found, folder / "c.csv").at("a.png") == "a dog, asleep");
   test::write_text(folder / "twice.jsonl", "{\"file_name\":\"a.png\",\"text\":\"a dog\"}\n{\"file_name\":\"a.png\",\"text\":\"a dog\"}\n");
-  CHECK_THROWS_WITH_AS(read_captions(folder, found, folder / "twice.jsonl"), doctest::Contains("twice.jsonl:2: names a.png a second time"), UsageError);
+  CHECK_THROWS_WITH_AS(read_captions(folder, found, folder / "twice.jsonl"), doctest::Contains("twice.jsonl:2: names a.png a second time"),
+                       UsageError);
   CHECK_THROWS_WITH_AS(read_captions(folder, found, folder / "none.jsonl"), doctest::Contains("no such file"), UsageError);
 
   test::write_text(folder / "a.txt", "a dog on a chair\nsecond line");

@@ -51,7 +51,8 @@ TEST_CASE("subject: drawn whole, all checks hold; what is missing counts") {
 
 TEST_CASE("subject: pictures say what it is, whatever some of them lack") {
   std::vector<Tensor> pictures;
-  for (const int background : {0, 1, 2}) pictures.push_back(render_subject(subject, {{subject.object}, -1, background}, 0, {{16, 15, 7.0}}));
+  for (const int background : {0, 1, 2})
+    pictures.push_back(render_subject(subject, {{subject.object}, -1, background}, 0, {{16, 15, 7.0}}));
   pictures.push_back(render({{subject.object}, -1, 0}, {{16, 15, 7.0}}));  // one without its middle
   CHECK(subject_of(pictures, subject.object) == subject);
   CHECK_THROWS_AS(subject_of({torch::zeros({3, 32, 32})}, subject.object), DataError);
