@@ -48,7 +48,7 @@ void print_result(const Json& result) {
   for (const char* part : {"sum", "zip"}) {
     if (result.contains(part)) print_columns(part, result.at(part));
   }
-  if (result.contains("noise_distance")) {
+  if (result.contains("noise_distance")) {  // which a merge and --distance-draws 0 leave out
     std::printf("noise distance to the base: %.4g on the given pictures, %.4g on the base's own\n",
                 mean_distance(result.at("noise_distance").at("given")), mean_distance(result.at("noise_distance").at("class")));
   }
@@ -98,8 +98,8 @@ void add_looking(CLI::App& app, PersonalizeFlags& flags) {
       ->check(whole(1, 10000))
       ->capture_default_str();
   app.add_option("--distance-draws", flags.options.distance.draws,
-                 "draws of (picture, t, noise) in each tenth of the timesteps, for the noise distance")
-      ->check(whole(1, 100000))
+                 "draws of (picture, t, noise) in each tenth of the timesteps, for the noise distance; 0: it is not measured")
+      ->check(whole(0, 100000))
       ->capture_default_str();
 }
 

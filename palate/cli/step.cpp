@@ -108,20 +108,6 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void check_timesteps(const char* name, const Tensor& t, const TimestepRange& range, const std::string& file) {
-  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
-  check<UsageError>(inside.all().item<bool>(), file, ": ", name, " has a value that is not ", range.whole ? "a whole number " : "",
-                    "between ", range.first, " and ", range.last);
-}
-
-void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file) {
-  check_timesteps("timesteps", noising.t, range, file);
-  if (!noising.previous_t.defined()) return;
-  check_timesteps("previous_timesteps", noising.previous_t, range, file);
-  check<UsageError>(noising.previous_t.le(noising.t).all().item<bool>(), file,
-                    ": previous_timesteps has a value above its timestep; a denoising step leads to less noise");
-}
-
 // A loss of the grid on noised pictures. The gradients are left in the network's parameters.
 TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& model, const std::string& in) {
   const auto process = make_noise_process(read_json(model.folder / "scheduler" / "scheduler_config.json"));
@@ -137,6 +123,9 @@ TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& mo
   const StepBatch given = read_step_batch(in, objective.needs(), model.load.device, model.load.dtype);
   if (objective.needs().rewards) objective.set_rewards(given.batch.reward);
   check_timesteps(given.noising, process->range(), in);
+  check<UsageError>(given.noising.t.le(objective.range().last).all().item<bool>(), in, ": timesteps: objective.error_space '",
+                    run.objective.error_space, "' has no error where no signal is left (zero terminal SNR), so they end at ",
+                    objective.range().last);
   Policy policy{network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();

@@ -45,7 +45,23 @@ Tensor node_noise(const BatchFile& file, const Tensor& latents) {
   return noise;
 }
 
+void check_timesteps(const char* name, const Tensor& t, const TimestepRange& range, const std::string& file) {
+  if (!t.defined()) return;
+  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
+  check<UsageError>(inside.all().item<bool>(), file, ": ", name, " has a value that is not ", range.whole ? "a whole number " : "",
+                    "between ", range.first, " and ", range.last);
+}
+
 }  // namespace
+
+void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file) {
+  check_timesteps("timesteps", noising.t, range, file);
+  check_timesteps("features_timesteps", noising.features_t, range, file);
+  if (!noising.previous_t.defined()) return;
+  check_timesteps("previous_timesteps", noising.previous_t, range, file);
+  check<UsageError>(noising.previous_t.le(noising.t).all().item<bool>(), file,
+                    ": previous_timesteps has a value above its timestep; a denoising step leads to less noise");
+}
 
 StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype) {
   const BatchFile file(path, device);

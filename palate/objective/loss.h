@@ -6,6 +6,8 @@
 
 namespace palate {
 
+struct Beta;
+
 class Loss {
  public:
   virtual ~Loss() = default;
@@ -14,6 +16,8 @@ class Loss {
   virtual void set_rewards(const Tensor& /*all*/) {}
   // A mean over more than the batch is ranks.mean of a detached one.
   virtual LossOutput operator()(const Statistics& statistics, const Ranks& ranks) const = 0;
+  // The beta of z = k * margin, which training may set (beta = "auto"); null: the loss has none.
+  virtual Beta* strength() { return nullptr; }
 };
 
 }  // namespace palate

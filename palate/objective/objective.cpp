@@ -36,6 +36,7 @@ Objective::Objective(const ObjectiveConfig& config, const SpaceSetup& setup)
       process_(setup.process),
       loss_(make_loss(config)),
       space_(make_error_space(config, setup)),
+      range_(space_->range(setup.process)),
       timesteps_(make_timestep_policy(config)),
       fixed_(timesteps_->fixed()),
       needs_(loss_->needs()) {
@@ -98,6 +99,7 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
                                    const Observe& observe) const {
   const Batch batch = seen(given);
   check_batch(batch);
+  check_drawn(noising);
   Noised noised = this->noised(batch, noising);
   if (config_.noising == "inverted") invert(noised, noising, batch, policy);
   const RunBranch run = branch(noised, policy.condition(batch, Prompts::base), batch.views);

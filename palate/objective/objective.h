@@ -51,12 +51,16 @@ class Objective {
   Tensor errors(Denoiser& network, const Batch& batch, const Noising& noising) const;
 
   TimestepPolicy& timesteps() { return *timesteps_; }
+  Beta* strength() { return loss_->strength(); }         // null: the loss has no beta
+  const TimestepRange& range() const { return range_; }  // of the timesteps that the error space has a use for
   // Everything that errors() depends on besides network and batch, for a hash.
   std::string noising_key() const;
 
  private:
   Noising draw_with(const TimestepPolicy& timesteps, const Batch& batch, uint64_t seed) const;
+  Timestep useful(const TimestepPolicy& timesteps, Generator& generator) const;
   void check_batch(const Batch& batch) const;
+  void check_drawn(const Noising& noising) const;
   Noised noised(const Batch& batch, const Noising& noising) const;
   void check_noising() const;
   // Puts the pictures where the policy's inversion leads, and their noise and target after them.
@@ -69,6 +73,7 @@ class Objective {
   const NoiseProcess& process_;
   std::unique_ptr<Loss> loss_;
   std::unique_ptr<ErrorSpace> space_;
+  TimestepRange range_;
   std::unique_ptr<TimestepPolicy> timesteps_, fixed_;  // fixed_: null where the policy has no state
   std::unique_ptr<Reference> reference_;
   Needs needs_;

@@ -10,8 +10,10 @@
   line(dpo_presets) \
   line(importance_presets) \
   line(kto_presets) \
+  line(single_presets) \
   line(reference_free_presets) \
   line(dspo_presets) \
+  line(ncp_presets) \
   line(rollout_presets)
 
 // clang-format on

@@ -35,6 +35,11 @@
 
 #define PALATE_ERROR_SPACES(line) \
   line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target") \
+  line(perceptual_space, "perceptual", "NCP (2406.17636): features of the frozen U-Net's encoder, one denoising step further") \
+  line(epsilon_space, "epsilon", "the noise that any prediction tells") \
+  line(v_space, "v", "alpha noise - sigma x0 of any prediction") \
+  line(velocity_space, "velocity", "noise - x0 of any prediction: what flow models predict") \
+  line(x0_space, "x0", "the clean latents that any prediction tells") \
 
 #define PALATE_TIMESTEPS(line) \
   line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \

@@ -152,9 +152,11 @@ Json evaluate(const PersonalizeOptions& options, const RunConfig& config, const 
                    .parts = {{"", columns}},
                    .pictures = options.pictures,
                    .distances = {}};
-  page.distances = {{"given pictures", model.distance_on(given, options.distance)},
-                    {options.concept_.style ? "the base's pictures" : "pictures of the class",
-                     model.distance_on(columns.at(0), options.concept_, options.distance)}};
+  if (options.distance.draws > 0) {
+    page.distances = {{"given pictures", model.distance_on(given, options.distance)},
+                      {options.concept_.style ? "the base's pictures" : "pictures of the class",
+                       model.distance_on(columns.at(0), options.concept_, options.distance)}};
+  }
   page.lines = {concat(captions.size(), " pictures of ", options.images.string(), ", ", config.objective.loss, ", ", config.train.steps,
                        " steps, model ", config.model, ".")};
   if (judge) page.lines.push_back("Sought: " + judge->describe() + ".");
@@ -169,7 +171,8 @@ Json evaluate(const PersonalizeOptions& options, const RunConfig& config, const 
                {"pictures", options.pictures}};
   json["columns"] = Json::array();
   for (const Column& column : columns) json["columns"].push_back(to_json(column));
-  json["noise_distance"] = {{"given", to_json(page.distances[0].second)}, {"class", to_json(page.distances[1].second)}};
+  if (!page.distances.empty())
+    json["noise_distance"] = {{"given", to_json(page.distances[0].second)}, {"class", to_json(page.distances[1].second)}};
   json["peak_bytes"] = peak_resident_bytes();
   write_json(options.out / "evaluation.json", json);
   json["report"] = write_page(options.out, page).string();

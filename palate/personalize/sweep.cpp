@@ -20,9 +20,20 @@ namespace palate {
 namespace fs = std::filesystem;
 namespace {
 
-// The prompt's pictures that are missing. The base prompt is one for a call of generate, so each prompt has a call of its own.
-void draw_prompt(Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const std::vector<size_t>& numbers,
-                 const GenerateOptions& options, SampleFolder& folder) {
+// The numbers of each prompt's pictures on their own, `pictures` a prompt; 0: all together. With reward guidance the base prompt is one for
+// a call of generate, so each prompt has a call of its own.
+std::vector<std::vector<size_t>> groups_of(const std::vector<size_t>& numbers, int64_t pictures) {
+  std::vector<std::vector<size_t>> groups;
+  for (const size_t number : numbers) {
+    const auto prompt = [&](size_t which) { return pictures == 0 ? 0 : which / static_cast<size_t>(pictures); };
+    if (groups.empty() || prompt(groups.back()[0]) != prompt(number)) groups.emplace_back();
+    groups.back().push_back(number);
+  }
+  return groups;
+}
+
+void draw(Pipeline& pipeline, const std::vector<GenerateRequest>& requests, const std::vector<size_t>& numbers,
+          const GenerateOptions& options, SampleFolder& folder) {
   pipeline.generate_each(requests, options, [&](size_t first, const Tensor& latents) {
     check(latents.isfinite().all().item<bool>(), "sampling \"", requests[first].prompt,
           "\": the sampler gave values that are not finite: a lower sample.guidance_scale, weight or rate may help");
@@ -41,24 +52,20 @@ Column draw_column(Pipeline& pipeline, const Concept& concept_, const SweepOptio
     entries.push_back(
         {.image = "", .prompt = weight ? request.prompt : concept_.base(request.prompt), .id = request.id, .seed = options.sampling.seed});
   SampleFolder files(folder, std::move(entries), Json{{"column", column.name}}, Existing::goes_on);
-  const auto missing = files.missing();
-  for (size_t p = 0; p < options.prompts.size(); ++p) {
+  const bool guided = weight && *weight > 0;
+  const AdaptersOnly on(weight ? active_adapters() : 0);
+  for (const auto& numbers : groups_of(files.missing(), guided ? options.pictures : 0)) {
     std::vector<GenerateRequest> requests;
-    std::vector<size_t> numbers;
-    for (const size_t number : missing) {
-      if (number / static_cast<size_t>(options.pictures) != p) continue;
-      numbers.push_back(number);
-      requests.push_back({weight ? all[number].prompt : concept_.base(all[number].prompt), all[number].id});
-    }
-    if (requests.empty()) continue;
+    for (const size_t number : numbers) requests.push_back({files.pictures().entries[number].prompt, all[number].id});
     GenerateOptions sampling = options.sampling;
-    sampling.title = concat(column.name, ", prompt ", p + 1, " of ", options.prompts.size());
-    if (weight && *weight > 0) {
+    sampling.title = column.name;
+    if (guided) {
+      const size_t prompt = numbers[0] / static_cast<size_t>(options.pictures);
+      sampling.title += concat(", prompt ", prompt + 1, " of ", options.prompts.size());
       sampling.reward_weight = *weight;
-      sampling.base_prompt = concept_.base(options.prompts[p]);
+      sampling.base_prompt = concept_.base(options.prompts[prompt]);
     }
-    const AdaptersOnly on(weight ? active_adapters() : 0);
-    draw_prompt(pipeline, requests, numbers, sampling, files);
+    draw(pipeline, requests, numbers, sampling, files);
   }
   column.pictures = files.pictures();
   return column;

@@ -66,8 +66,10 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
   const SpaceSetup space{.process = pipeline.noise_process(),
                          .network = &denoiser,
                          .frozen = config.full ? pipeline.denoiser_folder() : fs::path(),
-                         .load = load_options()};
+                         .load = load_options(),
+                         .gradient_checkpointing = config.train.gradient_checkpointing};
   objective_ = std::make_unique<Objective>(config.objective, space);
+  scale_.emplace(*objective_, config.optimizer.warmup_steps);
   open_reference();
 }
 
@@ -133,23 +135,52 @@ void AlignTask::open_reference() {
   validation_.emplace(fixed, held_out, batches_.draws > 0 ? std::min(draws, batches_.draws) : draws, config_.train.batch);
 }
 
-Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
-  const auto taken = order_.take((step * config_.train.accumulation + part) * config_.train.batch, config_.train.batch);
-  const Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
-  const uint64_t seed = batches_.options.seed;
+Batch AlignTask::next_batch(int64_t first) {
+  const auto taken = order_.take(first, config_.train.batch);
+  Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
   std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's, even where draws take turns
   for (const Visit& visit : batch.visits) masks.push_back(mix(visit.id, visit.visit));
-  trainable_->set_dropout_draw(seed, masks);
-  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, seed), ranks);
+  trainable_->set_dropout_draw(batches_.options.seed, masks);
+  return batch;
+}
+
+// beta = "auto" is begun on what the first pass will see, before anything has moved.
+void AlignTask::begin_scale() {
+  if (!scale_->is_automatic() || !scale_->waits()) return;
+  const torch::NoGradGuard no_grad;
+  const Batch batch = next_batch(0);
+  scale_->begin(objective_->measure(*policy_, batch, objective_->draw(batch, batches_.options.seed)));
+}
+
+Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
+  begin_scale();
+  const Batch batch = next_batch((step * config_.train.accumulation + part) * config_.train.batch);
+  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, batches_.options.seed), ranks);
+  if (scale_->waits()) scale_->begin(output);
+  scale_->observe(step, output, ranks);
   return {.loss = output.loss, .losses = output.losses.detach(), .visits = batch.visits, .metrics = output.metrics};
 }
 
 void AlignTask::after_update(const Ranks& ranks) {
   if (text_) text_->keep_norms();
   objective_->timesteps().end_step(ranks);
+  scale_->end_step();
 }
 
-Metrics AlignTask::validate() { return validation_ ? validation_->measure(*objective_, *policy_) : Metrics(); }
+void AlignTask::save(TensorMap& tensors) const {
+  objective_->timesteps().save(tensors);
+  scale_->save(tensors);
+}
+
+void AlignTask::load(const TensorMap& tensors) {
+  objective_->timesteps().load(tensors);
+  scale_->load(tensors);
+}
+
+Metrics AlignTask::validate() {
+  begin_scale();
+  return validation_ ? validation_->measure(*objective_, *policy_) : Metrics();
+}
 
 void AlignTask::read(const fs::path& folder) { trainable_->read(folder / pipeline_.denoiser_component()); }
 
@@ -186,6 +217,7 @@ std::string AlignTask::describe(const Visit& visit) const {
 }
 
 void AlignTask::annotate(Metrics& line, const TrainState& state) const {
+  if (scale_->is_automatic()) line["beta"] = scale_->beta();
   line["epoch"] = order_.epochs(state.step * config_.train.batch * config_.train.accumulation);
 }
 

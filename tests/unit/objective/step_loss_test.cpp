@@ -139,7 +139,7 @@ TEST_CASE(
   CHECK(network.gain().grad().defined());
   StepObjective same(objective({"loss=d3po"}), step);
   same.set_reference(std::make_unique<ToyReference>(0.7));
-  batch.advantages = {};
+  batch.advantages = Tensor();
   CHECK(same.evaluate(policy, batch).losses.item<float>() == doctest::Approx(std::log(2.0)));
   CHECK_THROWS_WITH_AS(same.set_reference(nullptr), doctest::Contains("needs a reference"), UsageError);
 }
