@@ -200,6 +200,10 @@ Concept make_concept(bool style, const std::string& noun, const std::string& wor
 RunConfig personalize_config(const PersonalizeOptions& options) {
   const Concept& concept_ = options.concept_;
   std::vector<std::string> all = preset_overrides(concept_.style ? "dco-style" : "dco-subject");
+  const auto other_loss = [](const std::string& text) { return text.starts_with("objective.loss=") && text != "objective.loss=dco"; };
+  if (std::any_of(options.overrides.begin(), options.overrides.end(), other_loss)) {  // which has constants of its own
+    std::erase_if(all, [](const std::string& text) { return text.starts_with("objective.beta"); });
+  }
   const std::vector<std::string> own = {"model=" + Json(options.model).dump(),
                                         "output=" + quoted(options.out / "run"),
                                         "data.images=[" + quoted(options.out / "images.jsonl") + "]",

@@ -53,7 +53,7 @@ Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t 
     files.add(render_subject(subject, scene, 0, place(scene, generator)), called(caption(scene), object_text(subject.object), word));
   }
   return {{"pictures", count},
-          {"shows", concat("a ", object_text(subject.object), " with a ", colours[static_cast<size_t>(subject.core)], " middle")},
+          {"shows", describe(subject)},
           {"class", object_text(subject.object)},
           {"word", word}};
 }
