@@ -10,6 +10,7 @@
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/file_lock.h"
@@ -118,6 +119,7 @@ void train_or_go_on(RunConfig config) {
     { const FileLock lock(run / ".lock", refuse, 0644); }
     remove_folder(run);
   }
+  const InterruptGuard guard;  // the first Ctrl-C writes a checkpoint; while pictures are drawn it ends the program, and those made stay
   const TrainResult result = train(config);
   check(!result.interrupted, "interrupted at step ", result.steps, "; the same command goes on");
 }
