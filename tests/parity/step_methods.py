@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 Method = collections.namedtuple("Method", "name objective kind function draws")
+Space = collections.namedtuple("Space", "name embed draws")
 METHODS, SPACES = {}, {}
 
 
@@ -19,7 +20,7 @@ class Seen:
 
     def e(self, network, view):
         self.asked.add((network, view))
-        return self.computed.residual(network, view, self.space, self.constants, self.text if network == "reference" else "")
+        return self.computed.residual(network, view, self.space, self.constants, self.text)
 
     def d(self, network, view):
         d, mu = self.e(network, view).square().flatten(1).mean(1), self.constants.get("safeguard", 0)
@@ -35,16 +36,68 @@ class Seen:
         return self.d("reference", view) - self.d("policy", view)
 
 
-# Spaces: space(computed, x_t, prediction, constants), what is compared of a prediction
+# Spaces: space(computed, x_t, prediction, constants, text), what is compared of a prediction; `text`: of the frozen network's prompts
 
 
-def space(name):
-    return lambda function: SPACES.setdefault(name, function)
+def space(name, **draws):
+    def keep(function):
+        SPACES[name] = Space(name, function, draws)
+        return function
+    return keep
+
+
+def told(computed, x_t, prediction):
+    """x0 and noise, as a prediction tells them."""
+    alpha, sigma = computed.levels(computed.given["timesteps"])
+    if computed.v:
+        return alpha * x_t - sigma * prediction, sigma * x_t + alpha * prediction
+    return (x_t - sigma * prediction) / alpha, prediction
 
 
 @space("output")
-def output(computed, x_t, prediction, constants):
+def output(computed, x_t, prediction, constants, text):
     return prediction
+
+
+@space("epsilon")
+def epsilon(computed, x_t, prediction, constants, text):
+    return told(computed, x_t, prediction)[1]
+
+
+@space("x0")
+def x0(computed, x_t, prediction, constants, text):
+    return told(computed, x_t, prediction)[0]
+
+
+@space("v")
+def v(computed, x_t, prediction, constants, text):
+    (clean, noise), (alpha, sigma) = told(computed, x_t, prediction), computed.levels(computed.given["timesteps"])
+    return alpha * noise - sigma * clean
+
+
+@space("velocity")
+def velocity(computed, x_t, prediction, constants, text):
+    clean, noise = told(computed, x_t, prediction)
+    return noise - clean
+
+
+@space("perceptual", tap=["down", "mid", '["down", "mid"]'])
+def perceptual(computed, x_t, prediction, constants, text):
+    """NCP (2406.17636): one step of DDPM with the given noise to t - 1, or noised anew to the given timesteps, and the frozen encoder there."""
+    t, (clean, noise) = computed.given["timesteps"], told(computed, x_t, prediction)
+    if "features_timesteps" in computed.given:
+        there = computed.given["features_timesteps"]
+        alpha, sigma = computed.levels(there)
+        x = alpha * clean + sigma * noise
+    else:
+        there = (t - 1).clamp(min=0)
+        now, then = (computed.abar[each].view(-1, 1, 1, 1) for each in (t, there))
+        beta = 1 - now / then
+        mean = then.sqrt() * beta / (1 - now) * clean + (now / then).sqrt() * (1 - then) / (1 - now) * x_t
+        x = torch.where((t > 0).view(-1, 1, 1, 1), mean + ((1 - then) / (1 - now) * beta).sqrt() * computed.given["step_noise"], x_t)
+    taps = [f.flatten(1) for name, f in computed.features(x, there, text).items() if name in constants["tap"]]
+    total = sum(f.shape[1] for f in taps)
+    return torch.cat([f * (total / (f.shape[1] * len(taps))) ** 0.5 for f in taps], 1)
 
 
 # Methods: method(seen, **constants) gives losses [B], and logits [B] where it has them; `draws` are its constants by palate's names
@@ -78,6 +131,25 @@ def either(s, first, second, label_smoothing, anchor, p=None):
 @method("sft", kind="single")
 def sft(s):
     return s.d("policy", "win"), None
+
+
+@method("dreambooth", kind="single")
+def dreambooth(s):
+    return s.d("policy", "win"), None
+
+
+@method("dco", kind="single", **BETA)
+def dco(s, beta, beta_convention):
+    z = factor(beta, beta_convention) * s.gain("win")
+    return -F.logsigmoid(z), z
+
+
+@method("rwr", kind="single", temperature=(0.3, 3))
+def rwr(s, temperature):
+    r = s.computed.given["rewards"]
+    weight = (r / temperature).exp() / (r / temperature).exp().mean()
+    s.terms |= dict(reward=r, reward_weight=weight)
+    return weight * s.d("policy", "win"), None
 
 
 @method("dpo", **BETA, **PAIR, loss_type=["sigmoid", "hinge", "ipo", "robust"])
@@ -131,7 +203,7 @@ def log_weight(s, network, view, sampled):
     c, t = s.computed, s.computed.given["timesteps"]
     earlier = (t - 1000 // s.constants["sampler_steps"]).clamp(min=0)
     (alpha, sigma), (a, b) = c.levels(t), c.levels(earlier)
-    e = c.residual(network, view, SPACES["output"], s.constants).detach()  # prediction - target
+    e = c.residual(network, view, SPACES["output"], s.constants, "").detach()  # prediction - target
     wrong = -sigma * e if c.v else -sigma / alpha * e  # of x0
     root = ((a / b) ** 2 - (alpha / sigma) ** 2).sqrt()
     tilt = root * c.given["step_noise"] * wrong if sampled else 0

@@ -120,7 +120,7 @@ def main():
             single, double = once(lambda: Computed(world)), once(lambda: Computed(world))
             for name in args.methods:
                 for space in args.spaces:
-                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": POLICIES})
+                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], SPACES[space].draws | {"timesteps": POLICIES})
                     verdict, error, said = compare(args.palate, METHODS[name], space, constants, single, double, folder, args.tolerance)
                     tally[verdict] += 1
                     worst = max(worst, error if verdict == "equal" else 0)
