@@ -184,6 +184,14 @@ Json pairwise(const std::vector<Reported>& runs, const std::vector<PlannedMethod
   return all;
 }
 
+std::string caution_of(const CompareConfig& config) {
+  if (std::find(config.judges.begin(), config.judges.end(), "oracle") == config.judges.end()) return "";
+  return std::string("The judge \"oracle\" is the embedded world's own") +
+         (config.data.sampled()
+              ? ", which also made the labels: this shows which training follows the labels best, not what people would prefer."
+              : ": it says what the world's rules say, not what people would prefer.");
+}
+
 }  // namespace
 
 Json compare_table(const CompareConfig& config, const CompareRunner& runner) {
