@@ -4,7 +4,7 @@
 #include "palate/core/error.h"
 #include "palate/objective/objective_config.h"
 
-#define PALATE_PRESET_FAMILIES(line) line(sft_presets) line(dpo_presets) line(kto_presets) line(rollout_presets)
+#define PALATE_PRESET_FAMILIES(line) line(sft_presets) line(dpo_presets) line(kto_presets) line(rollout_presets) line(reward_presets)
 
 namespace palate {
 

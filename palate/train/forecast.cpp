@@ -24,6 +24,7 @@
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/reward/reward_forecast.h"
 #include "palate/train/rollout/lesson.h"
 #include "palate/train/train.h"
 #include "palate/train/unet_cost.h"
@@ -285,6 +286,7 @@ Forecast forecast(const RunConfig& given) {
               [&](Fields& f) { whole.visit(f); });
   const ThreadCount threads(whole.threads);
   const c10::Device device = parse_device(whole.device);
+  if (whole.task == "reward-model") return forecast_reward(whole, seconds_per_flop(torch::kFloat, device));
   const Shapes shapes = read_shapes(whole);
   Forecast it = estimate(whole, shapes, seconds_per_flop(parse_dtype(whole.train.dtype), device));
   const int64_t limit = total_memory_bytes() / 100 * 95;
