@@ -177,7 +177,8 @@ def orpo(s, beta, margin, label_smoothing, anchor):
 
 @method("mapo", beta=(0.05, 10), snr_value=(0.1, 1), mapo_scale=(1, 100), **PAIR)
 def mapo(s, beta, snr_value, mapo_scale, margin, label_smoothing, anchor):
-    h = {view: snr_value * s.d("policy", view) / torch.expm1(snr_value * s.d("policy", view)) for view in ("win", "lose")}
+    x = {view: snr_value * s.d("policy", view) for view in ("win", "lose")}
+    h = {view: torch.where(d > 0, d / torch.expm1(torch.where(d > 0, d, 1.0)), 1.0) for view, d in x.items()}
     s.terms |= {"score_" + view: value for view, value in h.items()}
     z = mapo_scale * (h["win"] - h["lose"])
     return either(s, -beta * F.logsigmoid(z - margin), -beta * F.logsigmoid(-z - margin), label_smoothing, anchor), z - margin

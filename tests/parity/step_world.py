@@ -113,13 +113,19 @@ def lora_tensors(policy):
 
 
 class Computed:
-    """A World in the default precision. Everything that several methods need is made once."""
+    """A World in the default precision. Everything that several methods need is made once. With a `jitter`, a seed, all numbers are first moved
+    by a rounding error of float32: another result that float32 could have."""
 
-    def __init__(self, world):
+    def __init__(self, world, jitter=None):
         self.world, dtype = world, torch.get_default_dtype()
         self.scheduler = DDPMScheduler(**world.schedule)
         self.networks = dict(zip(("reference", "policy"), (network.to(dtype) for network in world.networks()), strict=True))
-        self.given = {name: value.to(dtype) if value.is_floating_point() else value for name, value in world.given.items()}
+        self.given = {name: value.to(dtype, copy=True) if value.is_floating_point() else value for name, value in world.given.items()}
+        if jitter is not None:
+            draw = torch.Generator().manual_seed(jitter)
+            values = [p.data for network in self.networks.values() for p in network.parameters()]
+            for value in values + [value for value in self.given.values() if value.is_floating_point()]:
+                value.mul_(1 + 2**-23 * torch.randint(-1, 2, value.shape, generator=draw))
         self.abar, self.v, self.kept = self.scheduler.alphas_cumprod, world.kind == "v", {}
 
     def predict(self, network, x, t, text=""):
