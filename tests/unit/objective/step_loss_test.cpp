@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "palate/objective/reference/snapshot.h"
 #include "palate/core/error.h"
+#include "palate/objective/reference/snapshot.h"
 #include "palate/objective/step_objective.h"
 #include "tests/unit/objective/toy.h"
 
