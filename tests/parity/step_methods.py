@@ -169,6 +169,14 @@ def cpo(s, beta, beta_convention, margin, label_smoothing, anchor):
     return either(s, -F.logsigmoid(z - margin), -F.logsigmoid(-z - margin), label_smoothing, anchor), z - margin
 
 
+@method("dmpo", **BETA, **PAIR, dmpo_alpha=[0.01, 0.2])
+def dmpo(s, beta, beta_convention, dmpo_alpha, margin, label_smoothing, anchor):
+    k, m = factor(beta, beta_convention), s.gain("win") - s.gain("lose")
+    p, q = (torch.sigmoid(z) for z in (k * m - margin, -k * m - margin))
+    first, second = (x * (x / (1 - dmpo_alpha)).log() + (1 - x) * ((1 - x) / dmpo_alpha).log() for x in (p, q))
+    return either(s, first, second, label_smoothing, anchor), k * m - margin
+
+
 @method("orpo", beta=(0.05, 10), **PAIR)
 def orpo(s, beta, margin, label_smoothing, anchor):
     z = s.d("policy", "lose") - s.d("policy", "win")
