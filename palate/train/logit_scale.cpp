@@ -25,7 +25,7 @@ std::string printed(const char* format, double value) {
   return text;
 }
 std::string rounded(double value) { return printed("%.2g", value); }
-std::string factor(double value) { return printed("%.5g", value); }  // of k and beta, which a config may be given
+std::string digits(double value) { return printed("%.5g", value); }  // of k and beta, which a config may be given
 
 }  // namespace
 
@@ -53,11 +53,11 @@ void LogitScale::begin(const ObjectiveOutput& first) {
   const std::string told = compared
                                ? concat("errors are about ", rounded(d), " in this space, so a margin of 1 % of that gives |z| of about ")
                                : concat("margins are about ", rounded(margin), " before training, which gives |z| of about ");
-  log_info("z = ", factor(beta_->k()), " * margin: ", told, rounded(z),
-           automatic_ ? concat(" (objective.beta = \"auto\" is ", factor(beta_->beta), " at first)") : std::string());
+  log_info("z = ", digits(beta_->k()), " * margin: ", told, rounded(z),
+           automatic_ ? concat(" (objective.beta = \"auto\" is ", digits(beta_->beta), " at first)") : std::string());
   if (z < least_logit)
-    warn("objective.beta = ", factor(beta_->beta), " makes z so small that the loss will hardly move from 0.693 (log 2): raise it to ",
-         factor(beta_->beta * beta_->beta_target / std::max(z, 1e-30)), ", or set objective.beta = \"auto\"");
+    warn("objective.beta = ", digits(beta_->beta), " makes z so small that the loss will hardly move from 0.693 (log 2): raise it to ",
+         digits(beta_->beta * beta_->beta_target / std::max(z, 1e-30)), ", or set objective.beta = \"auto\"");
 }
 
 void LogitScale::observe(int64_t step, const ObjectiveOutput& output, const Ranks& ranks) {
@@ -74,7 +74,7 @@ void LogitScale::end_step() {
   const double before = beta_->k() * margin;
   beta_->set_k(beta_->beta_target / margin);
   log_info("objective.beta = \"auto\": margins are about ", rounded(margin), " after ", step_ + 1, " steps, |z| was ", rounded(before),
-           ": beta is ", factor(beta_->beta), " from here on, for |z| of about ", rounded(beta_->beta_target));
+           ": beta is ", digits(beta_->beta), " from here on, for |z| of about ", rounded(beta_->beta_target));
 }
 
 void LogitScale::save(TensorMap& tensors) const {
