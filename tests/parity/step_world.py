@@ -46,11 +46,13 @@ def draw_batch(r, kind):
         given["preference"] = torch.tensor([r.choice([0.5, 0.8, 1.0]) for _ in range(b)])
     given["labels"] = torch.tensor([1.0, -1.0] + [r.choice([1.0, -1.0]) for _ in range(b - 2)])
     given["weights"] = torch.tensor([r.choice([1.0, 0.5, 2.0]) for _ in range(b)])
+    given["prior"] = torch.tensor([r.choice([0.0, 0.0, 1.0]) for _ in range(b)])
+    given["rewards"] = torch.tensor([round(r.uniform(-1, 1), 3) for _ in range(b)])
     return given
 
 
 PAIRS = ("latents_win", "latents_lose", "preference")
-SINGLES = {"label": ("labels",), "single": ("weights",)}
+SINGLES = {"label": ("labels",), "single": ("weights", "prior", "rewards")}
 
 
 def file_of(given, kind):
