@@ -229,11 +229,13 @@ TEST_CASE("objective config: mistakes are named") {
 TEST_CASE("presets: their objective's keys are all known, and an unknown preset is told the nearest") {
   for (const auto& preset : presets()) {
     std::vector<std::string> overrides;
+    bool aligns = true;  // a reward model has no objective of the grid
     for (const auto& text : preset_overrides(preset.name)) {
       if (text.starts_with("objective.")) overrides.push_back(text.substr(10));
+      aligns = aligns && text != "task=reward-model";
     }
     INFO(preset.name);
-    CHECK(overrides.size() >= 3);
+    CHECK(overrides.size() >= (aligns ? 3 : 0));
     CHECK_NOTHROW(objective(overrides));
   }
   CHECK_THROWS_WITH_AS(preset_overrides("diffusion-dpo-lor"), doctest::Contains("did you mean 'diffusion-dpo-lora'"), UsageError);
