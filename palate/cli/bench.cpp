@@ -131,12 +131,13 @@ void bench(BenchArguments& a) {
                  {"reference", a.reference},
                  {"work", a.work},
                  {"checkpointing", a.checkpointing},
+                 {"objective", a.objective},
                  {"step_min_s", totals.front()},
                  {"step_median_s", median},
                  {"pairs_per_s", static_cast<double>(a.pairs) / median},
                  {"parts", least},
                  {"peak_gb", static_cast<double>(peak_resident_bytes()) / 1e9}};
-  if (a.kind == "step" || a.kind == "embedded") {
+  if ((a.kind == "step" || a.kind == "embedded") && a.objective.empty()) {
     result["model_tflop"] = step_flops(a) / 1e12;
     result["tflop_per_s"] = step_flops(a) / 1e12 / median;
   }
@@ -180,6 +181,7 @@ void add_bench(CLI::App& app) {
       ->type_name("NAME");
   app.add_option("--operators", a->operators, "on stderr, the N operators that took the most processor time")->type_name("N");
   app.add_flag("--checkpointing", a->checkpointing, "gradient checkpointing");
+  app.add_option("overrides", a->objective, "of [objective]: error_space=perceptual tap=mid")->type_name("KEY=VALUE");
   app.footer(
       "Times are of this machine at this moment: compare within one run of bench/run, on a machine that does nothing else.\n"
       "parts.processor is what this process took of the processors, in seconds over all threads: it does not count waiting for others.\n"

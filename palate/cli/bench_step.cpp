@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/cli/bench_models.h"
+#include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/generator.h"
 #include "palate/diffusion/schedule.h"
@@ -58,11 +59,17 @@ class BenchTask : public Task {
     denoiser_->set_gradient_checkpointing(a.checkpointing);
     parameters_.add(trainable_.group());
     ObjectiveConfig config;
-    objective_ = std::make_unique<Objective>(config, SpaceSetup{.process = schedule_, .network = denoiser_.get(), .frozen = {}});
+    load_config({.file_name = "", .file_text = "", .overrides = a.objective}, [&](Fields& f) { config.visit(f); });
+    const LoadOptions load{.dtype = parse_dtype(a.dtype), .device = parse_device(a.device), .variant = ""};
+    objective_ = std::make_unique<Objective>(
+        config,
+        SpaceSetup{
+            .process = schedule_, .network = denoiser_.get(), .frozen = {}, .load = load, .gradient_checkpointing = a.checkpointing});
     ReferenceSetup setup;
     setup.policy = denoiser_.get();
-    objective_->set_reference(
-        std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds));
+    if (objective_->needs().reference)
+      objective_->set_reference(
+          std::make_unique<TimedReference>(a.reference == "cached" ? nullptr : make_reference(config, setup), reference_seconds));
     make_batch(a);
   }
 

@@ -14,10 +14,12 @@ namespace palate {
 std::string asset(const std::string& name);
 
 void add_bench(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_env(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_judge(CLI::App& app);
@@ -25,6 +27,7 @@ void add_list(CLI::App& app);
 void add_lora(CLI::App& app);
 // Leaves the flags of the action that the words name ("lora", "merge", ...); all of them where they name none.
 void narrow_lora_help(CLI::App& app, const std::vector<std::string>& words);
+void add_personalize(CLI::App& app);
 void add_pretrain(CLI::App& app);
 void add_pull(CLI::App& app);
 void add_report(CLI::App& app);

@@ -28,8 +28,10 @@ struct Command {
 constexpr Command commands[] = {
     {"demo", "the whole job on the embedded world: preferences in, aligned model and report out", palate::add_demo},
     {"train", "align a model with preferences", palate::add_train},
+    {"personalize", "teach a model a subject or a style from a few pictures, and see what it learned", palate::add_personalize},
     {"sample", "make pictures from prompts", palate::add_sample},
     {"eval", "compare two models or two sets of pictures blindly: win rates with intervals", palate::add_eval},
+    {"compare", "methods x seeds under equal compute, each tuned under one budget, in one table", palate::add_compare},
     {"judge", "score pictures against their prompts", palate::add_judge},
     {"report", "run folders to one self-contained HTML page", palate::add_report},
     {"world", "the embedded world: scenes, captions, labelled pairs", palate::add_world},
@@ -41,6 +43,7 @@ constexpr Command commands[] = {
     {"convert", "a model from a single file to a diffusers folder, or back", palate::add_convert},
     {"pull", "a model or data set of the Hugging Face hub into the local cache", palate::add_pull},
     {"list", "names of losses, error spaces, timestep policies, references, presets, judges, models, samplers, keys", palate::add_list},
+    {"explain", "what a preset or a loss minimises: formula, constants, sources, known pitfalls", palate::add_explain},
     {"bench", "time a training step, encoding or sampling, as JSON", palate::add_bench},
     {"env", "versions, processor, memory, devices", palate::add_env},
 };

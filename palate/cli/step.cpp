@@ -110,12 +110,6 @@ TensorMap trained_values(Denoiser& network, const std::optional<Lora>& lora, boo
   return trained;
 }
 
-void check_timesteps(const Tensor& t, const TimestepRange& range, const std::string& file) {
-  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
-  check<UsageError>(inside.all().item<bool>(), file, ": timesteps has a value that is not ", range.whole ? "a whole number " : "",
-                    "between ", range.first, " and ", range.last);
-}
-
 // A loss of the grid on noised pictures. The gradients are left in the network's parameters.
 TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& model, const std::string& in) {
   const auto process = make_noise_process(read_json(model.folder / "scheduler" / "scheduler_config.json"));
@@ -129,7 +123,11 @@ TensorMap on_noised(Denoiser& network, const RunConfig& run, const StepModel& mo
     objective.set_reference(make_reference(run.objective, setup));
   }
   const StepBatch given = read_step_batch(in, objective.needs(), model.load.device, model.load.dtype);
-  check_timesteps(given.noising.t, process->range(), in);
+  if (objective.needs().rewards) objective.set_rewards(given.batch.reward);
+  check_timesteps(given.noising, process->range(), in);
+  check<UsageError>(given.noising.t.le(objective.range().last).all().item<bool>(), in, ": timesteps: objective.error_space '",
+                    run.objective.error_space, "' has no error where no signal is left (zero terminal SNR), so they end at ",
+                    objective.range().last);
   Policy policy{network};
   const ObjectiveOutput result = objective.evaluate(policy, given.batch, given.noising);
   result.loss.backward();
@@ -176,13 +174,16 @@ void add_step(CLI::App& app) {
   app.add_option(
          "--in", a->in,
          "safetensors: latents_win, latents_lose, noise [B,C,H,W], timesteps [B], encoder_hidden_states [B,L,D], optional preference [B]; "
-         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), weights [B] of their losses, base_"
-         "encoder_hidden_states for the reference; steps: step_noise [B,C,H,W], previous_timesteps, features_timesteps [B]")
+         "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
+         "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
+         "[B,C,H,W], previous_timesteps, features_timesteps [B]; noising=inverted: inversion_noise [B,inversion_steps,C,H,W], else noise "
+         "at each node; own samples (ddpo ...): latents, previous_latents, timesteps, previous_timesteps, advantages, old_log_prob, "
+         "uncond_encoder_hidden_states; of pairs (d3po, spo) NAME_win, NAME_lose")
       ->required()
       ->type_name("FILE");
-  app.add_option(
-         "--out", a->out,
-         "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, terms.NAME, grad.NAME; own steps: log_prob, ratio, kl")
+  app.add_option("--out", a->out,
+                 "safetensors: loss, losses, logits, policy_win|lose, reference_win|lose, terms.NAME, grad.NAME; dpo-cm, sdpo: weight_win, "
+                 "weight_lose, mask; own steps: log_prob, ratio, kl")
       ->required()
       ->type_name("FILE");
   app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();

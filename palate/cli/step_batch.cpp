@@ -37,7 +37,31 @@ class BatchFile {
   c10::Device device_;
 };
 
+// [B, nodes, C, H, W] for latents [B, C, H, W].
+Tensor node_noise(const BatchFile& file, const Tensor& latents) {
+  const Tensor noise = file.rows("inversion_noise", latents.size(0)).to(torch::kFloat32);
+  check<UsageError>(noise.dim() == latents.dim() + 1 && noise[0][0].sizes() == latents[0].sizes(), "step: inversion_noise has shape ",
+                    show_shape(noise.sizes()), ", expected [B, inversion_steps, C, H, W]");
+  return noise;
+}
+
+void check_timesteps(const char* name, const Tensor& t, const TimestepRange& range, const std::string& file) {
+  if (!t.defined()) return;
+  const Tensor inside = t.ge(range.first).logical_and(t.le(range.last)).logical_and(range.whole ? t.eq(t.round()) : t.eq(t));
+  check<UsageError>(inside.all().item<bool>(), file, ": ", name, " has a value that is not ", range.whole ? "a whole number " : "",
+                    "between ", range.first, " and ", range.last);
+}
+
 }  // namespace
+
+void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file) {
+  check_timesteps("timesteps", noising.t, range, file);
+  check_timesteps("features_timesteps", noising.features_t, range, file);
+  if (!noising.previous_t.defined()) return;
+  check_timesteps("previous_timesteps", noising.previous_t, range, file);
+  check<UsageError>(noising.previous_t.le(noising.t).all().item<bool>(), file,
+                    ": previous_timesteps has a value above its timestep; a denoising step leads to less noise");
+}
 
 StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype) {
   const BatchFile file(path, device);
@@ -70,6 +94,8 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
   }
   if (!batch.base_condition.empty()) batch.base_condition = batch.base_condition.to(device, dtype).with_missing_of(batch.condition);
   if (file.contains("weights")) batch.weight = file.numbers("weights", count);
+  if (file.contains("prior")) batch.prior = file.numbers("prior", count).ne(0);
+  if (needs.rewards) batch.reward = file.numbers("rewards", count);
   batch.label = torch::ones({count}, first.options());
   if (needs.labels) {
     const char* name = file.contains("label") ? "label" : "labels";
@@ -92,7 +118,8 @@ StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Devi
                    .noise = like_latents("noise")};
   if (file.contains("previous_timesteps")) given.noising.previous_t = times("previous_timesteps");
   if (file.contains("features_timesteps")) given.noising.features_t = times("features_timesteps");
-  if (file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  if (needs.step_noise || file.contains("step_noise")) given.noising.step_noise = like_latents("step_noise");
+  if (file.contains("inversion_noise")) given.noising.inversion_noise = node_noise(file, first);
   return given;
 }
 

@@ -15,4 +15,7 @@ struct StepBatch {
 // UsageError says which tensor is missing or has another shape than the others.
 StepBatch read_step_batch(const std::string& path, const Needs& needs, c10::Device device, c10::ScalarType dtype);
 
+// UsageError for a timestep that the process does not have, and for a step to more noise.
+void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file);
+
 }  // namespace palate

@@ -11,6 +11,7 @@
 #include "palate/io/atomic_file.h"
 #include "palate/pretrain/pairs.h"
 #include "palate/world/dataset.h"
+#include "palate/world/subject.h"
 
 namespace palate {
 namespace fs = std::filesystem;
@@ -18,7 +19,7 @@ namespace {
 
 struct WorldFlags {
   std::string out, base = asset("base");
-  int64_t scenes = 100, seed = 0, threads = 0;
+  int64_t scenes = 100, subject = 0, style = 0, seed = 0, threads = 0;
   bool pairs = false, json = false;
   world::PairOptions options;
 };
@@ -26,13 +27,16 @@ struct WorldFlags {
 void run(WorldFlags flags) {
   set_threads(flags.threads);
   const fs::path out = flags.out;
-  check<UsageError>(flags.scenes > 0 || flags.pairs, "world: --scenes 0 without --pairs makes nothing: give either");
+  check<UsageError>(flags.scenes + flags.subject + flags.style > 0 || flags.pairs,
+                    "world: --scenes 0 without --pairs, --subject or --style makes nothing: give one of them");
   check_new_folder(out);
   std::optional<Pipeline> base;
   if (flags.pairs) base.emplace(flags.base);  // a model that is not there is said before anything is made
   make_folder(out);
   Json result;
   if (flags.scenes > 0) result["scenes"] = world::write_scenes(out, flags.scenes, static_cast<uint64_t>(flags.seed));
+  if (flags.subject > 0) result["subject"] = world::write_subject(out / "subject", flags.subject, static_cast<uint64_t>(flags.seed));
+  if (flags.style > 0) result["style"] = world::write_style(out / "style", flags.style, static_cast<uint64_t>(flags.seed));
   if (flags.pairs) {
     flags.options.seed = static_cast<uint64_t>(flags.seed);
     result["pairs"] = world::make_pairs(*base, flags.options, out / "pairs.parquet");
@@ -60,6 +64,10 @@ void add_world(CLI::App& app) {
          "--pairs", [flags](int64_t count) { flags->pairs = count > 0, flags->options.prompts = count; },
          "prompts to sample preference pairs for, with a simulated person's choice")
       ->check(whole(0, 1'000'000'000));
+  app.add_option("--subject", flags->subject,
+                 "pictures of a thing that the base has never seen, for palate personalize: a ring with another colour in it")
+      ->check(whole(0, 100'000));
+  app.add_option("--style", flags->style, "pictures in a look that it has never seen: diagonal bands")->check(whole(0, 100'000));
   app.add_option("--base", flags->base, "model that the pairs are sampled from (default: the shipped one)");
   app.add_option("--pictures", flags->options.pictures, "pictures of each prompt, of which the best and the worst make the pair")
       ->capture_default_str()
@@ -79,7 +87,8 @@ void add_world(CLI::App& app) {
   app.add_option("--threads", flags->threads, "0: as many as there are cores")->capture_default_str()->check(a_thread_count());
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
-      "Writes scenes/*.png with scenes/metadata.jsonl, sheet.png, and, with --pairs, pairs.parquet in the form of Pick-a-Pic.\n"
+      "Writes scenes/*.png with scenes/metadata.jsonl, sheet.png, and, with --pairs, pairs.parquet in the form of Pick-a-Pic;\n"
+      "with --subject and --style, folders of these names, pictures with metadata.jsonl.\n"
       "Example:\n  palate world --out runs/world --pairs 500");
   app.callback([flags] { run(*flags); });
 }

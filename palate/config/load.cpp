@@ -39,6 +39,10 @@ std::string read(const TomlValue& value, int64_t& field) {
 }
 
 std::string read(const TomlValue& value, double& field) {
+  if (value.kind == TomlValue::Kind::text && value.text == "auto") {  // where a number may be found out: not a number
+    field = std::numeric_limits<double>::quiet_NaN();
+    return "";
+  }
   if (value.kind != TomlValue::Kind::integer && value.kind != TomlValue::Kind::number) return "expected a number";
   field = value.number;
   return "";
@@ -83,6 +87,7 @@ std::string outside(double value, const Limits& limits) {
 std::string broken(bool, const Limits&) { return ""; }
 std::string broken(int64_t value, const Limits& limits) { return outside(static_cast<double>(value), limits); }
 std::string broken(double value, const Limits& limits) {
+  if (std::isnan(value) && !limits.choices.empty()) return "";  // "auto", the one word that a number may be
   return std::isfinite(value) ? outside(value, limits) : "expected a finite number";
 }
 std::string broken(const std::string& value, const Limits& limits) {

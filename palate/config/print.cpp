@@ -1,6 +1,7 @@
 // Saving, help, and comparing: each is one pass that writes the fields down, then a way to lay them out.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "palate/config/config.h"
@@ -39,6 +40,7 @@ std::string quoted(const std::string& text) {
 std::string toml_of(bool value) { return value ? "true" : "false"; }
 std::string toml_of(int64_t value) { return std::to_string(value); }
 std::string toml_of(double value) {
+  if (std::isnan(value)) return "\"auto\"";
   const std::string text = shortest(value);
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;  // 'n' of inf and nan
 }
@@ -54,7 +56,7 @@ template <class T>
 std::string shown(const T& value) {
   return toml_of(value);
 }
-std::string shown(double value) { return shortest(value); }
+std::string shown(double value) { return std::isnan(value) ? "auto" : shortest(value); }
 
 struct Line {
   std::string table, key, toml, text, help;

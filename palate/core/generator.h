@@ -30,7 +30,8 @@ enum class Purpose : uint32_t {
   label = 13,        // a simulated person's choice
   bootstrap = 14,    // resampled prompts
   test = 15,
-  step_noise = 16,  // z of the step that a perceptual error space makes
+  step_noise = 16,         // z of the step that a perceptual error space makes
+  features_timestep = 17,  // t' of a perceptual error space that looks at any timestep
 };
 
 struct Key {

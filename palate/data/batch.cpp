@@ -34,7 +34,7 @@ Batch Batch::singles() const {
 
 Batch Batch::to(c10::Device device, c10::ScalarType dtype) const {
   Batch moved = *this;
-  for (Tensor* tensor : {&moved.x0, &moved.label}) {
+  for (Tensor* tensor : {&moved.x0, &moved.label, &moved.prior, &moved.reward}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
   moved.condition = condition.to(device, dtype);

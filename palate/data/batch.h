@@ -26,6 +26,8 @@ struct Batch {
   Tensor x0;                  // [views * B, C, (F,) h, w] float32, scaled latents: all first views, then all second ones
   Tensor label;               // [B] float32: P(the first view is preferred); of single pictures +1 good, -1 bad
   Tensor weight;              // [B] float32 on the CPU, of each example's loss; undefined: all 1
+  Tensor prior;               // [B] bool: of the class, for prior preservation, and not to be learned; undefined: none
+  Tensor reward;              // [B] float32, of single pictures; undefined: the data has none
   std::vector<std::string> prompts, base_prompts;  // own, and those that the reference is asked; "" where the caption was dropped
   Condition condition, base_condition;             // made from them; base_*: empty where they are the same
 

@@ -92,16 +92,52 @@ Tensor NoiseProcess::omega(const Tensor& t, const Tensor& s) const {
   return gained.to(torch::kFloat32);
 }
 
+std::pair<Tensor, Tensor> NoiseProcess::exact_levels(const Tensor& t) const { return {precise(alpha(t)), precise(sigma(t))}; }
+
+namespace {
+
+// What a prediction tells, as a mixture of x_t and the prediction itself.
+struct Mixture {
+  Tensor of_x, of_prediction;  // [B] float64
+};
+struct Told {
+  Mixture x0, noise;
+};
+Told told(Prediction prediction, const Tensor& a, const Tensor& s) {
+  const Tensor one = torch::ones_like(a), none = torch::zeros_like(a);
+  switch (prediction) {
+    case Prediction::epsilon:
+      return {{1 / a, -s / a}, {none, one}};
+    case Prediction::v:
+      return {{a, -s}, {s, a}};
+    case Prediction::sample:
+      return {{none, one}, {1 / s, -a / s}};
+    case Prediction::flow:
+      break;
+  }
+  return {{one, -s}, {one, a}};
+}
+
+}  // namespace
+
+// The parts of the mean that the prediction has in x0 and in the noise nearly cancel over a short step: they are added up before anything
+// is rounded to float32.
 StepMoments NoiseProcess::step(const Tensor& predicted, const Tensor& x_t, const Tensor& t, const Tensor& s, double eta) const {
   const Tensor from = t.to(x_t.device()), to = s.to(x_t.device());
-  const Tensor a = precise(alpha(to)), variance = precise(sigma(to)).square();
+  const auto [a_t, s_t] = exact_levels(from);
+  const auto [a, noise] = exact_levels(to);
+  const Tensor variance = noise.square();
   // SNR(t) / SNR(s), from the table itself: a difference of variances would lose the digits of a short step. 1 where both are pure noise.
   const Tensor after = precise(snr(to)), lost = torch::where(after > 0, precise(snr(from)) / after, torch::ones_like(after));
   const Tensor std = eta * (variance * (1 - lost).clamp_min(0)).sqrt();  // of q(x_s | x_t, x0) at eta 1
-  const auto weight = [&](const Tensor& w) { return per_sample(w.to(torch::kFloat32), x_t); };
+  const Tensor rest = (variance - std.square()).clamp_min(0).sqrt();
+  const Told it = told(prediction_, a_t, s_t);
+  const auto times = [&](const Tensor& weight, const Tensor& x) {
+    return per_sample(weight.to(torch::kFloat32), x) * x.to(torch::kFloat32);
+  };
   const Tensor mean =
-      weight(a) * to_x0(predicted, x_t, from) + weight((variance - std.square()).clamp_min(0).sqrt()) * to_epsilon(predicted, x_t, from);
-  return {mean, weight(std)};
+      times(a * it.x0.of_x + rest * it.noise.of_x, x_t) + times(a * it.x0.of_prediction + rest * it.noise.of_prediction, predicted);
+  return {mean, per_sample(std.to(torch::kFloat32), x_t)};
 }
 
 std::unique_ptr<NoiseProcess> make_noise_process(const Json& scheduler_config) {

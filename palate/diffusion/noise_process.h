@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "palate/core/tensor.h"
@@ -57,6 +58,10 @@ class NoiseProcess {
   // flow Euler's step. eta 1 is the posterior q(x_s | x_t, x0) at the predicted x0: DDPM's step with fixed_small variance. s = t leaves
   // x_t as it is.
   StepMoments step(const Tensor& predicted, const Tensor& x_t, const Tensor& t, const Tensor& s, double eta) const;
+
+ protected:
+  // alpha and sigma [B] in float64, as exactly as they are known: what a step leaves of a prediction is a small difference of them.
+  virtual std::pair<Tensor, Tensor> exact_levels(const Tensor& t) const;
 
  private:
   Prediction prediction_;

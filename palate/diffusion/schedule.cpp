@@ -53,6 +53,11 @@ Tensor NoiseSchedule::variance_kept(const Tensor& t) const {
 Tensor NoiseSchedule::alpha(const Tensor& t) const { return variance_kept(t).sqrt(); }
 Tensor NoiseSchedule::sigma(const Tensor& t) const { return (1 - variance_kept(t)).sqrt(); }
 
+std::pair<Tensor, Tensor> NoiseSchedule::exact_levels(const Tensor& t) const {
+  const Tensor kept = variance_kept(t).to(torch::kFloat64);
+  return {kept.sqrt(), (1 - kept).sqrt()};
+}
+
 TimestepRange NoiseSchedule::range() const { return {.first = 0, .last = static_cast<double>(steps() - 1), .whole = true}; }
 
 Tensor NoiseSchedule::snr(const Tensor& t) const {

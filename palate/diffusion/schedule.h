@@ -25,6 +25,9 @@ class NoiseSchedule final : public NoiseProcess {
   Tensor snr(const Tensor& t) const override;  // float64, from the table itself
   Tensor timesteps(const std::vector<double>& drawn) const override;
 
+ protected:
+  std::pair<Tensor, Tensor> exact_levels(const Tensor& t) const override;
+
  private:
   Tensor variance_kept(const Tensor& t) const;  // alphas_cumprod[t]
 

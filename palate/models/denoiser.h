@@ -22,11 +22,11 @@ class Denoiser {
   // x_t [B, C, H, W], t [B] (integer or float32) -> the network's own prediction (epsilon, v or sample), same shape as
   // x_t, in the compute dtype.
   virtual Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) = 0;
-  // The activations inside that forward pass which leave each of `taps`, in their order: [B, C', H', W'] in the compute dtype, before any
-  // pooling or normalisation. A tap is the network's own name of a block. U-Net: "conv_in", "down_blocks.0" ..., "down_blocks" (the last of
-  // them: where Noise-Conditioned Perception, arXiv 2406.17636, takes its features), "mid_block", "up_blocks.0" ... Nothing behind the
-  // deepest tap is run. Gradients reach x_t and the weights as in predict(). UsageError for a model without features, an unknown tap, or
-  // no tap.
+  // The activations inside that forward pass which leave each of `taps`, in their order: [B, C', H', W'], before any pooling or
+  // normalisation. Computed in x_t's dtype, to which each weight is brought where it is held in another. A tap is the network's own name of
+  // a block. U-Net: "conv_in", "down_blocks.0" ..., "down_blocks" (the last of them: where Noise-Conditioned Perception, arXiv 2406.17636,
+  // takes its features), "mid_block", "up_blocks.0" ... Nothing behind the deepest tap is run. Gradients reach x_t and the weights as in
+  // predict(). UsageError for a model without features, an unknown tap, or no tap.
   virtual std::vector<Tensor> features(const Tensor& x_t, const Tensor& t, const Condition& condition,
                                        const std::vector<std::string>& taps);
 

@@ -11,6 +11,23 @@
 #include "palate/objective/step_metrics.h"
 
 namespace palate {
+namespace {
+
+// Diffusion-SDPO (2511.03317; AIDC-AI/Diffusion-SDPO): what the rejected picture's error teaches is scaled by lambda, for each pair,
+//   lambda = min(1, (1 - mu) |e_w|^2 / (e_w . e_l)) where e_w . e_l > 0, else 1,
+// the largest with which, to first order and in the space of the errors, the preferred picture's error does not rise. No value changes.
+Tensor safeguard(Statistics& statistics, double mu) {
+  Branch& policy = statistics.policy;
+  const Tensor residual = policy.residual.detach(), win = statistics.win(residual), lose = statistics.lose(residual);
+  const Tensor along = Statistics::inner(win, lose);
+  const Tensor bound = (1 - mu) * Statistics::inner(win, win) / at::where(along.gt(0), along, at::ones_like(along));
+  const Tensor lambda = at::where(along.gt(0), bound.clamp_max(1), at::ones_like(bound));
+  const Tensor d = statistics.lose(policy.d);
+  policy.d = at::cat({statistics.win(policy.d), d.detach() + lambda * (d - d.detach())});
+  return lambda;
+}
+
+}  // namespace
 
 Tensor Statistics::inner(const Tensor& a, const Tensor& b) { return (a * b).flatten(1).mean(1); }
 
@@ -19,10 +36,12 @@ Objective::Objective(const ObjectiveConfig& config, const SpaceSetup& setup)
       process_(setup.process),
       loss_(make_loss(config)),
       space_(make_error_space(config, setup)),
+      range_(space_->range(setup.process)),
       timesteps_(make_timestep_policy(config)),
       fixed_(timesteps_->fixed()),
       needs_(loss_->needs()) {
   if (timesteps_->needs_steps()) needs_.steps = needs_.output = true;
+  check_noising();
 }
 
 void Objective::set_reference(std::unique_ptr<Reference> reference) {
@@ -46,7 +65,7 @@ RunBranch Objective::branch(const Noised& noised, const Condition& frozen, int64
     const Tensor residual = space_->embed(noised, frozen, prediction) - *target;
     const bool output = needs_.output || needs_.reference_output;
     return Branch{.d = residual.square().flatten(1).mean(1),
-                  .residual = needs_.residuals ? residual : Tensor(),
+                  .residual = needs_.residuals || config_.safeguard > 0 ? residual : Tensor(),
                   .output = output ? prediction.detach().to(torch::kFloat32) - noised.target : Tensor()};
   };
 }
@@ -69,6 +88,8 @@ Batch Objective::seen(const Batch& batch) const {
 void Objective::check_batch(const Batch& batch) const {
   check<UsageError>(!needs_.rejected || batch.views == 2, "objective.loss '", config_.loss,
                     "' compares a preferred picture with a rejected one, and the batch has single pictures");
+  check<UsageError>(!needs_.rewards || batch.reward.defined(), "objective.loss '", config_.loss,
+                    "' weighs pictures by their rewards, and the batch has none");
   check<UsageError>(batch.size() >= needs_.least_batch, "objective.loss '", config_.loss, "' needs at least ", needs_.least_batch,
                     " examples in one pass, found ", batch.size(), ": raise train.batch");
   check(!needs_.reference || reference_, "objective: set_reference comes before evaluate");
@@ -78,17 +99,22 @@ ObjectiveOutput Objective::compute(Policy& policy, const Batch& given, const Noi
                                    const Observe& observe) const {
   const Batch batch = seen(given);
   check_batch(batch);
-  const Noised noised = this->noised(batch, noising);
+  check_drawn(noising);
+  Noised noised = this->noised(batch, noising);
+  if (config_.noising == "inverted") invert(noised, noising, batch, policy);
   const RunBranch run = branch(noised, policy.condition(batch, Prompts::base), batch.views);
   Branch reference;
   if (needs_.reference) {  // first: its forward pass is over before the policy's graph takes memory
     const torch::NoGradGuard no_grad;
     reference = reference_->run(run, policy, batch);
   }
-  const Statistics statistics{run(policy.network, policy.condition(batch, Prompts::own)), reference, batch, noised};
+  Statistics statistics{run(policy.network, policy.condition(batch, Prompts::own)), reference, batch, noised};
+  const Tensor lambda = config_.safeguard > 0 ? safeguard(statistics, config_.safeguard) : Tensor();
   ObjectiveOutput out;
   out.terms = (*loss_)(statistics, ranks);
+  if (lambda.defined()) out.terms.terms["lambda"] = lambda;
   out.losses = out.terms.loss * noising.weight;
+  if (noised.error_weight.defined() && !needs_.error_weight) out.losses = out.losses * noised.error_weight.narrow(0, 0, batch.size());
   out.loss = out.terms.count.defined() ? out.losses.sum() / out.terms.count : out.losses.mean();
   // Two pictures of one pair are of one row.
   out.examples = std::count_if(batch.visits.begin(), batch.visits.end(), [](const Visit& visit) { return visit.view == 0; });

@@ -33,6 +33,9 @@ class Objective {
   // UsageError when the loss needs a reference and there is none, or one that cannot give what it needs.
   void set_reference(std::unique_ptr<Reference> reference);
 
+  // Loss::set_rewards.
+  void set_rewards(const Tensor& all) { loss_->set_rewards(all); }
+
   // The batch as the loss sees it: pairs as single pictures where it wants labels, first views alone where it compares with nothing.
   // All that follow take either, and see what was seen as it is.
   Batch seen(const Batch& batch) const;
@@ -48,13 +51,20 @@ class Objective {
   Tensor errors(Denoiser& network, const Batch& batch, const Noising& noising) const;
 
   TimestepPolicy& timesteps() { return *timesteps_; }
+  Beta* strength() { return loss_->strength(); }         // null: the loss has no beta
+  const TimestepRange& range() const { return range_; }  // of the timesteps that the error space has a use for
   // Everything that errors() depends on besides network and batch, for a hash.
   std::string noising_key() const;
 
  private:
   Noising draw_with(const TimestepPolicy& timesteps, const Batch& batch, uint64_t seed) const;
+  Timestep useful(const TimestepPolicy& timesteps, Generator& generator) const;
   void check_batch(const Batch& batch) const;
+  void check_drawn(const Noising& noising) const;
   Noised noised(const Batch& batch, const Noising& noising) const;
+  void check_noising() const;
+  // Puts the pictures where the policy's inversion leads, and their noise and target after them.
+  void invert(Noised& noised, const Noising& noising, const Batch& batch, Policy& policy) const;
   RunBranch branch(const Noised& noised, const Condition& frozen, int64_t views) const;
   using Observe = std::function<void(const Statistics&)>;
   ObjectiveOutput compute(Policy& policy, const Batch& batch, const Noising& noising, const Ranks& ranks, const Observe& observe) const;
@@ -63,13 +73,14 @@ class Objective {
   const NoiseProcess& process_;
   std::unique_ptr<Loss> loss_;
   std::unique_ptr<ErrorSpace> space_;
+  TimestepRange range_;
   std::unique_ptr<TimestepPolicy> timesteps_, fixed_;  // fixed_: null where the policy has no state
   std::unique_ptr<Reference> reference_;
   Needs needs_;
 };
 
-// The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v, times nothing
-// for sample: as diffusers' training scripts compute it.
-double min_snr_weight(const NoiseProcess& process, double t, double gamma);
+// The weight of min-SNR (Hang et al., 2303.09556, section 3.4) at t [B], float32: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v,
+// times nothing for sample: as diffusers' training scripts compute it.
+Tensor min_snr_weight(const NoiseProcess& process, const Tensor& t, double gamma);
 
 }  // namespace palate

@@ -37,6 +37,16 @@ void ObjectiveConfig::visit(Fields& f) {
   f("noise_offset", noise_offset,
     "a random constant of this size is added to each channel's noise, which lets pictures be darker or lighter as a whole; 0: off",
     {.min = 0});
+  f("noising", noising,
+    "where noised pictures come from: forward (noise is added), or inverted: the policy's own DDIM inversion of the clean picture, as in "
+    "InPO (2503.18454)",
+    {.choices = {"forward", "inverted"}});
+  f("inversion_steps", inversion_steps, "nodes of the inversion over all timesteps; a picture visits those below its t", {.min = 1});
+  f("inversion_eta", inversion_eta, "random share of each step of the inversion, in units of DDPM's deviation; 0: none", {.min = 0});
+  f("safeguard", safeguard,
+    "mu of Diffusion-SDPO (2511.03317, not SDPO): scales what the rejected picture's error teaches so that the preferred one's does not "
+    "rise, to first order; larger is more careful, 0.6 to 0.9 in its code; 0: off",
+    {.min = 0, .max = 1});
   f.former("feedback", "pair",
            "data.pairs or data.images says what an example is, and objective.loss what is learned from it (\"dpo\", \"kto\", \"sft\")");
   f.require(
@@ -45,6 +55,12 @@ void ObjectiveConfig::visit(Fields& f) {
   f.require(reference != "cached" || !learns(*this), "objective.reference is cached, but the timesteps '" + timesteps +
                                                          "' change as the run goes on, and a cache is of draws that do not: choose "
                                                          "adapters_off or frozen_copy");
+  f.require(
+      noising != "inverted" || reference != "cached",
+      "objective.reference: inverted pictures move with the policy, so the reference's errors on them cannot be computed ahead: choose "
+      "adapters_off or frozen_copy, or set objective.noising = \"forward\"");
+  f.require(safeguard == 0 || needs_of(*this).rejected,
+            "objective.safeguard: the loss '" + loss + "' looks at no rejected picture, whose part is scaled: set it to 0");
 }
 
 Needs needs_of(const ObjectiveConfig& config) {

@@ -27,9 +27,13 @@ struct ObjectiveConfig {
   std::string timesteps = "uniform";
   std::string reference = "adapters_off";  // none | adapters_off | frozen_copy | cached
   Constants loss_constants, error_space_constants, timestep_constants, reference_constants;
-  double snr_gamma = 0;        // min-SNR weights (2303.09556); 0: off
-  int64_t sampler_steps = 50;  // of the sampler whose steps a loss or policy looks at
-  double noise_offset = 0;     // size of a constant added to each channel's noise; 0: off
+  double snr_gamma = 0;             // min-SNR weights (2303.09556); 0: off
+  int64_t sampler_steps = 50;       // of the sampler whose steps a loss or policy looks at
+  double noise_offset = 0;          // size of a constant added to each channel's noise; 0: off
+  std::string noising = "forward";  // forward | inverted
+  int64_t inversion_steps = 10;
+  double inversion_eta = 0.1;
+  double safeguard = 0;  // mu of Diffusion-SDPO; 0: off
 
   void visit(Fields& f);
 };

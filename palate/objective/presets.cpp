@@ -4,7 +4,20 @@
 #include "palate/core/error.h"
 #include "palate/objective/objective_config.h"
 
-#define PALATE_PRESET_FAMILIES(line) line(sft_presets) line(dpo_presets) line(kto_presets) line(rollout_presets) line(reward_presets)
+// clang-format off
+#define PALATE_PRESET_FAMILIES(line) \
+  line(sft_presets) \
+  line(dpo_presets) \
+  line(importance_presets) \
+  line(kto_presets) \
+  line(single_presets) \
+  line(reference_free_presets) \
+  line(dspo_presets) \
+  line(ncp_presets) \
+  line(rollout_presets) \
+  line(reward_presets)
+
+// clang-format on
 
 namespace palate {
 
@@ -20,6 +33,26 @@ const std::vector<Preset>& all_presets() {
     return presets;
   }();
   return all;
+}
+
+std::vector<std::string> with_lora_recipe(std::vector<std::string> overrides) {
+  overrides.insert(overrides.end(),
+                   {"full=false", "lora.rank=8", "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]",
+                    "data.ties=drop", "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant",
+                    "optimizer.clip_norm=1", "train.batch=16", "train.accumulation=2", "train.steps=10000"});
+  return overrides;
+}
+
+std::vector<std::string> with_full_recipe(std::vector<std::string> overrides, bool sdxl) {
+  overrides.insert(overrides.end(),
+                   {"objective.reference=frozen_copy", "full=true", "data.ties=drop", "data.caption_dropout=0.2", "data.flip=true",
+                    "optimizer.lr=2.048e-5", "optimizer.weight_decay=0.01", "optimizer.lr_schedule=constant_with_warmup",
+                    "optimizer.clip_norm=1", "train.batch=1", "train.accumulation=2048", "train.steps=2000"});
+  const std::vector<std::string> own =
+      sdxl ? std::vector<std::string>{"data.resolution=1024", "optimizer.name=adafactor", "optimizer.warmup_steps=200"}
+           : std::vector<std::string>{"data.resolution=512", "optimizer.name=adamw", "optimizer.warmup_steps=500"};
+  overrides.insert(overrides.end(), own.begin(), own.end());
+  return overrides;
 }
 
 const Preset& find_preset(const std::string& name) {

@@ -15,12 +15,16 @@
   line(sft_loss, "sft", "mean squared error on the winners: fine-tuning, the baseline of every comparison") \
   line(dpo_loss, "dpo", "Diffusion-DPO (2311.12908): -log sigmoid of the implicit reward margin; also hinge, IPO and robust") \
   line(kto_loss, "kto", "Diffusion-KTO (2404.04465): thumbs up and down on single pictures against the batch's mean reward") \
+  line(dco_loss, "dco", "DCO (2402.12004): -log sigmoid of the gain over the base on a few good pictures; no rejected ones") \
+  line(dreambooth_loss, "dreambooth", "DreamBooth (2208.12242): mean squared error of a subject's pictures, and of its class's weighted") \
+  line(rwr_loss, "rwr", "reward-weighted regression: the mean squared error of each picture times exp(reward / temperature)") \
   line(cpo_loss, "cpo", "CPO (2401.08417): -log sigmoid of the errors' difference, with an anchor on the winner; no reference") \
   line(mapo_loss, "mapo", "MaPO (2406.06424): the winner's error and a bounded comparison of likelihoods; no reference") \
   line(orpo_loss, "orpo", "ORPO (2403.07691) as diffusers' prototype, sign put right: the winner's error and a comparison; no reference") \
   line(dspo_loss, "dspo", "DSPO (ICLR 2025): the winner's error with a push away from the reference, gated by DPO's margin") \
-  line(dpo_cm_loss, "dpo-cm", "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step; low weights masked") \
-  line(sdpo_loss, "sdpo", "SDPO of 2505.21893, now SIPO (neither Diffusion-SDPO nor TRL's): importance weights inside the logits") \
+  line(dmpo_loss, "dmpo", "DMPO (2507.07510): the reverse KL from the preference that is aimed at to the one that the policy implies") \
+  line(dpo_cm_loss, "dpo-cm", "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step, low weights masked") \
+  line(sdpo_loss, "sdpo", "SDPO of 2505.21893, now SIPO (not Diffusion-SDPO, not TRL's SDPO): importance weights inside the logits") \
 
 // On steps that the model made itself (rollout.prompts).
 #define PALATE_STEP_LOSSES(line) \
@@ -32,12 +36,17 @@
 
 #define PALATE_ERROR_SPACES(line) \
   line(output_space, "output", "the network's own output (epsilon, v or sample): mean squared difference from its target") \
+  line(perceptual_space, "perceptual", "NCP (2406.17636): features of the frozen U-Net's encoder, one denoising step further") \
+  line(epsilon_space, "epsilon", "the noise that any prediction tells") \
+  line(v_space, "v", "alpha noise - sigma x0 of any prediction") \
+  line(velocity_space, "velocity", "noise - x0 of any prediction: what flow models predict") \
+  line(x0_space, "x0", "the clean latents that any prediction tells") \
 
 #define PALATE_TIMESTEPS(line) \
   line(uniform_timesteps, "uniform", "every t of [t_min, t_max) alike, weight 1") \
   line(turbo_timesteps, "turbo", "the timesteps of a few-step model alike, weight 1: SDXL-Turbo's four unless turbo_timesteps differs") \
-  line(logit_normal_timesteps, "logit-normal", "T sigmoid(n) with n normal (SD3, 2403.03206): the middle more often, weight 1") \
-  line(importance_timesteps, "importance", "uniform, but rarely where the running mean of the importance weight is low") \
+  line(logit_normal_timesteps, "logit-normal", "t = T sigmoid(n), n normal (SD3, 2403.03206): the middle more often than the ends") \
+  line(importance_timesteps, "importance", "uniform, but rarely where denoising steps have had a low importance weight (2505.21893)") \
 
 #define PALATE_REFERENCES(line) \
   line(no_reference, "none", "no reference: for losses that need none") \

@@ -14,11 +14,12 @@ namespace palate {
 // What is drawn for each example of a batch: shared by its views, by policy and reference.
 struct Noising {
   Tensor t;                // [B], in the noise process's type
-  Tensor weight;           // [B] float32: of the timestep, times the example's own
+  Tensor weight;           // [B] float32: of the timestep, times the example's own; not that of min-SNR
   Tensor noise;            // [B, C, (F,) h, w] float32
   Tensor step_noise = {};  // like noise: z of a stochastic step from x_t; undefined where nothing asks for it
   Tensor previous_t = {};  // [B], like t: where a sampler's step from t leads; undefined where nothing asks for it
   Tensor features_t = {};  // [B], like t: where a perceptual space looks, if not where its step leads; undefined where nothing asks for it
+  Tensor inversion_noise = {};  // [B, nodes, ...]: z at each node of an inversion; undefined: noise at each of them
 };
 
 // The pictures of a batch with noise: made once a pass, whatever networks look at them.
@@ -26,6 +27,7 @@ struct Noised {
   Tensor x0, noise, x_t, target;                             // [views * B, C, (F,) h, w] float32; target: what an exact network predicts
   Tensor t;                                                  // [views * B]
   Tensor step_noise = {}, previous_t = {}, features_t = {};  // as in Noising, for each view
+  Tensor error_weight = {};                                  // [views * B] float32: of min-SNR at t; undefined: 1
   const NoiseProcess* process = nullptr;                     // outlives this
 };
 
@@ -59,6 +61,8 @@ struct Needs {
   bool reference_output = false;  // and of the reference
   bool steps = false;             // Noised::previous_t
   bool step_noise = false;        // Noised::step_noise
+  bool error_weight = false;      // takes Noised::error_weight into its formula; else it multiplies the loss
+  bool rewards = false;           // single pictures with Batch::reward, and Loss::set_rewards before the first of them
   int64_t least_batch = 1;        // examples in one pass
 
   int64_t pictures() const { return rejected || labels ? 2 : 1; }  // of each pair that the network looks at

@@ -34,4 +34,14 @@ struct Series {
 };
 std::string line_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series);
 
+// Named points, each with its name beside it and a bar from low to high where these are finite. Points that are not finite are left out.
+struct ChartPoint {
+  std::string name;
+  double x = 0, y = 0, low = 0, high = 0;
+};
+std::string scatter_chart(const std::string& title, const std::string& x_label, const std::string& y_label,
+                          const std::vector<ChartPoint>& points);
+// One row a point: y with its bar, along a common axis with a line at `reference`; x is not looked at.
+std::string interval_chart(const std::string& title, const std::string& label, const std::vector<ChartPoint>& rows, double reference);
+
 }  // namespace palate

@@ -7,6 +7,7 @@
 #include "palate/data/cache/batch_source.h"
 #include "palate/objective/objective.h"
 #include "palate/pipeline/pipeline.h"
+#include "palate/train/logit_scale.h"
 #include "palate/train/pair_order.h"
 #include "palate/train/run_config.h"
 #include "palate/train/task.h"
@@ -15,6 +16,9 @@
 #include "palate/train/validation.h"
 
 namespace palate {
+
+// Of latents, text states, cached errors, pictures of the class.
+std::filesystem::path cache_folder(const RunConfig& config, const std::filesystem::path& run);
 
 class AlignTask : public Task {
  public:
@@ -26,8 +30,8 @@ class AlignTask : public Task {
   Pass pass(int64_t step, int64_t part, double progress, const Ranks& ranks) override;
   void after_update(const Ranks& ranks) override;
   Metrics validate() override;
-  void save(TensorMap& tensors) const override { objective_->timesteps().save(tensors); }
-  void load(const TensorMap& tensors) override { objective_->timesteps().load(tensors); }
+  void save(TensorMap& tensors) const override;
+  void load(const TensorMap& tensors) override;
   void write(const std::filesystem::path& folder, const TrainState& state) const override;
   bool written_whole() const override { return config_.full; }
   void read(const std::filesystem::path& folder) override;
@@ -39,6 +43,8 @@ class AlignTask : public Task {
  private:
   void open_text();
   void open_reference();
+  Batch next_batch(int64_t first);  // as the objective sees it, with its dropout; first: the number of its first example in the run
+  void begin_scale();
   ReferenceRows reference_rows(const std::vector<int64_t>& rows, const BatchSource& source) const;
   LoadOptions load_options() const;  // of the network as it computes
 
@@ -53,6 +59,7 @@ class AlignTask : public Task {
   Parameters parameters_;
   std::optional<Policy> policy_;
   std::unique_ptr<Objective> objective_;
+  std::optional<LogitScale> scale_;
   std::optional<Validation> validation_;
 };
 

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "palate/adapters/lora_names.h"
 #include "palate/config/config.h"
@@ -19,6 +21,7 @@
 #include "palate/io/tensor_file.h"
 #include "palate/models/unet/sample_size.h"
 #include "palate/models/weight_files.h"
+#include "palate/objective/error_space/perceptual.h"
 #include "palate/objective/statistics.h"
 #include "palate/objective/step_loss.h"
 #include "palate/pipeline/model_folder.h"
@@ -41,10 +44,18 @@ constexpr double layer_seconds = 1.2e-3;        // of a residual or transformer 
 // without AVX-512 bf16.
 constexpr double slack_bf16 = 1.05, slack_float32 = 1.3, slack_checkpointed = 1.5;
 
+// The half of the U-Net that a perceptual error space looks through.
+struct Encoder {
+  UnetCost cost;
+  int64_t numbers = 0, largest_layer = 0;  // weights of all of it, and of the one layer that gradient checkpointing runs again at a time
+  bool exact = false;                      // computes in float32, whatever the network is held in
+};
+
 struct Shapes {
   std::vector<std::pair<std::string, std::vector<int64_t>>> unet;
   int64_t unet_numbers = 0, vae_numbers = 0, text_numbers = 0;
   UnetCost cost;
+  std::optional<Encoder> encoder;
   int64_t side = 0, latent_channels = 4, factor = 8, vae_width = 128, tokens = 77, context = 768;
 };
 
@@ -63,6 +74,27 @@ int64_t numbers_of(const fs::path& folder, const std::string& stem, const std::s
   int64_t count = 0;
   for (const auto& [name, shape] : tensors_of(folder, stem, variant)) count += c10::multiply_integers(shape);
   return count;
+}
+
+std::optional<Encoder> encoder_of(const RunConfig& config, const Json& unet, const Shapes& shapes) {
+  if (config.objective.error_space != "perceptual") return std::nullopt;
+  const auto constants = constants_of<PerceptualConfig>(config.objective.error_space_constants);
+  const bool mid = std::find(constants.tap.begin(), constants.tap.end(), "mid") != constants.tap.end();
+  Encoder it;
+  it.cost = unet_cost(unet, shapes.side, shapes.tokens, mid ? UnetPart::mid : UnetPart::down);
+  it.exact = constants.features_dtype == "float32";
+  std::map<std::string, int64_t> layers;  // a residual block and the transformer behind it have one number
+  for (const auto& [name, shape] : shapes.unet) {
+    const int64_t count = c10::multiply_integers(shape);
+    const bool down = name.starts_with("down_blocks.");
+    if (down || (mid && name.starts_with("mid_block."))) it.numbers += count;
+    const size_t kind = name.find(".attentions.") != std::string::npos ? name.find(".attentions.") : name.find(".resnets.");
+    if (!down || kind == std::string::npos) continue;
+    const size_t number = name.find('.', kind + 1) + 1;
+    int64_t& layer = layers[name.substr(0, kind + 1) + name.substr(number, name.find('.', number) - number)];
+    it.largest_layer = std::max(it.largest_layer, layer += count);
+  }
+  return it;
 }
 
 Shapes read_shapes(const RunConfig& config) {
@@ -92,6 +124,7 @@ Shapes read_shapes(const RunConfig& config) {
   shapes.text_numbers =
       numbers_of(model / "text_encoder", "model", config.variant) + numbers_of(model / "text_encoder_2", "model", config.variant);
   shapes.cost = unet_cost(unet, shapes.side, shapes.tokens);
+  shapes.encoder = encoder_of(config, unet, shapes);
   return shapes;
 }
 
@@ -142,16 +175,19 @@ struct Roles {
 Roles roles_of(const RunConfig& config) {
   const Needs needs = needs_of(config.objective);
   const std::string& kind = config.objective.reference;
-  int64_t rows = needs.pictures();
+  int64_t rows = config.data.images.empty() ? needs.pictures() : 1;
   if (is_step_loss(config.objective.loss))
     rows = (step_needs_of(config.objective).pairs() ? 2 : 1) * (config.rollout.guidance_scale > 1 ? 2 : 1);
   return {rows, needs.reference && (kind == "adapters_off" || kind == "frozen_copy" || kind == "snapshot"),
           needs.reference && kind == "frozen_copy"};
 }
 
+// Pictures of the class, before training.
+int64_t drawn_before(const RunConfig& config) { return config.prior.any() && config.prior.folder.empty() ? config.prior.pictures : 0; }
+
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   if (config.rollout.any()) return 0;
-  int64_t pairs = open_pairs(config.data)->rows();
+  int64_t pairs = open_pairs(config.data)->rows() + drawn_before(config);
   if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
   const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side *
                           shapes.side * 4;  // mean and deviation of each image
@@ -171,9 +207,10 @@ int64_t encoding_bytes(const Shapes& shapes, int64_t width) {
 
 // While grids of sample.prompts are drawn: the same to decode, as many pictures at a time as Pipeline::decode takes.
 int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes, int64_t width) {
-  if (config.sample.prompts.empty()) return 0;
+  const int64_t drawn = std::max(static_cast<int64_t>(config.sample.prompts.size()), std::min(drawn_before(config), config.prior.batch));
+  if (drawn == 0) return 0;
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  const int64_t at_once = std::min(pictures_at_once(pixels), static_cast<int64_t>(config.sample.prompts.size()));
+  const int64_t at_once = std::min(pictures_at_once(pixels), drawn);
   return encoder_bytes(shapes, width) + 13 * 4 * shapes.vae_width * pixels * at_once;
 }
 
@@ -194,11 +231,22 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
   const int64_t ema = config.train.ema > 0 ? trained * 4 : 0;
   it.optimizer_bytes = masters + ema + optimizer_state_bytes(config.optimizer.name, trained) + trained * 4;  // and the gradients
   const UnetCost& cost = shapes.cost;
+  const bool rerun = config.train.gradient_checkpointing;
+  const auto bytes = [&](int64_t numbers, int64_t wide) {
+    const double slack = wide == 2 ? slack_bf16 : rerun ? slack_checkpointed : slack_float32;
+    return static_cast<int64_t>(slack * static_cast<double>(numbers * wide * roles.rows * config.train.batch));
+  };
   const int64_t adapted = cost.saved_frozen + static_cast<int64_t>(lora.convolutions * static_cast<double>(cost.conv_inputs));
-  const int64_t kept = config.train.gradient_checkpointing ? cost.boundaries + cost.largest_block
-                                                           : (config.full ? cost.saved_trained : adapted) + cost.largest_block / 2;
-  const double slack = width == 2 ? slack_bf16 : config.train.gradient_checkpointing ? slack_checkpointed : slack_float32;
-  it.activation_bytes = static_cast<int64_t>(slack * static_cast<double>(kept * width * roles.rows * config.train.batch));
+  const int64_t kept = rerun ? cost.boundaries : config.full ? cost.saved_trained : adapted;
+  const int64_t at_once = bytes(rerun ? cost.largest_block : cost.largest_block / 2, width);
+  it.activation_bytes = bytes(kept, width) + at_once;
+  if (shapes.encoder) {  // its graph is gone when the network's own goes backward
+    const Encoder& e = *shapes.encoder;
+    const int64_t wide = e.exact ? 4 : width, through = bytes(rerun ? e.cost.boundaries + e.cost.largest_block : e.cost.saved_frozen, wide);
+    const int64_t cast = wide == width ? 0 : 4 * (rerun ? e.largest_layer : e.numbers);  // weights in float32, which the graph keeps
+    it.activation_bytes = bytes(kept, width) + std::max(at_once, through + cast);
+    if (config.full && !roles.second_copy) it.weights_bytes += shapes.unet_numbers * width;
+  }
   if (config.text.any()) it.weights_bytes += shapes.text_numbers * width;  // which are freed otherwise
   int64_t held = it.weights_bytes + it.optimizer_bytes;
   if (config.rollout.any()) held += encoder_bytes(shapes, width) + rollout_bytes(config, shapes);
@@ -206,27 +254,40 @@ void add_memory(Forecast& it, const RunConfig& config, const Shapes& shapes) {
       program_bytes + std::max({held + it.activation_bytes, encoding_bytes(shapes, width), held + sampling_bytes(config, shapes, width)});
 }
 
-void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, double flop_seconds) {
+// Seconds of one floating-point operation, of the network and of a perceptual space's encoder.
+struct Rates {
+  double network, encoder;
+};
+
+void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, const Rates& rates) {
   const Roles roles = roles_of(config);
-  const double passes = (config.full ? 3.0 : 2.0) + (config.train.gradient_checkpointing ? 1.0 : 0.0) + (roles.reference ? 1.0 : 0.0);
+  const double again = config.train.gradient_checkpointing ? 1 : 0, reference = roles.reference ? 1 : 0;
+  const auto latest = static_cast<double>(config.train.batch) / static_cast<double>(config.train.batch + 1);  // of a batch's t, in T
+  const double inversion = config.objective.noising == "inverted" ? static_cast<double>(config.objective.inversion_steps) * latest : 0;
   const auto rows = static_cast<double>(roles.rows * config.train.batch);
   auto parts = static_cast<double>(config.train.accumulation);
   const RolloutConfig& own = config.rollout;
   if (own.any()) parts = std::ceil(static_cast<double>(most_lesson_rows(config)) / static_cast<double>(config.train.batch));
-  it.seconds_per_step =
-      parts * passes * (rows * shapes.cost.flops * flop_seconds / efficiency + static_cast<double>(shapes.cost.blocks) * layer_seconds);
+  const auto seconds = [&](double passes, const UnetCost& cost, double rate) {
+    return parts * passes * (rows * cost.flops * rate / efficiency + static_cast<double>(cost.blocks) * layer_seconds);
+  };
+  it.seconds_per_step = seconds((config.full ? 3 : 2) + again + reference + inversion, shapes.cost, rates.network);
+  // The policy's prediction there and back, the truth, the reference's prediction.
+  if (shapes.encoder) it.seconds_per_step += seconds(3 + again + reference, shapes.encoder->cost, rates.encoder);
   if (own.any()) {
     const auto evaluations = static_cast<double>(own.samples() * own.steps) * (own.guidance_scale > 1 ? 2 : 1);
-    it.seconds_per_step += evaluations * shapes.cost.flops * flop_seconds / efficiency / static_cast<double>(own.steps_per_epoch());
+    it.seconds_per_step += evaluations * shapes.cost.flops * rates.network / efficiency / static_cast<double>(own.steps_per_epoch());
   }
-  it.seconds = it.seconds_per_step * static_cast<double>(config.train.steps);
+  const auto passes_before = static_cast<double>(drawn_before(config) * config.prior.steps) * (config.prior.guidance_scale > 1 ? 2 : 1);
+  it.seconds =
+      it.seconds_per_step * static_cast<double>(config.train.steps) + passes_before * shapes.cost.flops * rates.network / efficiency;
 }
 
-Forecast estimate(const RunConfig& config, const Shapes& shapes, double flop_seconds) {
+Forecast estimate(const RunConfig& config, const Shapes& shapes, const Rates& rates) {
   Forecast it;
   it.cache_bytes = cache_bytes_of(config, shapes);
   add_memory(it, config, shapes);
-  add_time(it, config, shapes, flop_seconds);
+  add_time(it, config, shapes, rates);
   return it;
 }
 
@@ -288,7 +349,11 @@ Forecast forecast(const RunConfig& given) {
   const c10::Device device = parse_device(whole.device);
   if (whole.task == "reward-model") return forecast_reward(whole, seconds_per_flop(torch::kFloat, device));
   const Shapes shapes = read_shapes(whole);
-  Forecast it = estimate(whole, shapes, seconds_per_flop(parse_dtype(whole.train.dtype), device));
+  const c10::ScalarType dtype = parse_dtype(whole.train.dtype);
+  Rates rates{.network = seconds_per_flop(dtype, device), .encoder = 0};
+  const bool exact = shapes.encoder && shapes.encoder->exact && dtype != torch::kFloat32;
+  rates.encoder = exact ? seconds_per_flop(torch::kFloat32, device) : rates.network;
+  Forecast it = estimate(whole, shapes, rates);
   const int64_t limit = total_memory_bytes() / 100 * 95;
   if (device.is_cpu() && it.peak_bytes > limit) it.advice = advise(whole, shapes, limit);
   return it;

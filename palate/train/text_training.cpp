@@ -34,7 +34,8 @@ void TextTraining::add_word(const TextConfig& config) {
     const auto ids = prompts_.tokenizer(which).tokens(config.initializer);
     check<UsageError>(!ids.empty(), "text.initializer is '", config.initializer,
                       "', which has no tokens: name a word that the model knows, for example \"dog\"");
-    const Tensor known = prompts_.encoder(which).embeddings(ids).to(torch::kFloat).mean(0, true).expand({config.vectors, -1});
+    const Tensor tokens = prompts_.encoder(which).embeddings(ids).to(torch::kFloat);
+    const Tensor known = tokens.size(0) == config.vectors ? tokens : tokens.mean(0, true).expand({config.vectors, -1});
     Tensor& vectors = vectors_[component] = known.clone().set_requires_grad(true);
     norms_[component] = vectors.detach().norm(2, 1, true);
     group_.names.push_back(component + ".token_embedding");

@@ -16,8 +16,9 @@ namespace palate {
 
 class TextTraining {
  public:
-  // Freezes the encoders, hangs fresh adapters on them where text.lora says so, and adds text.word, whose vectors begin as the mean of
-  // text.initializer's. UsageError when the word is a token already or the initializer has no tokens.
+  // Freezes the encoders, hangs fresh adapters on them where text.lora says so, and adds text.word, whose vectors begin as those of
+  // text.initializer where there are as many, else each as their mean. UsageError when the word is a token already or the initializer has
+  // no tokens.
   TextTraining(PromptEncoder& prompts, const TextConfig& config, const LoraConfig& lora, uint64_t seed);
 
   // "text_encoder.text_model...lora_A.weight", "text_encoder.token_embedding": float32, on the model's device; at text.lr.

@@ -64,7 +64,7 @@ bool attends(const Json& config, const char* key, size_t index, bool otherwise) 
 
 }  // namespace
 
-UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens) {
+UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens, UnetPart part) {
   std::vector<int64_t> widths = {320, 640, 1280, 1280};
   if (config.contains("block_out_channels")) widths = config["block_out_channels"].get<std::vector<int64_t>>();
   const size_t levels = widths.size();
@@ -86,9 +86,11 @@ UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens) {
     walk.conv(width, width, places);
     skips.push_back(width);
   }
+  if (part == UnetPart::down) return walk.cost;
   walk.residual(width, width, places);
   walk.transformer(width, entry(config, "transformer_layers_per_block", levels - 1, 1), places);
   walk.residual(width, width, places);
+  if (part == UnetPart::mid) return walk.cost;
   for (size_t i = 0; i < levels; ++i) {
     const size_t mirror = levels - 1 - i;
     const int64_t layers = entry(config, "layers_per_block", mirror, 2) + 1,

@@ -17,7 +17,9 @@ struct UnetCost {
   int64_t blocks = 0;
 };
 
+enum class UnetPart : uint8_t { whole, down, mid };  // down: to the last down block; mid: to the mid block
+
 // side: of the latent; tokens: length of the text. Keys that are missing take diffusers' defaults.
-UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens);
+UnetCost unet_cost(const Json& config, int64_t side, int64_t tokens, UnetPart part = UnetPart::whole);
 
 }  // namespace palate

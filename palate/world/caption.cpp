@@ -7,11 +7,6 @@
 namespace palate::world {
 namespace {
 
-std::string object_text(const Object& object) {
-  return concat("a ", sizes[static_cast<size_t>(object.size)], " ", colours[static_cast<size_t>(object.colour)], " ",
-                shapes[static_cast<size_t>(object.shape)]);
-}
-
 // Reads a caption word by word.
 class Reader {
  public:
@@ -59,7 +54,6 @@ class Reader {
 };
 
 Object read_object(Reader& reader) {
-  reader.expect("a");
   Object object;
   object.size = reader.read(sizes);
   object.colour = reader.read(colours);
@@ -69,18 +63,32 @@ Object read_object(Reader& reader) {
 
 }  // namespace
 
+std::string object_text(const Object& object) {
+  return concat(sizes[static_cast<size_t>(object.size)], " ", colours[static_cast<size_t>(object.colour)], " ",
+                shapes[static_cast<size_t>(object.shape)]);
+}
+
+Object parse_object(std::string_view text) {
+  Reader reader(text);
+  const Object object = read_object(reader);
+  if (!reader.done()) reader.complain("the end");
+  return object;
+}
+
 std::string caption(const Scene& scene) {
-  std::string text = object_text(scene.objects[0]);
-  if (scene.objects.size() == 2) text += concat(" ", relations[static_cast<size_t>(scene.relation)], " ", object_text(scene.objects[1]));
+  std::string text = "a " + object_text(scene.objects[0]);
+  if (scene.objects.size() == 2) text += concat(" ", relations[static_cast<size_t>(scene.relation)], " a ", object_text(scene.objects[1]));
   return text + concat(" on a ", backgrounds[static_cast<size_t>(scene.background)], " background");
 }
 
 Scene parse_caption(std::string_view text) {
   Reader reader(text);
   Scene scene;
+  reader.expect("a");
   scene.objects.push_back(read_object(reader));
   if (reader.peek() != "on") {
     scene.relation = reader.read(relations);
+    reader.expect("a");
     scene.objects.push_back(read_object(reader));
   }
   reader.expect("on");

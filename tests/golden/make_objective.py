@@ -35,6 +35,34 @@ def residuals(unet, scheduler, b) -> list:
     return out
 
 
+def inverted(unet, scheduler, b, latents, steps=10, eta=0.1) -> tuple:
+    """Section 9: DDIM inversion to each row's own t, as JaydenLyh/InPO with diffusers' DDIMInverseScheduler that starts at the clean picture; the
+    noise that leads from the picture to there. The random term is b["noise"] at each node."""
+    abar, x = scheduler.alphas_cumprod, latents
+    for node in range(0, 1000, 1000 // steps):
+        before = abar[node - 1000 // steps] if node > 0 else torch.ones_like(abar[0])
+        predicted = unet(x, torch.full_like(b["timesteps"], node), b["encoder_hidden_states"]).sample
+        if scheduler.config.prediction_type == "v_prediction":
+            clean, noise = before.sqrt() * x - (1 - before).sqrt() * predicted, before.sqrt() * predicted + (1 - before).sqrt() * x
+        else:
+            clean, noise = (x - (1 - before).sqrt() * predicted) / before.sqrt(), predicted
+        next = abar[min(node + 1000 // steps, 999)]
+        std = ((1 - abar[node]) / (1 - next) * (1 - next / abar[node])).sqrt()
+        there = abar[node].sqrt() * clean + (1 - abar[node]).sqrt() * noise + eta * std * b["noise"]
+        x = torch.where((b["timesteps"] > node)[:, None, None, None], there, x)
+    kept = abar[b["timesteps"]][:, None, None, None]
+    return x, (x - kept.sqrt() * latents) / (1 - kept).sqrt()
+
+
+def inverted_residuals(unet, scheduler, b, made) -> list:
+    out = []
+    for latents, (x, noise) in zip((b["latents_win"], b["latents_lose"]), made, strict=True):
+        v = scheduler.config.prediction_type == "v_prediction"
+        target = scheduler.get_velocity(latents, noise, b["timesteps"]) if v else noise
+        out.append(unet(x, b["timesteps"], b["encoder_hidden_states"]).sample - target)
+    return out
+
+
 def errors(residuals) -> list:
     """d = mean over C, h, w of (target - prediction)^2."""
     return [residual.square().mean((1, 2, 3)) for residual in residuals]
@@ -49,6 +77,14 @@ def dpo(kind, k, smoothing, p, pw, pl, rw, rl, gamma=0, anchor=0):
     first, second = side[kind](m), side[kind](-m)
     p_link = p if kind == "robust" else p * (1 - smoothing) + (1 - p) * smoothing
     return p_link * first + (1 - p_link) * second + anchor * (p * pw + (1 - p) * pl), k * m - gamma
+
+
+def safeguarded(mu, policy) -> tuple:
+    """Section 14; AIDC-AI/Diffusion-SDPO, train.py, with lambda for each pair: d_w, d_l whose gradient is scaled."""
+    pw, pl = errors(policy)
+    along = (policy[0] * policy[1]).detach().mean((1, 2, 3))
+    scale = torch.where(along > 0, ((1 - mu) * pw.detach() / along).clamp(max=1), torch.ones_like(along))
+    return pw, pl.detach() + scale * (pl - pl.detach())
 
 
 def cpo(beta, pw, pl):
@@ -119,6 +155,14 @@ def expected() -> dict:
         record(out, f"{prediction}.mapo", unet, mapo(0.1, 20, pw, pl), first)
         record(out, f"{prediction}.dspo_sd15", unet, dspo("sd15", 0.5, policy, reference), first)
         record(out, f"{prediction}.dspo_sdxl", unet, dspo("sdxl", 20, policy, reference), first)
+        record(out, f"{prediction}.safeguard", unet, dpo("sigmoid", 10, 0, torch.ones(3), *safeguarded(0.6, policy), rw, rl), first)
+        with torch.no_grad():
+            made = [inverted(unet, scheduler, b, b[f"latents_{which}"]) for which in ("win", "lose")]
+            unet.disable_adapters()
+            reference = errors(inverted_residuals(unet, scheduler, b, made))
+            unet.enable_adapters()
+        policy = errors(inverted_residuals(unet, scheduler, b, made))
+        record(out, f"{prediction}.inverted", unet, dpo("sigmoid", 10, 0, torch.ones(3), *policy, *reference), first)
     # sft of the whole network, without adapters.
     scheduler = DDPMScheduler.from_pretrained(MODEL / "scheduler")
     unet = base().requires_grad_(True).to(dtype)

@@ -185,11 +185,15 @@ class UnetDenoiser : public Denoiser {
   UnetDenoiser(const Json& config, const std::string& origin)
       : config_(config), options_(config, origin), model_(std::make_shared<UNet2DConditionModel>(options_)) {}
   Tensor predict(const Tensor& x_t, const Tensor& t, const Condition& condition) override {
-    return model_->forward(checked(x_t, condition), t, condition);
+    check_inputs(x_t, condition);
+    // Weights that are held in half precision say what the model computes in, whatever the caller's sample is.
+    const auto held = model_->compute_dtype();
+    return model_->forward(held == torch::kFloat32 ? x_t : x_t.to(held), t, condition);
   }
   std::vector<Tensor> features(const Tensor& x_t, const Tensor& t, const Condition& condition,
                                const std::vector<std::string>& taps) override {
-    return model_->features(checked(x_t, condition), t, condition, taps);
+    check_inputs(x_t, condition);
+    return model_->features(x_t, t, condition, taps);
   }
   torch::nn::Module& module() override { return *model_; }
   const Json& config() const override { return config_; }
@@ -201,17 +205,13 @@ class UnetDenoiser : public Denoiser {
   void arrange_weights() override { model_->arrange_weights(); }
 
  private:
-  // x_t in the dtype to compute in.
-  Tensor checked(const Tensor& x_t, const Condition& condition) const {
+  void check_inputs(const Tensor& x_t, const Condition& condition) const {
     check<UsageError>(x_t.dim() == 4 && x_t.size(1) == options_.in_channels, "[unet] expected a sample of [B, ", options_.in_channels,
                       ", H, W], got ", show_shape(x_t.sizes()));
     const Tensor text = condition["encoder_hidden_states"];
     check<UsageError>(!options_.uses_text || (text.defined() && text.dim() == 3 && text.size(2) == options_.text_width),
                       "[unet] expected text states of [B, L, ", options_.text_width, "], got ",
                       text.defined() ? show_shape(text.sizes()) : "none");
-    // Weights that are held in half precision say what the model computes in, whatever the caller's sample is.
-    const auto held = model_->compute_dtype();
-    return held == torch::kFloat32 ? x_t : x_t.to(held);
   }
 
   Json config_;

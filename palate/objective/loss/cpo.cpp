@@ -26,6 +26,7 @@ class Cpo : public Loss {
   using Config = CpoConfig;
   explicit Cpo(const Config& config) : config_(config) {}
   Needs needs() const override { return {.rejected = true}; }
+  Beta* strength() override { return &config_.beta; }
 
   LossOutput operator()(const Statistics& s, const Ranks&) const override {
     const Tensor m = s.lose(s.policy.d) - s.win(s.policy.d);

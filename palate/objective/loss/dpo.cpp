@@ -37,32 +37,33 @@ struct DpoConfig {
 class Dpo : public Loss {
  public:
   using Config = DpoConfig;
-  explicit Dpo(const Config& config) : config_(config), k_(config.beta.k()) {}
+  explicit Dpo(const Config& config) : config_(config) {}
   Needs needs() const override { return {.reference = true, .rejected = true}; }
+  Beta* strength() override { return &config_.beta; }
 
   LossOutput operator()(const Statistics& s, const Ranks&) const override {
     const Tensor gain = s.reference.d - s.policy.d;
     const Tensor m = s.win(gain) - s.lose(gain);
     return {.loss = config_.pair.expected(s, preferred(s), one_sided(m), one_sided(-m)),
             .logits = z(m),
-            .reward = (k_ * gain).detach(),
+            .reward = (k() * gain).detach(),
             .terms = config_.pair.terms(s)};
   }
 
  private:
-  Tensor z(const Tensor& m) const { return k_ * m - config_.pair.margin; }
+  double k() const { return config_.beta.k(); }
+  Tensor z(const Tensor& m) const { return k() * m - config_.pair.margin; }
   Tensor preferred(const Statistics& s) const {
     const double share = config_.pair.label_smoothing;
     return config_.loss_type == "robust" ? (s.batch.label - share) / (1 - 2 * share) : config_.pair.smoothed(s);
   }
   Tensor one_sided(const Tensor& m) const {
     if (config_.loss_type == "hinge") return at::relu(1 - z(m));
-    if (config_.loss_type == "ipo") return (m - (config_.pair.margin + 0.5) / k_).square();
+    if (config_.loss_type == "ipo") return (m - (config_.pair.margin + 0.5) / k()).square();
     return -at::log_sigmoid(z(m));
   }
 
   DpoConfig config_;
-  double k_;
 };
 
 }  // namespace

@@ -26,6 +26,8 @@ struct DspoConfig {
     f("form", form, "sd15: the winner's error with a push away from the reference; sdxl: the gate alone, with no term of the winner's",
       {.choices = {"sd15", "sdxl"}});
     pair.visit(f);
+    f.require(form == "sdxl" || !beta.automatic(),
+              "objective.beta: \"auto\" asks for the size of z alone, and with form = sd15 beta is a weight too: give a number");
   }
 };
 
@@ -34,6 +36,7 @@ class Dspo : public Loss {
   using Config = DspoConfig;
   explicit Dspo(const Config& config) : config_(config) {}
   Needs needs() const override { return {.reference = true, .rejected = true, .residuals = true}; }
+  Beta* strength() override { return config_.form == "sdxl" ? &config_.beta : nullptr; }
 
   LossOutput operator()(const Statistics& s, const Ranks&) const override {
     const double k = config_.beta.k(), margin = config_.pair.margin;

@@ -4,13 +4,17 @@
 #include <string>
 
 #include "palate/objective/loss.h"
+#include "palate/objective/loss/beta.h"
+#include "palate/objective/loss/pair_constants.h"
 
 namespace palate {
 
 struct ImportanceLossConfig {
+  Beta beta{.beta = 5000, .beta_convention = "palate"};
+  PairConstants pair;
   std::string weight;  // inside | outside
-  double beta = 5000, threshold = 0.9, quantile = 0, clip = 0.1, label_smoothing = 0;
-  std::string beta_convention = "palate", importance = "expected", ratio = "posterior";
+  std::string importance = "expected", ratio = "posterior";
+  double threshold = 0.9, quantile = 0, clip = 0.1;
 
   void visit(Fields& f);
 };
@@ -25,8 +29,8 @@ struct ImportanceLossConfig {
 //
 // quantile q > 0: in place of `threshold` stands the q-quantile of min(w_w, w_l) over the pass's own pairs (linear between neighbours, as
 // torch.quantile), so a pass of one pair masks nothing; the timestep policy `importance` has a quantile over the whole run. A pass in which
-// all is masked has loss 0. Soft labels are dpo's: P l(z) + (1 - P) l(-z). The weights are of the step in the network's own output,
-// whatever error space d is of.
+// all is masked has loss 0. Margin, soft labels and anchor are dpo's; the anchor is masked but not weighed. The weights are of the step in
+// the network's own output, whatever error space d is of.
 //
 // terms: `importance` min(w_w, w_l) as it is; `weight` the v that were used; `masked` 1 - M; `clipped` the share of unmasked weights that
 // the clip changed. shown: weight_win, weight_lose (v), mask.
@@ -38,7 +42,6 @@ class ImportanceLoss : public Loss {
 
  private:
   Tensor weights(const Statistics& s) const;  // w [2B]
-  double scale() const;                       // k
 
   ImportanceLossConfig config_;
 };

@@ -34,6 +34,7 @@ class Kto : public Loss {
 
   // With one picture Q would be its own reward, and the loss a constant.
   Needs needs() const override { return {.reference = true, .labels = true, .least_batch = 2}; }
+  Beta* strength() override { return &config_.beta; }
 
   LossOutput operator()(const Statistics& s, const Ranks& ranks) const override {
     const double k = config_.beta.k();

@@ -6,14 +6,12 @@ namespace palate {
 std::vector<Preset> sft_presets() {
   return {{.name = "sft",
            .summary = "fine-tuning on the winners with the LoRA of diffusion-dpo-lora: the baseline at equal compute",
-           .overrides = {"objective.loss=sft", "objective.error_space=output", "objective.timesteps=uniform", "objective.reference=none",
-                         "full=false", "lora.rank=8", "lora.alpha=0", "lora.targets=[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]",
-                         "data.ties=drop", "optimizer.name=adamw", "optimizer.lr=1e-5", "optimizer.lr_schedule=constant",
-                         "optimizer.clip_norm=1", "train.batch=16", "train.accumulation=2", "train.steps=10000"},
+           .overrides = with_lora_recipe(
+               {"objective.loss=sft", "objective.error_space=output", "objective.timesteps=uniform", "objective.reference=none"}),
            .formula = "L = d_w, the mean squared error on the preferred picture. The rejected one is not looked at.",
-           .sources = "the SFT rows of Diffusion-DPO (2311.12908); constants are those of diffusion-dpo-lora, for an equal comparison",
-           .pitfalls =
-               "It helps SD1.5 (55.5 % against the base in that paper) and harms SDXL, whose own pictures are better than the data's."}};
+           .sources = "the SFT rows of Diffusion-DPO (2311.12908). Constants are those of diffusion-dpo-lora, for an equal comparison.",
+           .pitfalls = "It helps SD1.5 (55.5 % against the base in that paper) and harms SDXL, whose own pictures are better than the "
+                       "data's."}};
 }
 
 }  // namespace palate

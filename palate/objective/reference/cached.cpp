@@ -10,6 +10,7 @@
 #include "palate/core/error.h"
 #include "palate/core/hash.h"
 #include "palate/nn/adaptable.h"
+#include "palate/objective/frozen_network.h"
 #include "palate/objective/reference.h"
 #include "palate/objective/reference/error_file.h"
 
@@ -35,7 +36,7 @@ class Filler {
   std::pair<Tensor, Tensor> operator()(const ReferenceRows& part, int64_t first, int64_t count, int64_t draw) {
     const torch::NoGradGuard no_grad;
     const AdaptersOff off;
-    if (!setup_.policy && !copy_) copy_ = load_denoiser(setup_.denoiser_folder, setup_.load);
+    if (!setup_.policy && !copy_) copy_ = frozen_network(setup_.denoiser_folder, setup_.load);
     Denoiser& network = setup_.policy ? *setup_.policy : *copy_;
     const std::vector<int64_t> rows(part.rows.begin() + first, part.rows.begin() + first + count);
     std::vector<Tensor> wins, loses;
@@ -50,7 +51,7 @@ class Filler {
 
  private:
   const ReferenceSetup& setup_;
-  std::unique_ptr<Denoiser> copy_;
+  std::shared_ptr<Denoiser> copy_;
 };
 
 class Cached : public Reference {

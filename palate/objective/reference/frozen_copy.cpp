@@ -1,8 +1,6 @@
 // The reference is a second network, loaded once and never trained.
-#include <torch/nn/module.h>
-#include <torch/types.h>
-
 #include "palate/config/member.h"
+#include "palate/objective/frozen_network.h"
 #include "palate/objective/reference.h"
 
 namespace palate {
@@ -11,16 +9,13 @@ namespace {
 class FrozenCopy : public Reference {
  public:
   using Config = NoConstants;
-  FrozenCopy(const Config&, const ReferenceSetup& setup) : network_(load_denoiser(setup.denoiser_folder, setup.load)) {
-    network_->module().eval();
-    for (auto& parameter : network_->module().parameters()) parameter.requires_grad_(false);
-  }
+  FrozenCopy(const Config&, const ReferenceSetup& setup) : network_(frozen_network(setup.denoiser_folder, setup.load)) {}
   Branch run(const RunBranch& run, Policy& policy, const Batch& batch) override {
     return run(*network_, policy.condition(batch, Prompts::base));
   }
 
  private:
-  std::unique_ptr<Denoiser> network_;
+  std::shared_ptr<Denoiser> network_;
 };
 
 }  // namespace

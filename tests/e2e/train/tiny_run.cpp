@@ -134,8 +134,7 @@ std::vector<std::string> timeless_metrics(const fs::path& run) {
   std::vector<std::string> lines;
   read_jsonl(run / "metrics.jsonl", [&](const Json& line, int64_t) {
     Json kept = line;
-    kept.erase("pairs_per_second");
-    kept.erase("memory_gb");
+    for (const char* name : {"pairs_per_second", "rows_per_second", "rollouts_per_second", "memory_gb"}) kept.erase(name);
     lines.push_back(kept.dump());
   });
   return lines;

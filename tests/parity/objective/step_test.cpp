@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -88,7 +89,7 @@ TEST_CASE("step: sft of the whole network, latents alone") {
     ++gradients;
     golden.expect(name, file.tensor(name.substr(4)), 5e-6);
   }
-  CHECK(file.names().size() == gradients + 3);  // loss, losses, policy_win
+  CHECK(file.names().size() == gradients + 4);  // loss, losses, policy, policy_win
 }
 
 TEST_CASE("step: kto takes single pictures with their thumbs, and equals the formula on its own errors") {
@@ -107,7 +108,7 @@ TEST_CASE("step: kto takes single pictures with their thumbs, and equals the for
     CHECK(ran.status == 2);
     CHECK(ran.error.find(words) != std::string::npos);
   };
-  refused(run("none"), "step needs the tensor 'label'");
+  refused(run("none"), "step needs the tensor 'labels'");
   const int64_t count = in.at("latents").size(0);
   in["label"] = torch::arange(count).remainder(2).to(torch::kFloat32);
   refused(run("zeros"), "'label' has another value than 1 (thumb up) and -1 (thumb down)");
@@ -179,6 +180,26 @@ TEST_CASE("step: sdpo's step leads T / sampler_steps back unless the file says w
   CHECK_FALSE(run("twenty", "sampler_steps=20").allclose(given));
 }
 
+TEST_CASE("step: sdpo without the noise of its step, or with a step to more noise, exits with 2 and one sentence") {
+  const fs::path folder = fresh_folder("step_sdpo_wrong");
+  auto in = load_golden("importance_batch.safetensors");
+  const auto refused = [&](const std::string& more, const char* words) {
+    save_safetensors(folder / "in.safetensors", in);
+    const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + lora() + " --in" + quoted(folder / "in.safetensors") +
+                                 " --objective sdpo " + more + " --out" + quoted(folder / "out.safetensors"));
+    INFO(ran.error);
+    CHECK(ran.status == 2);
+    CHECK(ran.error.find(words) != std::string::npos);
+  };
+  in["previous_timesteps"] = in.at("timesteps") + 1;
+  refused("", "previous_timesteps has a value above its timestep");
+  in["previous_timesteps"] = in.at("timesteps") + 100;
+  refused("", "previous_timesteps has a value that is not a whole number between 0 and 999");
+  in.erase("previous_timesteps");
+  in.erase("step_noise");
+  refused("importance=sampled", "step needs the tensor 'step_noise'");
+}
+
 TEST_CASE("step: full dpo starts at log 2, since the frozen copy is the policy") {
   const fs::path out = fresh_folder("step_full_dpo") / "out.safetensors";
   const auto ran = palate_step(model() + " --full --objective dpo --out" + quoted(out));
@@ -202,4 +223,63 @@ TEST_CASE("step: mistakes exit with 2 and one sentence") {
   wrong(model() + lora() + " --objective kto", "'latents_win' is of a pair, and this loss takes single pictures");
   wrong("--model" + quoted(golden("tiny_model")) + lora() + " --objective dpo --in" + quoted(golden("lora_outputs.safetensors")),
         "latents_win");
+}
+
+TEST_CASE("step: noise-conditioned perception by its preset, at t - 1 or where features_timesteps says, and t = 0") {
+  const fs::path folder = fresh_folder("step_perceptual");
+  const GoldenFile golden_values("perceptual_expected.safetensors");
+  const auto step = [&](const std::map<std::string, Tensor>& in, const std::string& settings) {
+    save_safetensors(folder / "in.safetensors", in);
+    return palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") + lora() + settings +
+                       " --out" + quoted(folder / "out.safetensors"));
+  };
+  auto in = load_golden("perceptual_batch.safetensors");
+  // A file that names t' asks for the uniform variant.
+  auto ran = step(in, " --objective dpo error_space=perceptual beta=2");
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  golden_values.expect("uniform.logits", SafetensorsFile(folder / "out.safetensors").tensor("logits"), 1e-4);
+  in.erase("features_timesteps");
+  ran = step(in, " --objective ncp-dpo-sd15 beta=2000");
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  {
+    const SafetensorsFile file(folder / "out.safetensors");
+    for (const char* name : {"policy_win", "policy_lose", "reference_win", "reference_lose"})
+      golden_values.expect(std::string("mid.") + name, file.tensor(name), 1e-5);
+    golden_values.expect("mid.logits", file.tensor("logits"), 1e-5);
+    const SafetensorsFile trained(golden("lora_peft.safetensors"));
+    for (const auto& name : trained.names()) golden_values.expect("mid.grad." + name, file.tensor("grad." + name), 1e-4);
+  }
+  in["timesteps"] = torch::zeros({3}, torch::kInt64);
+  ran = step(in, " --objective ncp-cpo");
+  REQUIRE_MESSAGE(ran.status == 0, ran.error);
+  CHECK(SafetensorsFile(folder / "out.safetensors").tensor("policy_win").abs().max().item<double>() == 0);
+  in.erase("step_noise");
+  ran = step(in, " --objective ncp-sft");
+  CHECK(ran.status == 2);
+  CHECK(ran.error.find("step_noise: expected the noise z of the step from x_t") != std::string::npos);
+  ran = step(in, " --objective ncp-sft features_timesteps=uniform");
+  CHECK(ran.status == 2);
+  CHECK(ran.error.find("features_timesteps: expected the timestep t' of each example") != std::string::npos);
+  ran = step(in, " --objective dpo beta=auto");
+  CHECK(ran.status == 2);
+  CHECK(ran.error.find("objective.beta is \"auto\"") != std::string::npos);
+}
+
+TEST_CASE("step: errors converted from one network output stand in their relations") {
+  const fs::path folder = fresh_folder("step_converted");
+  auto in = load_golden("objective_batch.safetensors");
+  in.erase("preference");
+  save_safetensors(folder / "in.safetensors", in);
+  const auto errors = [&](const std::string& space) {
+    const auto ran = palate_step("--model" + quoted(golden("tiny_model")) + " --in" + quoted(folder / "in.safetensors") + lora() +
+                                 " --objective dpo beta=20 error_space=" + space + " --out" + quoted(folder / "out.safetensors"));
+    REQUIRE_MESSAGE(ran.status == 0, ran.error);
+    return SafetensorsFile(folder / "out.safetensors").tensor("policy_win").clone();
+  };
+  const Tensor own = errors("output"), beta = torch::linspace(std::sqrt(0.00085), std::sqrt(0.012), 1000, torch::kFloat64).square();
+  const Tensor kept = (1 - beta).cumprod(0).index_select(0, in.at("timesteps")).to(torch::kFloat32);
+  expect_close("epsilon", errors("epsilon"), own, 0);
+  expect_close("x0", errors("x0"), own * (1 - kept) / kept, 1e-4);
+  expect_close("v", errors("v"), own / kept, 1e-4);
+  expect_close("velocity", errors("velocity"), own * (1 + ((1 - kept) / kept).sqrt()).square(), 1e-4);
 }

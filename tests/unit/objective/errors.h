@@ -25,6 +25,7 @@ struct Errors {
 
 inline double value(const Tensor& tensor) { return tensor.item<double>(); }
 inline double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+inline double log_sigmoid(double z) { return -std::log1p(std::exp(-z)); }
 
 // The gradient of the loss in the policy's errors, against central differences.
 inline void expect_gradient(const Loss& loss, Errors e) {

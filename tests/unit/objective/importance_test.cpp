@@ -9,6 +9,7 @@
 #include "palate/diffusion/rectified_flow.h"
 #include "palate/objective/importance.h"
 #include "tests/support/expect_close.h"
+#include "tests/unit/objective/errors.h"
 #include "tests/unit/objective/toy.h"
 
 using namespace palate;
@@ -16,12 +17,9 @@ using namespace palate::test;
 
 namespace {
 
-double value(const Tensor& tensor) { return tensor.item<double>(); }
-double log_sigmoid(double z) { return -std::log1p(std::exp(-z)); }
-
 // Pairs whose pictures have given weights: the output's residual is the constant c with exp(-1/2 omega c^2) = w.
 struct Weighed {
-  Weighed(const std::vector<double>& win, const std::vector<double>& lose, const std::vector<double>& reference = {}) {
+  Weighed(const std::vector<double>& win, const std::vector<double>& lose, const std::vector<double>& of_reference = {}) {
     const auto pairs = static_cast<int64_t>(win.size());
     batch.views = 2;
     batch.visits.resize(win.size());
@@ -35,9 +33,9 @@ struct Weighed {
     policy = {.d = at::cat({torch::full({pairs}, 0.30, torch::kFloat64), torch::full({pairs}, 0.50, torch::kFloat64)}),
               .residual = {},
               .output = residual(all)};
-    this->reference = {.d = at::cat({torch::full({pairs}, 0.32, torch::kFloat64), torch::full({pairs}, 0.49, torch::kFloat64)}),
-                       .residual = {},
-                       .output = reference.empty() ? Tensor() : residual(reference)};
+    reference = {.d = at::cat({torch::full({pairs}, 0.32, torch::kFloat64), torch::full({pairs}, 0.49, torch::kFloat64)}),
+                 .residual = {},
+                 .output = of_reference.empty() ? Tensor() : residual(of_reference)};
   }
   Tensor residual(const std::vector<double>& weights) const {
     return (torch::tensor(weights, torch::kFloat64).log() * (-2 / omega)).sqrt().view({-1, 1, 1, 1}).expand({-1, 4, 2, 2});
@@ -205,13 +203,18 @@ TEST_CASE("dpo-cm and sdpo: at a sampled step the noise tilts the weight") {
   CHECK_FALSE(make_loss(objective({"loss=sdpo"}))->needs().step_noise);
 }
 
-TEST_CASE("dpo-cm and sdpo: soft labels and label smoothing as in dpo") {
+TEST_CASE("dpo-cm and sdpo: soft labels, label smoothing, margin and anchor as in dpo") {
   Weighed pair({0.95}, {0.92});
   pair.batch.label = torch::tensor({0.7}, torch::kFloat64);
   // P' = 0.7 * 0.8 + 0.3 * 0.2 = 0.62
   CHECK(value(pair.run("dpo-cm", {"label_smoothing=0.2"}).loss) ==
         doctest::Approx(0.92 * (-0.62 * log_sigmoid(1.5) - 0.38 * log_sigmoid(-1.5))));
   CHECK(value(pair.run("sdpo").loss) == doctest::Approx(-0.7 * log_sigmoid(1.41) - 0.3 * log_sigmoid(-1.41)));
+  // A margin is subtracted from z; the anchor 0.7 * 0.30 + 0.3 * 0.50 = 0.36 is masked, but not weighed.
+  CHECK(value(pair.run("sdpo", {"margin=1"}).logits) == doctest::Approx(0.41));
+  const double plain = value(pair.run("dpo-cm").loss);
+  CHECK(value(pair.run("dpo-cm", {"anchor=2"}).loss) == doctest::Approx(plain + 0.72));
+  CHECK(value(pair.run("dpo-cm", {"anchor=2", "threshold=0.93"}).loss) == 0);
 }
 
 TEST_CASE("dpo-cm and sdpo: autograd equals finite differences, and the weights carry no gradient") {

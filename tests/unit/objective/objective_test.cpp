@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "palate/core/error.h"
+#include "palate/objective/presets.h"
 #include "tests/support/expect_close.h"
 #include "tests/unit/objective/toy.h"
 
@@ -59,13 +61,19 @@ TEST_CASE("objective: min-SNR weighs a timestep by min(SNR, gamma) over SNR") {
   // SNR = a / (1 - a) with a the cumulative alpha: far above gamma at small t, where the weight is gamma / SNR, below it at large t, where
   // it is 1.
   const auto schedule = toy_schedule();
-  const Noising draw = toy_objective({"snr_gamma=5"}).draw(toy_pairs({1, 2, 3, 4, 5, 6, 7, 8}), 0);
+  const Batch batch = toy_pairs({1, 2, 3, 4, 5, 6, 7, 8});
+  ToyDenoiser network(0.7);
+  Policy policy{network};
+  Objective plain = toy_objective({}), weighed = toy_objective({"snr_gamma=5"});
+  const Noising draw = weighed.draw(batch, 0);
+  const Tensor share = (weighed.evaluate(policy, batch, draw).losses / plain.evaluate(policy, batch, draw).losses).detach();
   for (int64_t i = 0; i < 8; ++i) {
     const double a = schedule.alphas_cumprod()[draw.t[i].item<int64_t>()].item<float>(), snr = a / (1 - a);
-    CHECK(draw.weight[i].item<double>() == doctest::Approx(snr > 5 ? 5 / snr : 1));
+    CHECK(share[i].item<double>() == doctest::Approx(snr > 5 ? 5 / snr : 1));
   }
-  CHECK(min_snr_weight(schedule, 0, 5) < 0.1);
-  CHECK(min_snr_weight(schedule, schedule.steps() - 1, 5) == 1);
+  const Tensor ends = min_snr_weight(schedule, torch::tensor({int64_t{0}, schedule.steps() - 1}), 5);
+  CHECK(ends[0].item<double>() < 0.1);
+  CHECK(ends[1].item<double>() == 1);
 }
 
 TEST_CASE("objective: an example's own weight multiplies that of its timestep") {
@@ -226,17 +234,22 @@ TEST_CASE("objective config: mistakes are named") {
   CHECK_THROWS_WITH_AS(make_reference(objective({}), {}), doctest::Contains("has no adapters"), UsageError);
 }
 
-TEST_CASE("presets: their objective's keys are all known, and an unknown preset is told the nearest") {
-  for (const auto& preset : presets()) {
-    std::vector<std::string> overrides;
-    bool aligns = true;  // a reward model has no objective of the grid
-    for (const auto& text : preset_overrides(preset.name)) {
-      if (text.starts_with("objective.")) overrides.push_back(text.substr(10));
-      aligns = aligns && text != "task=reward-model";
-    }
+TEST_CASE("presets: they say what they minimise, from where and what goes wrong; their objective's keys are all known") {
+  for (const auto& preset : all_presets()) {
     INFO(preset.name);
-    CHECK(overrides.size() >= (aligns ? 3 : 0));
-    CHECK_NOTHROW(objective(overrides));
+    for (const auto& text : {preset.summary, preset.formula, preset.sources, preset.pitfalls}) {
+      CHECK(text.size() > 20);
+      CHECK(std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
+    }
+    std::vector<std::string> overrides;
+    for (const auto& text : preset.overrides) {
+      if (text.starts_with("objective.")) overrides.push_back(text.substr(10));
+    }
+    CHECK(preset.overrides.size() >= 3);
+    REQUIRE_NOTHROW(objective(overrides));
+    // palate step takes a name that is both for the loss.
+    const auto names = names_of(losses());
+    CHECK((std::find(names.begin(), names.end(), preset.name) == names.end() || objective(overrides).loss == preset.name));
   }
   CHECK_THROWS_WITH_AS(preset_overrides("diffusion-dpo-lor"), doctest::Contains("did you mean 'diffusion-dpo-lora'"), UsageError);
 }

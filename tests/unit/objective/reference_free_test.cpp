@@ -22,7 +22,6 @@ LossOutput of(const std::string& name, const std::vector<std::string>& constants
   return (*free_loss(name, constants))(e.statistics(), {});
 }
 
-double log_sigmoid(double z) { return std::log(sigmoid(z)); }
 double h(double d, double c = 0.5) { return c * d / (std::exp(c * d) - 1); }
 
 }  // namespace

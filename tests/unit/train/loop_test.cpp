@@ -151,6 +151,31 @@ TEST_CASE("loop: killed by SIGKILL and resumed gives the bits of an uninterrupte
   CHECK(read_file(broken / "line.safetensors") == read_file(whole / "line.safetensors"));
 }
 
+TEST_CASE("loop: data that cannot be used ends a run with a checkpoint, from which it goes on to the bit") {
+  struct Refusing : Line {
+    Pass pass(int64_t step, int64_t part, double progress, const Ranks& ranks) override {
+      check<DataError>(step != 5, "the judge gave nan");
+      return Line::pass(step, part, progress, ranks);
+    }
+  } refusing;
+  const fs::path whole = fresh_folder("line_whole_data"), broken = fresh_folder("line_refused");
+  Line uninterrupted, resumed;
+  run_loop(uninterrupted, config(), whole);
+  try {
+    run_loop(refusing, config(), broken);
+    FAIL("it went on");
+  } catch (const DataError& error) {
+    const std::string said = error.what();
+    INFO(said);
+    CHECK(said.find("the judge gave nan") == 0);
+    CHECK(said.find("checkpoint-5") != std::string::npos);
+    CHECK(said.find("go on") != std::string::npos);
+  }
+  run_loop(resumed, config("latest"), broken);
+  expect_equal("slope", resumed.slope(), uninterrupted.slope());
+  CHECK(read_file(broken / "line.safetensors") == read_file(whole / "line.safetensors"));
+}
+
 TEST_CASE("loop: it trains, each group at its own rate, and the result is the running mean") {
   struct Watched : Line {
     void after_update(const Ranks& ranks) override {
