@@ -54,6 +54,8 @@ void read_named(const StepArguments& a, RunConfig& run) {
   check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names),
                     "; it is one of ", one_of(names));
   for (const auto& text : from) {
+    check<UsageError>(text != "task=reward-model", "--objective: ", a.objective,
+                      " trains a CLIPModel on scores of pictures (palate train --preset), which palate step does not evaluate");
     if (text.starts_with("objective.") || text.starts_with("rollout.")) add(text);
   }
   for (const auto& text : a.overrides) add(text);
@@ -175,7 +177,8 @@ void add_step(CLI::App& app) {
          "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
          "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
          "[B,C,H,W], previous_timesteps, features_timesteps [B]; noising=inverted: inversion_noise [B,inversion_steps,C,H,W], else noise "
-         "at each node")
+         "at each node; own samples (ddpo ...): latents, previous_latents, timesteps, previous_timesteps, advantages, old_log_prob, "
+         "uncond_encoder_hidden_states; of pairs (d3po, spo) NAME_win, NAME_lose")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out,

@@ -52,10 +52,7 @@ Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t 
     const Scene scene{{subject.object}, -1, static_cast<int>(i % static_cast<int64_t>(backgrounds.size()))};
     files.add(render_subject(subject, scene, 0, place(scene, generator)), called(caption(scene), object_text(subject.object), word));
   }
-  return {{"pictures", count},
-          {"shows", concat("a ", object_text(subject.object), " with a ", colours[static_cast<size_t>(subject.core)], " middle")},
-          {"class", object_text(subject.object)},
-          {"word", word}};
+  return {{"pictures", count}, {"shows", describe(subject)}, {"class", object_text(subject.object)}, {"word", word}};
 }
 
 Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t seed) {
@@ -63,8 +60,10 @@ Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t se
   for (int64_t i = 0; i < count; ++i) {
     Generator generator({seed, static_cast<uint64_t>(i), 5, Purpose::world});
     Scene scene;
-    do scene = sample_scene(Odds(), generator);
-    while (split_of(caption(scene)) != Split::train);
+    do {
+      scene = sample_scene(Odds(), generator);
+      scene.background = static_cast<int>(i % static_cast<int64_t>(backgrounds.size()));
+    } while (split_of(caption(scene)) != Split::train);
     const auto places = place(scene, generator);
     files.add(hatched(render(scene, places), hatch_height, hatch_period, generator.uniform()), in_look(caption(scene), look_name));
   }

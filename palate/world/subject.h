@@ -21,6 +21,7 @@ struct Subject {
   int core = -1;  // colour of the patch in its middle; -1: none
   bool operator==(const Subject&) const = default;
 };
+std::string describe(const Subject& subject);  // "a big purple ring with an orange middle"
 // A big ring of some colour with a core of another one: 30 of them.
 Subject sample_subject(uint64_t seed);
 // The scene with the subject as its object `which`. float32 [3, 32, 32] in [0, 1], as the places are.
@@ -55,7 +56,7 @@ class Texture {
 };
 
 // FOLDER/00.png ... and metadata.jsonl, a caption each: `count` pictures of the seed's subject alone, called <ring-1>, on each background
-// in turn; or of scenes in the seed's look, which captions call zwx. Returns what was drawn and how to personalise with it.
+// in turn; or of scenes of the training split in a look that captions call zwx. Returns what was drawn and how to personalise with it.
 Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 

@@ -5,9 +5,11 @@
 
 A seed draws a model (SD1.5-like, v-prediction or SDXL-like), its LoRA, a batch, and for each method its constants. Everything is written
 down once more here, in the fewest words: a method is a function of `Seen`, what policy and reference made of the pictures, and gives its
-losses; a space embeds a prediction (both in step_methods.py). Compared are loss, losses, logits, errors, terms and every gradient of the LoRA,
-each by the largest difference over the tensor's largest value, with the true one in float64. Where that is above the tolerance, torch's
-own float32 is asked: a case is ill-conditioned, not wrong, where palate is as near to float64 as that. Exit status 1 if anything was wrong.
+losses; a space embeds a prediction (both in step_methods.py). Compared are loss, losses, logits, errors, terms and every gradient of the
+LoRA, each by the largest difference over the tensor's largest value, with the true one in float64. Where that is above the tolerance,
+torch's own float32 is asked, also on numbers moved by a rounding error: a case is ill-conditioned, not wrong, where palate is no further
+from float64 than four times that. Differences of errors cancel, perception magnifies rounding, and there are but a few numbers, whose
+errors scatter. Exit status 1 if anything was wrong.
 """
 import argparse
 import collections
@@ -49,16 +51,14 @@ def evaluate(computed, method, space, constants):
     return {name: value.detach() for name, value in out.items()}
 
 
-def errors(got, want):
-    """Of values, and of gradients: the largest, each by its tensor's largest value; a gradient by 1 % of the largest of all at least."""
-    largest = max(value.abs().max().item() for name, value in want.items() if name.startswith("grad."))
-    worst = {"values": (0, ""), "gradients": (0, "")}
+def largest_error(got, want):
+    """Of all tensors, each by its own largest value; a gradient by 1 % of the largest of all gradients at least. And which it is."""
+    largest, worst = max(value.abs().max().item() for name, value in want.items() if name.startswith("grad.")), (0, "")
     for name, value in want.items():
-        group, least = ("gradients", 1e-2 * largest) if name.startswith("grad.") else ("values", 0)
-        scale = max(value.abs().max().item(), least, 1e-12)
+        scale = max(value.abs().max().item(), 1e-2 * largest if name.startswith("grad.") else 0, 1e-12)
         wrong = name not in got or got[name].shape != value.shape
         error = torch.inf if wrong else torch.nan_to_num((got[name].double() - value.double()).abs().max() / scale, nan=torch.inf).item()
-        worst[group] = max(worst[group], (error, name))
+        worst = max(worst, (error, name))
     return worst
 
 
@@ -81,26 +81,28 @@ def draw_constants(r, method, others):
     return constants
 
 
-def compare(program, method, space, constants, single, double, folder, tolerance):
+def compare(program, method, space, constants, singles, double, folder, tolerance):
     """What came of it (equal, ill-conditioned, wrong, refused), the worst error, and what to say."""
     got, refusal = run_palate(program, method, space, constants, folder)
     if got is None:
         return "refused", 0, refusal
     with in_float64():
         truth = evaluate(double(), method, space, constants)
-    ours = errors(got, truth)
-    error, name = max(ours.values())
+    error, name = largest_error(got, truth)
     if error <= tolerance:
         return "equal", error, f"{name} error {error:.2g}"
-    theirs = errors(evaluate(single(), method, space, constants), truth)
-    near = all(ours[group][0] <= max(tolerance, 3 * theirs[group][0]) for group in ours)
-    said = f"{name} error {error:.2g}; from float64 torch's float32 is {max(theirs.values())[0]:.2g}"
-    return ("ill-conditioned" if near else "wrong"), error, said
+    theirs = 0
+    for single in singles:
+        theirs = max(theirs, largest_error(evaluate(single(), method, space, constants), truth)[0])
+        if error <= 4 * theirs:
+            break
+    said = f"{name} error {error:.2g}; from float64 torch's float32 is {theirs:.2g}"
+    return ("ill-conditioned" if error <= 4 * theirs else "wrong"), error, said
 
 
-def once(make):
+def once(world, jitter=None):
     kept = []
-    return lambda: (kept or kept.append(make()) or kept)[0]
+    return lambda: (kept or kept.append(Computed(world, jitter)) or kept)[0]
 
 
 def main():
@@ -121,11 +123,11 @@ def main():
             world.save(folder)
             for kind in ("pair", "label", "single"):
                 save_file(file_of(world.given, kind), f"{folder}/{kind}.safetensors")
-            single, double = once(lambda: Computed(world)), once(lambda: Computed(world))
+            double, singles = once(world), [once(world, jitter) for jitter in (None, 1, 2, 3)]
             for name in args.methods:
                 for space in args.spaces:
-                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], {"timesteps": POLICIES})
-                    verdict, error, said = compare(args.palate, METHODS[name], space, constants, single, double, folder, args.tolerance)
+                    constants = draw_constants(Draw(f"{seed} {name} {space}"), METHODS[name], SPACES[space].draws | {"timesteps": POLICIES})
+                    verdict, error, said = compare(args.palate, METHODS[name], space, constants, singles, double, folder, args.tolerance)
                     tally[verdict] += 1
                     worst = max(worst, error if verdict == "equal" else 0)
                     if args.show or verdict in ("wrong", "refused"):

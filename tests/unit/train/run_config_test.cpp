@@ -16,6 +16,14 @@ RunConfig load(const std::string& text, std::vector<std::string> overrides = {})
   return config;
 }
 
+std::string objective_loss(const Preset& preset) {
+  const std::string key = "objective.loss=";
+  for (const auto& text : preset.overrides) {
+    if (text.starts_with(key)) return text.substr(key.size());
+  }
+  return "";
+}
+
 std::string mistakes(const std::string& text) {
   try {
     load(text);
@@ -49,8 +57,9 @@ TEST_CASE("run config: rules between fields say what to change, all at once") {
   const std::string pictures = minimal + "[data]\nimages = [\"i\"]\n";
   CHECK(mistakes(pictures + "[objective]\nloss = \"dpo\"\n").find("data.images has no rejected ones: give data.pairs") !=
         std::string::npos);
-  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n").find("data.images does not say which one a picture has: give data.pairs") !=
-        std::string::npos);
+  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n").find("needs at least 2 of them, found 1") != std::string::npos);
+  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n[train]\nbatch = 2\n").empty());
+  CHECK(mistakes(minimal + "[prior]\nfolder = \"f\"\n").find("prior.class_prompt") != std::string::npos);
   CHECK(mistakes("output = \"o\"\n").find("model:") != std::string::npos);
   CHECK(mistakes(minimal + "[train]\nbatch = 0\n").find("batch") != std::string::npos);
   CHECK(mistakes(minimal + "[optimizer]\nlr_schedule = \"cosin\"\n").find("cosine") != std::string::npos);
@@ -69,10 +78,11 @@ TEST_CASE("run config: every file of configs/ loads") {
   }
 }
 
-TEST_CASE("run config: every preset loads, over a file and alone") {
+TEST_CASE("run config: every preset loads over a file that says what is the user's own") {
   for (const auto& preset : all_presets()) {
     INFO(preset.name);
-    CHECK_NOTHROW(load(minimal, preset.overrides));
-    CHECK_NOTHROW(load(minimal + "[objective]\nloss = \"dpo\"\nbeta = 2000\n", preset.overrides));
+    const bool own = is_step_loss(objective_loss(preset)) || preset.name == "online-dpo";
+    const std::string pictures = own ? "[rollout]\nprompts = [\"world:8\"]\n" : "";
+    CHECK_NOTHROW(load(minimal + pictures, preset.overrides));
   }
 }
