@@ -10,6 +10,7 @@
 #include "palate/data/pairs.h"
 #include "palate/objective/objective_config.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/reward/reward_config.h"
 #include "palate/train/rollout/rollout_config.h"
 
 namespace palate {
@@ -22,6 +23,18 @@ struct TextConfig {
   std::string word, initializer;  // "<my-dog>" begins as "dog"; "": no word
   int64_t vectors = 1;
   bool any() const { return lora || !word.empty(); }
+  void visit(Fields& f);
+};
+
+// Pictures of the class beside those that are learned: prior preservation.
+struct PriorConfig {
+  bool preservation = false;  // pictures of the class there must be
+  std::string class_prompt;   // "a photo of a dog"; "": none
+  std::string folder;         // of pictures that are there; "": the base model draws them
+  int64_t pictures = 100, steps = 50, batch = 4;
+  double guidance_scale = 7.5;
+  std::string sampler;
+  bool any() const { return !class_prompt.empty(); }
   void visit(Fields& f);
 };
 
@@ -47,10 +60,11 @@ struct SampleConfig {
 };
 
 struct RunConfig {
-  std::string model;    // model folder
-  std::string variant;  // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
-  std::string output;   // run folder; must not exist, unless `resume` says so
-  std::string resume;   // "" | latest | a checkpoint folder
+  std::string task = "align";  // align | reward-model
+  std::string model;           // model folder
+  std::string variant;         // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
+  std::string output;          // run folder; must not exist, unless `resume` says so
+  std::string resume;          // "" | latest | a checkpoint folder
   std::string device = "cpu";
   int64_t seed = 0, threads = 0;
   bool full = false;  // train the whole U-Net instead of a LoRA
@@ -59,9 +73,11 @@ struct RunConfig {
   RolloutConfig rollout;
   LoraConfig lora;
   TextConfig text;
+  PriorConfig prior;
   OptimizerConfig optimizer;
   TrainConfig train;
   SampleConfig sample;
+  RewardConfig reward;
   void visit(Fields& f);
 };
 
