@@ -86,7 +86,7 @@ void print_data(const Json& data) {
                                                                              one_line(data["first_caption"].get<std::string>())
                                                                        : ""));
   if (data.value("without_caption", 0) > 0) line("without caption", data["without_caption"].dump() + " (data.caption gives them one)");
-  for (const char* key : {"ties", "unlabelled"}) {
+  for (const char* key : {"ties", "unlabelled", "thumbs_up", "thumbs_down", "rewards", "base_prompts"}) {
     if (data.value(key, 0) > 0) line(key, data[key].dump());
   }
   line("sizes", joined(data["sizes"]));

@@ -21,7 +21,9 @@ void DataConfig::visit(Fields& f) {
     "comma-separated tags of a caption of data.images in eight orders, which are cached and take turns");
   f("keep_tokens", keep_tokens, "how many of the first tags stay where they are", {.min = 0, .max = 1000});
   f("prior_loss_weight", prior_loss_weight,
-    "weight of the loss of regularisation pictures (subsets of kohya's dataset TOML with is_reg = true)", {.min = 0});
+    "weight of the loss of pictures of the class: those of [prior], and subsets of kohya's dataset TOML with is_reg = true", {.min = 0});
+  f("positive_ratio", positive_ratio, "share of draws with a thumb up, of pictures that have thumbs; 0: as the data has them",
+    {.min = 0, .max = 1});
   f("ties", ties, "rows without a preference: drop them, or keep them with the soft label 0.5", {.choices = {"drop", "soft"}});
   f("skip_bad", skip_bad, "go on past unreadable rows and count them; else the first one stops the run");
   f("held_out", held_out, "share of the prompts kept out of training for validation; 0: none", {.min = 0, .max = 0.9});
@@ -41,6 +43,9 @@ void DataConfig::visit(Fields& f) {
     {.min = 0, .max = 1, .aliases = {"proportion_empty_prompts"}});
   f("cache", cache, "folder of the caches of latents and text states; \"\": OUTPUT/cache");
   f.require(pairs.empty() || images.empty(), "data.pairs and data.images are both given: keep one, preference pairs or pictures alone");
+  f.require(positive_ratio == 0 || !images.empty(),
+            "data.positive_ratio is for data.images with labels: of pairs as many pictures have a thumb up as down");
+  f.require(positive_ratio < 1, "data.positive_ratio is 1: no picture with a thumb down would be drawn; 0.8 is usual");
   const bool own_rules = std::any_of(images.begin(), images.end(), [](const std::string& name) { return name.ends_with(".toml"); });
   f.require(variants == 1 || own_rules || crop == "random" || flip,
             "data.variants above 1 would keep equal copies: set data.crop = \"random\" or data.flip = true, or data.variants = 1");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "palate/config/fields.h"
+#include "palate/data/picture_notes.h"
 
 namespace palate {
 
@@ -25,6 +26,7 @@ struct DataConfig {
   bool shuffle_caption = false;              // orders of a caption's tags take turns, after the first keep_tokens
   int64_t keep_tokens = 0;
   double prior_loss_weight = 1;  // of regularisation pictures (prior preservation)
+  double positive_ratio = 0;     // share of draws that have a thumb up; 0: as the data has them
   std::string ties = "drop";     // drop | soft
   bool skip_bad = false;         // go on past unreadable rows, and count them
   double held_out = 0.05;        // share of the prompts kept for validation
@@ -47,13 +49,15 @@ struct PairRecord {
   uint64_t id = 0;  // stable_hash of prompt and both images' bytes: the same in any file and order
   std::string prompt;
   std::string win, lose;            // JPEG, PNG or WebP bytes; on a kept tie, the first and the second image; lose is empty in a single
-  double preference = 1;            // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence
+  double preference = 1;            // P(win is preferred): 1, or 0.5 for a kept tie, or the row's confidence; -1: a single, thumb down
   std::string origin;               // "pairs.parquet row 7" (from 0), "pairs.jsonl line 3" (from 1), for error messages
   std::string win_name, lose_name;  // the column or the file of each image, for error messages
   enum class Kind { pair, tie, unlabelled, single };
   Kind kind = Kind::pair;                 // unlabelled rows and dropped ties are those for which read() returns false
   int64_t repeats = 1;                    // how often it comes in an epoch
   double weight = 1;                      // of its loss
+  bool prior = false;                     // of the class, for prior preservation
+  PictureNotes notes;                     // of a single picture; of a pair the base prompt alone
   std::vector<std::string> wordings;      // other captions that take turns with the prompt (shuffled tags)
   std::shared_ptr<const ImageRule> rule;  // its size, crop and flip; null: the config's
 };
@@ -65,6 +69,8 @@ class PairSource {
   // Rows from 0. false when the row is a tie that is dropped or has no label (record.kind says which); the record then
   // holds no images. DataError or FormatError names the row. Ascending rows are fast.
   virtual bool read(int64_t row, PairRecord& record) = 0;
+  // record.origin, notes and repeats alone: cheaper than read() where a source keeps them apart from its pictures.
+  virtual void notes(int64_t row, PairRecord& record) { read(row, record); }
   // Text that changes with whatever read() gives; `hash` gives the hash of a file's bytes. Names and places do not matter.
   using HashFile = std::function<std::string(const std::filesystem::path&)>;
   virtual std::string content(const HashFile& hash) const = 0;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "palate/core/error.h"
+#include "palate/core/progress.h"
 #include "palate/core/text.h"
 #include "palate/data/pairs.h"
 
@@ -62,7 +63,9 @@ PictureNotes json_notes(const Json& object) {
 void check_notes(const DataConfig& config, PairSource& source, const NotesWanted& wanted) {
   const int64_t rows = config.max_pairs > 0 ? std::min(config.max_pairs, source.rows()) : source.rows();
   int64_t up = 0, down = 0;
+  Progress progress("reading labels and rewards", rows);
   for (int64_t row = 0; row < rows; ++row) {
+    progress.advance();
     PairRecord record;  // of the notes alone
     try {
       source.notes(row, record);

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -33,6 +34,7 @@ struct Tally {
   std::map<std::string, int64_t> sizes, formats;
   std::set<std::string> captions;
   int64_t bare = 0, ties = 0, unlabelled = 0, unreadable = 0, looked_at = 0;
+  int64_t up = 0, down = 0, rewards = 0, base_prompts = 0;  // of single pictures
   std::string first_caption, first_unreadable;
 
   void look(PairSource& source, int64_t row) {
@@ -44,6 +46,10 @@ struct Tally {
         return;
       }
       if (record.preference == 0.5) ++ties;
+      up += record.notes.label > 0;
+      down += record.notes.label < 0;
+      rewards += !std::isnan(record.notes.reward);
+      base_prompts += !record.notes.base_prompt.empty();
       for (const std::string* bytes : {&record.win, &record.lose}) {
         if (bytes->empty()) continue;
         const Tensor picture = decode_image(*bytes, record.origin);
@@ -110,6 +116,8 @@ Json describe_data(const fs::path& path, int64_t most) {
   json["captions"] = tally.captions.size();
   if (!tally.captions.empty()) json["first_caption"] = tally.first_caption;
   if (!pairs) json["without_caption"] = tally.bare;
+  if (!pairs) json.update({{"thumbs_up", tally.up}, {"thumbs_down", tally.down}, {"rewards", tally.rewards}});
+  json["base_prompts"] = tally.base_prompts;
   if (pairs) json.update({{"ties", tally.ties}, {"unlabelled", tally.unlabelled}});
   json["sizes"] = ordered(tally.sizes);
   json["formats"] = ordered(tally.formats);

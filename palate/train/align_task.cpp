@@ -25,10 +25,42 @@ namespace {
 
 uint64_t seed_of(const RunConfig& config) { return static_cast<uint64_t>(config.seed); }
 
+// A picture with a thumb down is no example for a loss that asks for no thumbs.
+std::vector<int64_t> rows_of(const PairCache& cache, Split split, const RunConfig& config) {
+  const Needs needs = needs_of(config.objective);
+  if (needs.labels || needs.rewards) return cache.rows(split);
+  std::vector<int64_t> rows;
+  for (const int64_t row : cache.rows(split)) {
+    if (cache.label(row) >= 0) rows.push_back(row);
+  }
+  return rows;
+}
+
 PairOrder order_of(const PairCache& cache, const RunConfig& config) {
+  const std::vector<int64_t> rows = rows_of(cache, Split::train, config);
+  if (rows.size() < cache.rows(Split::train).size()) {
+    log_info("data: ", cache.rows(Split::train).size() - rows.size(), " pictures with a thumb down are left out: the loss '",
+             config.objective.loss, "' learns from good ones alone");
+  }
   std::vector<PairOrder::Item> items;
-  for (const int64_t row : cache.rows(Split::train)) items.push_back({row, cache.repeats(row), cache.bucket(row)});
-  return PairOrder(items, config.train.batch, seed_of(config));
+  bool kinds[2] = {false, false};
+  const bool labels = needs_of(config.objective).labels && !config.data.images.empty();
+  for (const int64_t row : rows) {
+    const bool second = labels ? cache.label(row) < 0 : cache.prior(row);
+    items.push_back({row, cache.repeats(row), cache.bucket(row), second});
+    kinds[second] = true;
+  }
+  check<DataError>(!labels || rows.empty() || (kinds[0] && kinds[1]),
+                   "data.held_out: the pictures that are left to train on all have a thumb ", kinds[0] ? "up" : "down",
+                   ": hold out fewer prompts, or none with data.held_out = 0");
+  return PairOrder(items, config.train.batch, seed_of(config), labels ? config.data.positive_ratio : 0);
+}
+
+// As often as an epoch has each of them.
+Tensor rewards_of(const PairCache& cache, const std::vector<int64_t>& rows) {
+  std::vector<double> rewards;
+  for (const int64_t row : rows) rewards.insert(rewards.end(), static_cast<size_t>(cache.repeats(row)), cache.reward(row));
+  return torch::tensor(rewards, torch::kFloat64);
 }
 
 PairCache open_cache(Pipeline& pipeline, const RunConfig& config, PairSource& source, const fs::path& folder) {
@@ -37,11 +69,11 @@ PairCache open_cache(Pipeline& pipeline, const RunConfig& config, PairSource& so
   return cache;
 }
 
+}  // namespace
+
 fs::path cache_folder(const RunConfig& config, const fs::path& run) {
   return config.data.cache.empty() ? run / "cache" : fs::path(config.data.cache);
 }
-
-}  // namespace
 
 AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& source, const fs::path& run)
     : config_(config),
@@ -70,6 +102,7 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
                          .gradient_checkpointing = config.train.gradient_checkpointing};
   objective_ = std::make_unique<Objective>(config.objective, space);
   scale_.emplace(*objective_, config.optimizer.warmup_steps);
+  if (objective_->needs().rewards) objective_->set_rewards(rewards_of(cache_, cache_.rows(Split::train)));
   open_reference();
 }
 
@@ -77,7 +110,7 @@ void AlignTask::open_text() {
   pipeline_.prompt_encoder().keep(true);
   text_.emplace(pipeline_.prompt_encoder(), config_.text, config_.lora, seed_of(config_));
   const auto uses_word = [&](int64_t row) { return lowered(cache_.prompt(row)).find(lowered(config_.text.word)) != std::string::npos; };
-  const auto& rows = cache_.rows(Split::train);
+  const auto rows = rows_of(cache_, Split::train, config_);
   if (std::none_of(rows.begin(), rows.end(), uses_word)) {
     warn("text.word: no caption has ", config_.text.word, ", so it stays what it begins as: use it in captions, for example \"a photo of ",
          config_.text.word, "\"");
@@ -111,7 +144,7 @@ ReferenceRows AlignTask::reference_rows(const std::vector<int64_t>& rows, const 
 void AlignTask::open_reference() {
   const uint64_t seed = seed_of(config_);
   const auto held_out = config_.train.validate_every > 0
-                            ? Validation::choose(cache_.rows(Split::held_out), config_.train.validation_pairs, seed)
+                            ? Validation::choose(rows_of(cache_, Split::held_out, config_), config_.train.validation_pairs, seed)
                             : std::vector<int64_t>();
   BatchSource fixed = batches_;
   fixed.options = {.seed = mix(seed, stable_hash("held-out draws")), .caption_dropout = 0, .augment = false};
@@ -122,7 +155,7 @@ void AlignTask::open_reference() {
     setup.load = load_options();
     setup.batch = config_.train.batch;
     if (batches_.draws > 0) {
-      setup.parts.push_back(reference_rows(cache_.rows(Split::train), batches_));
+      setup.parts.push_back(reference_rows(rows_of(cache_, Split::train, config_), batches_));
       if (!held_out.empty()) setup.parts.push_back(reference_rows(held_out, fixed));
       setup.folder = cache_folder(config_, run_);
       setup.weights_hash = pipeline_.weights_hash(pipeline_.denoiser_component());
@@ -204,7 +237,7 @@ Tensor AlignTask::sample(int64_t step) {
 void AlignTask::finish(const fs::path& run, const TrainState& state, const Metrics& last) {
   write_run_result(run, config_, pipeline_,
                    {{"data_key", cache_.key()},
-                    {"train_pairs", cache_.rows(Split::train).size()},
+                    {"train_pairs", rows_of(cache_, Split::train, config_).size()},
                     {"held_out_pairs", cache_.rows(Split::held_out).size()},
                     {"trained_numbers", parameters_.count()}},
                    state, last);
@@ -212,8 +245,8 @@ void AlignTask::finish(const fs::path& run, const TrainState& state, const Metri
 
 std::string AlignTask::describe(const Visit& visit) const {
   const Visit pair = cache_.visits({visit.row}, {visit.visit}).at(0);  // a second picture that is judged alone has an id of its own
-  return concat(objective_->needs().labels ? concat("picture ", visit.view + 1, " of ") : "", "pair ", Task::describe(pair), " (row ",
-                visit.row, ", \"", cache_.prompt(visit.row), "\")");
+  return concat(objective_->needs().labels && config_.data.images.empty() ? concat("picture ", visit.view + 1, " of ") : "", "pair ",
+                Task::describe(pair), " (row ", visit.row, ", \"", cache_.prompt(visit.row), "\")");
 }
 
 void AlignTask::annotate(Metrics& line, const TrainState& state) const {

@@ -17,6 +17,9 @@
 
 namespace palate {
 
+// Of latents, text states, cached errors, pictures of the class.
+std::filesystem::path cache_folder(const RunConfig& config, const std::filesystem::path& run);
+
 class AlignTask : public Task {
  public:
   // `pipeline` is the config's model, held in the dtype that it is trained from; caches lie below `run` unless the config says otherwise.

@@ -175,16 +175,19 @@ struct Roles {
 Roles roles_of(const RunConfig& config) {
   const Needs needs = needs_of(config.objective);
   const std::string& kind = config.objective.reference;
-  int64_t rows = needs.pictures();
+  int64_t rows = config.data.images.empty() ? needs.pictures() : 1;
   if (is_step_loss(config.objective.loss))
     rows = (step_needs_of(config.objective).pairs() ? 2 : 1) * (config.rollout.guidance_scale > 1 ? 2 : 1);
   return {rows, needs.reference && (kind == "adapters_off" || kind == "frozen_copy" || kind == "snapshot"),
           needs.reference && kind == "frozen_copy"};
 }
 
+// Pictures of the class, before training.
+int64_t drawn_before(const RunConfig& config) { return config.prior.any() && config.prior.folder.empty() ? config.prior.pictures : 0; }
+
 int64_t cache_bytes_of(const RunConfig& config, const Shapes& shapes) {
   if (config.rollout.any()) return 0;
-  int64_t pairs = open_pairs(config.data)->rows();
+  int64_t pairs = open_pairs(config.data)->rows() + drawn_before(config);
   if (config.data.max_pairs > 0) pairs = std::min(pairs, config.data.max_pairs);
   const int64_t latents = pairs * config.data.variants * (config.data.images.empty() ? 4 : 2) * shapes.latent_channels * shapes.side *
                           shapes.side * 4;  // mean and deviation of each image
@@ -204,9 +207,10 @@ int64_t encoding_bytes(const Shapes& shapes, int64_t width) {
 
 // While grids of sample.prompts are drawn: the same to decode, as many pictures at a time as Pipeline::decode takes.
 int64_t sampling_bytes(const RunConfig& config, const Shapes& shapes, int64_t width) {
-  if (config.sample.prompts.empty()) return 0;
+  const int64_t drawn = std::max(static_cast<int64_t>(config.sample.prompts.size()), std::min(drawn_before(config), config.prior.batch));
+  if (drawn == 0) return 0;
   const int64_t pixels = shapes.side * shapes.factor * shapes.side * shapes.factor;
-  const int64_t at_once = std::min(pictures_at_once(pixels), static_cast<int64_t>(config.sample.prompts.size()));
+  const int64_t at_once = std::min(pictures_at_once(pixels), drawn);
   return encoder_bytes(shapes, width) + 13 * 4 * shapes.vae_width * pixels * at_once;
 }
 
@@ -274,7 +278,9 @@ void add_time(Forecast& it, const RunConfig& config, const Shapes& shapes, const
     const auto evaluations = static_cast<double>(own.samples() * own.steps) * (own.guidance_scale > 1 ? 2 : 1);
     it.seconds_per_step += evaluations * shapes.cost.flops * rates.network / efficiency / static_cast<double>(own.steps_per_epoch());
   }
-  it.seconds = it.seconds_per_step * static_cast<double>(config.train.steps);
+  const auto passes_before = static_cast<double>(drawn_before(config) * config.prior.steps) * (config.prior.guidance_scale > 1 ? 2 : 1);
+  it.seconds =
+      it.seconds_per_step * static_cast<double>(config.train.steps) + passes_before * shapes.cost.flops * rates.network / efficiency;
 }
 
 Forecast estimate(const RunConfig& config, const Shapes& shapes, const Rates& rates) {

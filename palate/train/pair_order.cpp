@@ -1,5 +1,6 @@
 #include "palate/train/pair_order.h"
 
+#include <cmath>
 #include <map>
 
 #include "palate/core/error.h"
@@ -12,46 +13,57 @@ int64_t up(int64_t number, int64_t divisor) { return (number + divisor - 1) / di
 
 }  // namespace
 
-PairOrder::PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed) : batch_(batch), seed_(seed) {
+PairOrder::PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed, double share) : batch_(batch), seed_(seed) {
   check<DataError>(!items.empty(),
                    "data.pairs: no pair is left to train on after ties, unreadable rows and held-out prompts were taken away; "
                    "give more data, or a smaller data.held_out");
-  std::map<int64_t, Sequence> buckets;
+  std::map<int64_t, Bucket> buckets;
   for (const Item& item : items) {
-    Sequence& bucket = buckets[item.bucket];
+    Sequence& kind = item.second ? buckets[item.bucket].second : buckets[item.bucket].first;
     for (int64_t copy = 0; copy < item.repeats; ++copy) {
-      bucket.entries.push_back(item);
-      bucket.copy.push_back(static_cast<uint64_t>(copy));
+      kind.entries.push_back(item);
+      kind.copy.push_back(static_cast<uint64_t>(copy));
     }
   }
   for (auto& [number, bucket] : buckets) {
-    total_ += static_cast<int64_t>(bucket.entries.size());
-    bucket.sample = buckets.size() == 1 ? 0 : mix(static_cast<uint64_t>(number), stable_hash("bucket"));
+    total_ += bucket.size();
+    const uint64_t sample = buckets.size() == 1 ? 0 : mix(static_cast<uint64_t>(number), stable_hash("bucket"));
+    bucket.first.sample = sample;
+    bucket.second.sample = mix(sample, stable_hash("second kind"));
+    const bool both = bucket.first.size() > 0 && bucket.second.size() > 0;
+    bucket.whole = share > 0 && both ? 1'000'000 : bucket.size();
+    bucket.parts = share > 0 && both ? std::llround(share * 1e6) : bucket.first.size();
     buckets_.push_back(std::move(bucket));
   }
 }
 
-void PairOrder::Sequence::take(int64_t first, int64_t count, uint64_t seed, Part& part) {
-  const auto total = static_cast<int64_t>(entries.size());
-  for (int64_t place = first; place < first + count; ++place) {
-    if (place / total != epoch) {
-      epoch = place / total;
-      order = Generator({.seed = seed,
-                         .sample = sample == 0 ? static_cast<uint64_t>(epoch) : mix(sample, static_cast<uint64_t>(epoch)),
-                         .draw = 0,
-                         .purpose = Purpose::shuffle})
-                  .permutation(total);
-    }
-    const auto entry = static_cast<size_t>(order[static_cast<size_t>(place % total)]);
-    part.rows.push_back(entries[entry].row);
-    part.visits.push_back(static_cast<uint64_t>(epoch) * static_cast<uint64_t>(entries[entry].repeats) + copy[entry]);
+void PairOrder::Sequence::take(int64_t place, uint64_t seed, Part& part) {
+  if (place / size() != epoch) {
+    epoch = place / size();
+    order = Generator({.seed = seed,
+                       .sample = sample == 0 ? static_cast<uint64_t>(epoch) : mix(sample, static_cast<uint64_t>(epoch)),
+                       .draw = 0,
+                       .purpose = Purpose::shuffle})
+                .permutation(size());
+  }
+  const auto entry = static_cast<size_t>(order[static_cast<size_t>(place % size())]);
+  part.rows.push_back(entries[entry].row);
+  part.visits.push_back(static_cast<uint64_t>(epoch) * static_cast<uint64_t>(entries[entry].repeats) + copy[entry]);
+}
+
+void PairOrder::Bucket::take(int64_t begin, int64_t count, uint64_t seed, Part& part) {
+  for (int64_t place = begin; place < begin + count; ++place) {
+    // Of the first `place` places so many are the first kind's: rounded up, so that it begins.
+    const int64_t turns = place / whole * parts, before = turns + up(place % whole * parts, whole),
+                  after = turns + up((place % whole + 1) * parts, whole);
+    after > before ? first.take(before, seed, part) : second.take(place - before, seed, part);
   }
 }
 
 // A bucket's batch belongs to the epoch that its first place is in.
 int64_t PairOrder::batches_before(int64_t epoch) const {
   int64_t count = 0;
-  for (const Sequence& bucket : buckets_) count += up(epoch * static_cast<int64_t>(bucket.entries.size()), batch_);
+  for (const Bucket& bucket : buckets_) count += up(epoch * bucket.size(), batch_);
   return count;
 }
 
@@ -63,7 +75,7 @@ void PairOrder::open_epoch(int64_t batch) {
   epoch_ = epoch;
   std::vector<std::pair<size_t, int64_t>> found;
   for (size_t i = 0; i < buckets_.size(); ++i) {
-    const auto size = static_cast<int64_t>(buckets_[i].entries.size());
+    const int64_t size = buckets_[i].size();
     for (int64_t number = up(epoch * size, batch_); number < up((epoch + 1) * size, batch_); ++number) found.emplace_back(i, number);
   }
   const auto order = Generator({.seed = seed_, .sample = static_cast<uint64_t>(epoch), .draw = 1, .purpose = Purpose::shuffle})

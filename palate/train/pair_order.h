@@ -4,6 +4,9 @@
 // With buckets every batch is of one bucket: each bucket has such a sequence of its own, cut into batches that may reach from
 // one of its epochs into the next, so that all batches are full and all examples come equally often; the batches that begin in
 // epoch e come in an order keyed by (seed, e).
+//
+// Examples may be of two kinds (thumbs up and down, a subject's pictures and its class's): each kind has a sequence of its own, and the two
+// are interleaved as evenly as can be, so that every batch has its share of both, give or take one.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +22,10 @@ class PairOrder {
     int64_t row = 0;
     int64_t repeats = 1;  // how often it comes in an epoch
     int64_t bucket = 0;
+    bool second = false;  // of the second kind
   };
-  PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed);  // DataError without items
+  // `share` of the places is the first kind's; 0: as the items have it. A bucket with one kind alone gives that. DataError without items.
+  PairOrder(const std::vector<Item>& items, int64_t batch, uint64_t seed, double share = 0);
 
   struct Part {
     std::vector<int64_t> rows;
@@ -32,19 +37,26 @@ class PairOrder {
   double epochs(int64_t place) const { return static_cast<double>(place) / static_cast<double>(total_); }
 
  private:
-  // One bucket's endless sequence. An entry is a row and which of its repeats.
+  // The endless sequence of one kind in one bucket. An entry is a row and which of its repeats.
   struct Sequence {
     std::vector<Item> entries;
     std::vector<uint64_t> copy;
-    uint64_t sample = 0;  // of its permutations' keys; 0: the only bucket
+    uint64_t sample = 0;  // of its permutations' keys; 0: the only bucket's first kind
     std::vector<int64_t> order;
     int64_t epoch = -1;  // that `order` belongs to
-    void take(int64_t first, int64_t count, uint64_t seed, Part& part);
+    int64_t size() const { return static_cast<int64_t>(entries.size()); }
+    void take(int64_t place, uint64_t seed, Part& part);
+  };
+  struct Bucket {
+    Sequence first, second;
+    int64_t parts = 0, whole = 1;  // of `whole` places `parts` are the first kind's
+    int64_t size() const { return first.size() + second.size(); }
+    void take(int64_t begin, int64_t count, uint64_t seed, Part& part);
   };
   int64_t batches_before(int64_t epoch) const;
   void open_epoch(int64_t batch);
 
-  std::vector<Sequence> buckets_;
+  std::vector<Bucket> buckets_;
   int64_t total_ = 0, batch_ = 1, epoch_ = -1;
   uint64_t seed_;
   std::vector<std::pair<size_t, int64_t>> batches_;  // of epoch_: bucket, and the batch's number in it; in their order

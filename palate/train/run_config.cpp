@@ -37,6 +37,22 @@ void TextConfig::visit(Fields& f) {
   f.require(!lora || !targets.empty(), "text.targets is empty: name at least one layer, for example [\"q_proj\", \"v_proj\"]");
 }
 
+void PriorConfig::visit(Fields& f) {
+  f("preservation", preservation, "insist on pictures of the class: a run without them is refused",
+    {.aliases = {"with_prior_preservation"}});
+  f("class_prompt", class_prompt,
+    "what the pictures of the class show, for example \"a photo of a dog\"; they are learned beside data.images with "
+    "data.prior_loss_weight, as often as those; empty: none");
+  f("folder", folder, "pictures of the class that are there already; empty: the base model draws them before training",
+    {.aliases = {"class_data_dir"}});
+  f("pictures", pictures, "how many it draws (200 in the paper)", {.min = 1, .max = 1e6, .aliases = {"num_class_images"}});
+  f("steps", steps, "sampling steps of each", {.min = 1, .max = 1e6});
+  f("guidance_scale", guidance_scale, "classifier-free guidance; 1 or less: off");
+  f("sampler", sampler, "a name of palate sample --scheduler; empty: the model folder's own");
+  f("batch", batch, "pictures at once", {.min = 1, .max = 4096, .aliases = {"sample_batch_size"}});
+  f.require(folder.empty() || any(), "prior.folder: say what the pictures show with prior.class_prompt, for example \"a photo of a dog\"");
+}
+
 void TrainConfig::visit(Fields& f) {
   f("steps", steps, "optimizer steps", {.min = 0, .max = 1e9, .aliases = {"max_train_steps", "max_steps"}});
   f("batch", batch, "pairs in one forward pass", {.min = 1, .max = 65536, .aliases = {"train_batch_size", "per_device_train_batch_size"}});
@@ -118,6 +134,7 @@ void RunConfig::visit(Fields& f) {
   f.table("rollout", rollout, "the model's own pictures, instead of data");
   f.table("lora", lora, "adapters (unless full)");
   f.table("text", text, "training of the text encoders");
+  f.table("prior", prior, "pictures of the class beside those that are learned (prior preservation)");
   f.table("optimizer", optimizer, "how weights move");
   f.table("train", train, "how long, how much at once, what is kept");
   f.table("sample", sample, "grids of pictures while training");
@@ -132,11 +149,21 @@ void RunConfig::visit(Fields& f) {
             "objective.loss: '" + objective.loss +
                 "' compares a preferred picture with a rejected one, and data.images has no rejected ones: give data.pairs, or set "
                 "objective.loss = \"sft\"");
-  f.require(data.images.empty() || !needs.labels,
+  f.require(data.pairs.empty() || !needs.rewards,
             "objective.loss: '" + objective.loss +
-                "' learns from pictures with a thumb up or down, and data.images does not say which one a picture has: give data.pairs, or "
-                "set objective.loss = \"sft\"");
-  const int64_t seen = needs.labels ? needs.pictures() * train.batch : train.batch;  // pairs become single pictures
+                "' weighs pictures by their rewards, which preference pairs do not have: give data.images with rewards, or set "
+                "objective.loss = \"dpo\"");
+  f.require(data.positive_ratio == 0 || needs.labels,
+            "data.positive_ratio: the loss '" + objective.loss + "' does not learn from thumbs: it is for objective.loss = \"kto\"");
+  f.require(!prior.any() || (!data.images.empty() && !needs.labels && !needs.rejected && !needs.rewards),
+            "prior.class_prompt: pictures of the class go with data.images and a loss on good pictures: dreambooth, dco or sft");
+  const bool said = data.images.size() == 1 && data.images[0].ends_with(".toml");  // there, as is_reg
+  f.require(!prior.preservation || prior.any() || said || (data.images.empty() && data.pairs.empty()),
+            "prior.class_prompt: prior preservation needs pictures of the class: say what they show, for example \"a photo of a dog\"");
+  f.require(!prior.any() || data.max_pairs == 0,
+            "data.max_pairs counts the pictures of the class, too: set it to 0 and name in data.images what is to be learned");
+  const bool pairs = data.images.empty();  // which become single pictures
+  const int64_t seen = needs.labels && pairs ? needs.pictures() * train.batch : train.batch;
   f.require(seen >= needs.least_batch,
             concat("train.batch: the loss '", objective.loss, "' compares the pictures of a batch with each other and needs at least ",
                    needs.least_batch, " of them, found ", seen));

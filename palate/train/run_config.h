@@ -26,6 +26,18 @@ struct TextConfig {
   void visit(Fields& f);
 };
 
+// Pictures of the class beside those that are learned: prior preservation.
+struct PriorConfig {
+  bool preservation = false;  // pictures of the class there must be
+  std::string class_prompt;   // "a photo of a dog"; "": none
+  std::string folder;         // of pictures that are there; "": the base model draws them
+  int64_t pictures = 100, steps = 50, batch = 4;
+  double guidance_scale = 7.5;
+  std::string sampler;
+  bool any() const { return !class_prompt.empty(); }
+  void visit(Fields& f);
+};
+
 struct TrainConfig {
   int64_t steps = 1000, batch = 1, accumulation = 1;
   std::string dtype = "float32";  // compute: float32 | bf16
@@ -61,6 +73,7 @@ struct RunConfig {
   RolloutConfig rollout;
   LoraConfig lora;
   TextConfig text;
+  PriorConfig prior;
   OptimizerConfig optimizer;
   TrainConfig train;
   SampleConfig sample;

@@ -7,10 +7,12 @@
 #include "palate/core/error.h"
 #include "palate/core/log.h"
 #include "palate/data/cache/cache_build.h"
+#include "palate/data/readers/prior.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/atomic_file.h"
 #include "palate/train/align_task.h"
 #include "palate/train/lr_schedule.h"
+#include "palate/train/prior_pictures.h"
 #include "palate/train/reward/reward_task.h"
 #include "palate/train/rollout/rollout_task.h"
 #include "palate/train/run_folder.h"
@@ -51,6 +53,18 @@ std::unique_ptr<Pipeline> open_model(const RunConfig& config) {
     warn("objective.reference = \"", reference, "\" is not used: the loss '", config.objective.loss, "' compares with none");
   }
   return pipeline;
+}
+
+// Opens what the run learns from, and says what is wrong with it as far as that can be told without its pictures.
+std::unique_ptr<PairSource> open_data(const RunConfig& config) {
+  check<UsageError>(config.prior.folder.empty() || fs::is_directory(config.prior.folder), "prior.folder: there is no folder '",
+                    config.prior.folder, "' (leave it empty, and the base model draws the pictures)");
+  auto source = open_pairs(config.data);
+  check_first_row(config.data, *source);
+  const Needs needs = needs_of(config.objective);
+  if (!config.data.images.empty() && (needs.labels || needs.rewards))
+    check_notes(config.data, *source, {.loss = config.objective.loss, .labels = needs.labels, .rewards = needs.rewards});
+  return source;
 }
 
 // A difference between two configs that cannot change what the run would have given without a break.
@@ -152,7 +166,7 @@ void check_run(const RunConfig& given) {
   } else if (const auto pipeline = open_model(config); config.rollout.any()) {
     open_rollout_sources(config, *pipeline);
   } else {
-    check_first_row(config.data, *open_pairs(config.data));
+    open_data(config);
   }
   RunFolder::check_place(config.output, start_of(config));
 }
@@ -177,9 +191,12 @@ TrainResult train(const RunConfig& given) {
       folder = open_run_folder(config);
       task = make_rollout_task(config, *pipeline, std::move(sources), folder->path(), loop);
     } else {
-      source = open_pairs(config.data);
-      check_first_row(config.data, *source);
+      source = open_data(config);
       folder = open_run_folder(config);
+      if (config.prior.any()) {
+        const fs::path class_pictures = prior_pictures(*pipeline, config, cache_folder(config, folder->path()));
+        source = with_prior(std::move(source), class_pictures, config.prior.class_prompt, config.data.prior_loss_weight);
+      }
       task = std::make_unique<AlignTask>(config, *pipeline, *source, folder->path());
     }
   } catch (const IoError& error) {

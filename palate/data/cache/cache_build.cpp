@@ -99,6 +99,7 @@ class Builder {
     seen_.insert(row.id);
     prompts_.add(row.prompt);
     for (const std::string& wording : row.wordings) prompts_.add(wording);
+    if (!row.base_prompt.empty()) prompts_.add(row.base_prompt);
     ++pairs_;
   }
 
@@ -159,7 +160,7 @@ class Builder {
         } else {
           group.push_back(std::move(row.views));
           pending_.info.rows.push_back({record.id, record.prompt, record.preference, record.origin, record.repeats, group.back().bucket,
-                                        record.wordings, record.weight});
+                                        record.wordings, record.weight, record.prior, record.notes.base_prompt, record.notes.reward});
           note_row(pending_.info.rows.back());
         }
       } catch (const UsageError&) {

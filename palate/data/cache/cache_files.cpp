@@ -1,5 +1,6 @@
 #include "palate/data/cache/cache_files.h"
 
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -86,8 +87,13 @@ void save_pair_shard(const fs::path& path, const std::string& key, const ShardIn
   Json rows = Json::array();
   for (const CachedRow& row : info.rows) {
     rows.push_back({row.id, row.prompt, row.preference, row.origin});
-    if (row.repeats == 1 && row.bucket.empty() && row.wordings.empty() && row.weight == 1) continue;
+    Json notes = Json::object();
+    if (row.prior) notes["prior"] = true;
+    if (!row.base_prompt.empty()) notes["base_prompt"] = row.base_prompt;
+    if (!std::isnan(row.reward)) notes["reward"] = row.reward;
+    if (row.repeats == 1 && row.bucket.empty() && row.wordings.empty() && row.weight == 1 && notes.empty()) continue;
     for (const Json& more : {Json(row.repeats), Json(row.bucket), Json(row.wordings), Json(row.weight)}) rows.back().push_back(more);
+    if (!notes.empty()) rows.back().push_back(notes);
   }
   const Json json = {
       {"key", key},  {"begin", info.begin}, {"end", info.end}, {"largest_std", info.largest_std}, {"counts", to_json(info.counts)},
@@ -112,6 +118,10 @@ ShardInfo pair_shard_info(const SafetensorsFile& file, const std::string& key) {
       info.rows.back().bucket = row.at(5).get<std::string>();
       info.rows.back().wordings = row.at(6).get<std::vector<std::string>>();
       if (row.size() > 7) info.rows.back().weight = row.at(7).get<double>();
+      if (row.size() <= 8) continue;
+      info.rows.back().prior = row.at(8).value("prior", false);
+      info.rows.back().base_prompt = row.at(8).value("base_prompt", "");
+      info.rows.back().reward = row.at(8).value("reward", std::nan(""));
     }
     return info;
   });

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct CachedRow {
   std::string bucket;  // ".64x96": ends the names of its tensors; "" without buckets
   std::vector<std::string> wordings;
   double weight = 1;
+  bool prior = false;
+  std::string base_prompt = {};  // "": the prompt
+  double reward = std::numeric_limits<double>::quiet_NaN();
 };
 
 // Rows that gave no pair, by reason.

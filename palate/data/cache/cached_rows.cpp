@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "palate/core/error.h"
@@ -114,17 +115,22 @@ void CachedRows::load_rows(const SafetensorsFile& file, const Numbers& numbers) 
     RowPlace place{.id = row.id,
                    .label = static_cast<float>(row.preference),
                    .weight = static_cast<float>(row.weight),
+                   .reward = static_cast<float>(row.reward),
+                   .prior = row.prior,
                    .repeats = row.repeats,
                    .bucket = 0,
                    .prompts = {},
                    .views = {}};
-    std::vector<std::string> texts = {row.prompt};
-    texts.insert(texts.end(), row.wordings.begin(), row.wordings.end());
-    for (const std::string& caption : texts) {
-      const auto prompt = numbers.find(caption);
-      check<FormatError>(prompt != numbers.end(), file.path().string(), ": the text states of '", caption, "' are missing");
-      place.prompts.push_back(prompt->second);
-    }
+    const auto number = [&](const std::string& text) {
+      const auto prompt = numbers.find(text);
+      check<FormatError>(prompt != numbers.end(), file.path().string(), ": the text states of '", text, "' are missing");
+      return prompt->second;
+    };
+    place.prompts.push_back(number(row.prompt));
+    for (const std::string& wording : row.wordings) place.prompts.push_back(number(wording));
+    if (!row.base_prompt.empty()) place.base_prompt = number(row.base_prompt);
+    any_prior = any_prior || row.prior;
+    any_reward = any_reward || !std::isnan(row.reward);
     buckets[row.bucket].push_back(rows.size());
     rows.push_back(std::move(place));
   }

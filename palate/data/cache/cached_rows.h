@@ -21,9 +21,11 @@ struct CachedView {
 
 struct RowPlace {
   uint64_t id;
-  float label, weight;
+  float label, weight, reward;
+  bool prior;
   int64_t repeats, bucket;
   std::vector<int64_t> prompts;     // the caption, and what takes turns with it
+  int64_t base_prompt = -1;         // what the reference is asked for; -1: the caption
   std::vector<CachedView> views;    // preferred and rejected, or one
   const float* time_ids = nullptr;  // [V, 6]; null for models without
 };
@@ -38,6 +40,7 @@ class CachedRows {
   float scale = 1;
   double largest_std = 0;  // of any posterior: 0 for a codec without noise
   int64_t variants = 0;
+  bool any_prior = false, any_reward = false;
   std::vector<std::vector<int64_t>> shapes;  // of each bucket's latents: C, h, w
   std::vector<RowPlace> rows;
   std::vector<std::string> prompts;

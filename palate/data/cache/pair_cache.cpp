@@ -39,6 +39,8 @@ struct PairCache::State {
   int64_t prompt(const Visit& visit, const Options& options) const;
   Tensor time_ids(const std::vector<Visit>& visits, const Options& options) const;
   void draw_view(const Visit& visit, size_t view, const Options& options, float* out) const;
+  void say_rows(Batch& batch) const;
+  void say_prompts(Batch& batch, const Options& options) const;
   void report(const DataConfig& config) const;
 };
 
@@ -53,7 +55,8 @@ void PairCache::State::split(double share, uint64_t seed) {
   }
   const auto held = hold_out(captions, share, seed);
   for (size_t i = 0; i < cached.rows.size(); ++i) {
-    (held[place[static_cast<size_t>(cached.rows[i].prompts[0])]] ? held_out : train).push_back(static_cast<int64_t>(i));
+    const RowPlace& row = cached.rows[i];  // those of the class are no examples to be measured on
+    (!row.prior && held[place[static_cast<size_t>(row.prompts[0])]] ? held_out : train).push_back(static_cast<int64_t>(i));
   }
 }
 
@@ -94,6 +97,42 @@ void PairCache::State::draw_view(const Visit& visit, size_t view, const Options&
   }
   Generator noise({options.seed, mix(visit.id, view + 1), visit.draw, Purpose::posterior});
   for (int64_t i = 0; i < count; ++i) out[i] = (mean[i] + std[i] * static_cast<float>(noise.normal())) * cached.scale;
+}
+
+// What the data says of the batch's rows.
+void PairCache::State::say_rows(Batch& batch) const {
+  std::vector<float> labels, weights, rewards;
+  std::vector<int64_t> prior;
+  for (const Visit& visit : batch.visits) {
+    const RowPlace& place = row(visit.row);
+    labels.push_back(place.label);
+    weights.push_back(place.weight);
+    rewards.push_back(place.reward);
+    prior.push_back(place.prior);
+  }
+  batch.label = torch::tensor(labels, torch::kFloat);
+  batch.weight = torch::tensor(weights, torch::kFloat);
+  if (cached.any_prior) batch.prior = torch::tensor(prior).to(torch::kBool);
+  if (cached.any_reward) batch.reward = torch::tensor(rewards, torch::kFloat);
+}
+
+// Prompts and their states; those of the reference where some row names one of its own.
+void PairCache::State::say_prompts(Batch& batch, const Options& options) const {
+  const auto text = [&](int64_t number) { return cached.prompts.at(static_cast<size_t>(number)); };
+  std::vector<int64_t> own, base;
+  for (const Visit& visit : batch.visits) {
+    const int64_t asked = row(visit.row).base_prompt;
+    own.push_back(prompt(visit, options));
+    base.push_back(asked < 0 || own.back() == 0 ? own.back() : asked);  // 0: the caption was dropped, for the reference too
+    batch.prompts.push_back(text(own.back()));
+  }
+  const Tensor ids = time_ids(batch.visits, options);
+  batch.condition = cached.states(own);
+  batch.condition.set("time_ids", ids);
+  if (base == own) return;
+  for (const int64_t number : base) batch.base_prompts.push_back(text(number));
+  batch.base_condition = cached.states(base);
+  batch.base_condition.set("time_ids", ids);
 }
 
 void PairCache::State::report(const DataConfig& config) const {
@@ -148,6 +187,9 @@ const std::string& PairCache::prompt(int64_t row) const {
   return state_->cached.prompts.at(static_cast<size_t>(state_->row(row).prompts[0]));
 }
 int64_t PairCache::repeats(int64_t row) const { return state_->row(row).repeats; }
+double PairCache::label(int64_t row) const { return state_->row(row).label; }
+double PairCache::reward(int64_t row) const { return state_->row(row).reward; }
+bool PairCache::prior(int64_t row) const { return state_->row(row).prior; }
 int64_t PairCache::bucket(int64_t row) const { return state_->row(row).bucket; }
 
 std::vector<std::vector<int64_t>> PairCache::batches(const std::vector<int64_t>& rows, int64_t size) const {
@@ -186,19 +228,13 @@ Batch PairCache::batch(const std::vector<Visit>& visits, const Options& options)
   Batch batch;
   batch.views = static_cast<int64_t>(head.views.size());
   batch.visits = visits;
-  std::vector<float> labels, weights;
-  std::vector<int64_t> prompts;
   for (const Visit& visit : visits) {
     const RowPlace& row = s.row(visit.row);
     check<UsageError>(row.bucket == head.bucket && row.views.size() == head.views.size(), "[pair cache] batch: rows ", visits[0].row,
                       " and ", visit.row, " are of different buckets");
-    labels.push_back(row.label);
-    weights.push_back(row.weight);
-    prompts.push_back(s.prompt(visit, options));
-    batch.prompts.push_back(s.cached.prompts.at(static_cast<size_t>(prompts.back())));
   }
-  batch.label = torch::tensor(labels, torch::kFloat);
-  batch.weight = torch::tensor(weights, torch::kFloat);
+  s.say_rows(batch);
+  s.say_prompts(batch, options);
   std::vector<int64_t> shape = s.cached.shapes[static_cast<size_t>(head.bucket)];
   shape.insert(shape.begin(), batch.views * count);
   batch.x0 = torch::empty(shape, torch::kFloat);
@@ -210,8 +246,6 @@ Batch PairCache::batch(const std::vector<Visit>& visits, const Options& options)
       s.draw_view(visits[static_cast<size_t>(i % count)], static_cast<size_t>(i / count), options, x0 + i * values);
     }
   });
-  batch.condition = s.cached.states(prompts);
-  batch.condition.set("time_ids", s.time_ids(visits, options));
   return batch;
 }
 

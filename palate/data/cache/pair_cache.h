@@ -37,6 +37,9 @@ class PairCache {
   const std::string& key() const;                       // the hash that names the cache
   const std::string& prompt(int64_t row) const;
   int64_t repeats(int64_t row) const;  // how often it comes in an epoch
+  double label(int64_t row) const;     // as Batch::label
+  double reward(int64_t row) const;    // NaN where the data has none
+  bool prior(int64_t row) const;       // of the class, for prior preservation
   int64_t bucket(int64_t row) const;   // rows of one bucket have latents of one shape; 0 without buckets
   // `rows` in batches of at most `size`, each of one bucket; in their order, but for the buckets.
   std::vector<std::vector<int64_t>> batches(const std::vector<int64_t>& rows, int64_t size) const;

@@ -14,17 +14,17 @@ namespace palate {
 namespace {
 
 namespace fs = std::filesystem;
-using Captions = std::map<std::string, std::string>;
+using Listed = std::map<std::string, ListedPicture>;
 
-void note(Captions& captions, const std::string& where, const std::string& name, std::string caption) {
+void note(Listed& listed, const std::string& where, const std::string& name, ListedPicture picture) {
   const fs::path path = fs::path(name).lexically_normal();
   check<DataError>(!name.empty() && path.is_relative() && *path.begin() != "..", where, ": file_name is '", name,
                    "', expected a path below the file's own folder");
-  check<DataError>(captions.emplace(path.generic_string(), std::move(caption)).second, where, ": names '", name, "' a second time");
+  check<DataError>(listed.emplace(path.generic_string(), std::move(picture)).second, where, ": names '", name, "' a second time");
 }
 
-Captions jsonl_captions(const fs::path& path, const std::string& column) {
-  Captions captions;
+Listed read_metadata_lines(const fs::path& path, const std::string& column) {
+  Listed listed;
   read_jsonl(path, [&](const Json& line, int64_t number) {
     const std::string where = concat(path.string(), ":", number);
     check<DataError>(line.is_object() && line.contains("file_name") && line["file_name"].is_string(), where,
@@ -32,12 +32,12 @@ Captions jsonl_captions(const fs::path& path, const std::string& column) {
     const std::string caption = json_caption(line, column);
     check<DataError>(!caption.empty(), where, ": expected a caption in '", column.empty() ? one_of(caption_names()) : column,
                      "', found none (another key is named by data.caption_column)");
-    note(captions, where, line["file_name"].get<std::string>(), caption);
+    note(listed, where, line["file_name"].get<std::string>(), {caption, json_notes(line)});
   });
-  return captions;
+  return listed;
 }
 
-Captions csv_captions(const fs::path& path, const std::string& column) {
+Listed read_metadata_table(const fs::path& path, const std::string& column) {
   const CsvTable table = read_csv_table(path);
   const std::vector<std::string> texts = column.empty() ? caption_names() : std::vector<std::string>{column};
   const auto place = [&](const std::vector<std::string>& wanted) {
@@ -47,13 +47,13 @@ Captions csv_captions(const fs::path& path, const std::string& column) {
     return static_cast<size_t>(found);
   };
   const size_t file = place({"file_name"}), text = place(texts);
-  Captions captions;
+  Listed listed;
   for (const CsvRow& row : table.rows) {
     const std::string where = concat(path.string(), ":", row.line);
     check<DataError>(!row.fields[text].empty(), where, ": the caption is empty");
-    note(captions, where, row.fields[file], row.fields[text]);
+    note(listed, where, row.fields[file], {row.fields[text], csv_notes(table, row)});
   }
-  return captions;
+  return listed;
 }
 
 }  // namespace
@@ -63,11 +63,23 @@ std::string first_line(std::string_view text) {
   return std::string(stripped(text.substr(0, text.find('\n'))));
 }
 
-std::map<std::string, std::string> metadata_captions(const fs::path& folder, const std::string& column) {
+PictureNotes csv_notes(const CsvTable& table, const CsvRow& row) {
+  PictureNotes notes;
+  for (size_t i = 0; i < table.names.size(); ++i) notes.say(table.names[i], row.fields[i]);
+  return notes;
+}
+
+std::map<std::string, ListedPicture> read_metadata(const fs::path& folder, const std::string& column) {
   const fs::path lines = folder / "metadata.jsonl", table = folder / "metadata.csv";
   const bool has_lines = fs::is_regular_file(lines), has_table = fs::is_regular_file(table);
   check<DataError>(!has_lines || !has_table, folder.string(), ": holds metadata.jsonl and metadata.csv: keep one");
-  return has_lines ? jsonl_captions(lines, column) : has_table ? csv_captions(table, column) : Captions();
+  return has_lines ? read_metadata_lines(lines, column) : has_table ? read_metadata_table(table, column) : Listed();
+}
+
+std::map<std::string, std::string> metadata_captions(const fs::path& folder, const std::string& column) {
+  std::map<std::string, std::string> captions;
+  for (auto& [name, listed] : read_metadata(folder, column)) captions[name] = listed.caption;
+  return captions;
 }
 
 const std::vector<std::string>& caption_names() {
@@ -116,11 +128,14 @@ void add_wordings(PairRecord& record, const DataConfig& config) {
 void finish_record(PairRecord& record) {
   check<DataError>(!record.prompt.empty(), record.origin, ": the prompt is empty");
   try {
-    (void)Json(record.prompt).dump();  // the cache's own files are JSON, so its rule for UTF-8 is the one that counts
+    (void)Json(record.prompt + record.notes.base_prompt).dump();  // the cache's own files are JSON, so its rule for UTF-8 is what counts
   } catch (const nlohmann::json::exception&) {
     fail<DataError>(record.origin, ": the prompt is not valid UTF-8");
   }
   record.id = mix(mix(stable_hash(record.prompt), stable_hash(record.win)), stable_hash(record.lose));
+  if (record.kind != PairRecord::Kind::single || record.notes.label >= 0) return;
+  record.preference = -1;
+  record.id = mix(record.id, stable_hash("thumb down"));  // what one person likes another one may not: no duplicates
 }
 
 }  // namespace palate

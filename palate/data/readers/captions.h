@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "palate/data/picture_notes.h"
 #include "palate/io/json.h"
 
 namespace palate {
@@ -15,9 +16,18 @@ namespace palate {
 // The first line without blanks at its ends (and without a byte order mark), as kohya's scripts read a caption file.
 std::string first_line(std::string_view text);
 
-// The captions of FOLDER/metadata.jsonl or FOLDER/metadata.csv by file_name, which must stay below the folder; none without
-// such a file. The column is `column`, or else text, caption or prompt. DataError names file and line.
-std::map<std::string, std::string> metadata_captions(const std::filesystem::path& folder, const std::string& column);
+struct ListedPicture {
+  std::string caption;
+  PictureNotes notes;
+};
+// What FOLDER/metadata.jsonl or FOLDER/metadata.csv says by file_name, which must stay below the folder; nothing without such a
+// file. The caption's column is `column`, or else text, caption or prompt. DataError names file and line.
+std::map<std::string, ListedPicture> read_metadata(const std::filesystem::path& folder, const std::string& column);
+std::map<std::string, std::string> metadata_captions(const std::filesystem::path& folder, const std::string& column);  // of it
+
+struct CsvTable;
+struct CsvRow;
+PictureNotes csv_notes(const CsvTable& table, const CsvRow& row);
 
 // The names that a caption's column has where none is given.
 const std::vector<std::string>& caption_names();

@@ -17,6 +17,7 @@ struct Picture {
   fs::path path, caption_file;  // caption_file: "" where the caption is known
   std::string caption;
   int64_t repeats = 1;
+  PictureNotes notes;
 };
 
 bool hidden(const fs::path& path) { return path.filename().string().starts_with('.') || path.filename() == "__MACOSX"; }
@@ -60,11 +61,18 @@ class ImageFolder : public PairSource {
     record.win_name = "picture";
     record.win = read_picture(picture.path, "data.images");
     record.prompt = caption(picture);
+    record.notes = picture.notes;
     record.repeats = picture.repeats;
     record.rule = options_.rule;
     if (options_.shuffle) record.wordings = shuffled_captions(record.prompt, options_.separator, options_.keep_tokens, other_orders);
     finish_record(record);
     return true;
+  }
+
+  void notes(int64_t row, PairRecord& record) override {
+    record.origin = pictures_[static_cast<size_t>(row)].path.string();
+    record.notes = pictures_[static_cast<size_t>(row)].notes;
+    record.repeats = pictures_[static_cast<size_t>(row)].repeats;
   }
 
   std::string content(const HashFile& hash) const override {
@@ -77,22 +85,26 @@ class ImageFolder : public PairSource {
     }
     for (const Picture& picture : pictures_) {
       text += concat("\n", hash(picture.path), " ", picture.repeats, " ",
-                     picture.caption_file.empty() ? picture.caption : hash(picture.caption_file));
+                     picture.caption_file.empty() ? picture.caption : hash(picture.caption_file), picture.notes.content());
     }
     return text;
   }
 
  private:
   void add(const fs::path& path) {
-    Picture picture{path, {}, {}, options_.repeats};
+    Picture picture{path, {}, {}, options_.repeats, {}};
     const std::string concept_name = options_.concepts ? concept_folder(path) : "";
     if (!concept_name.empty()) {
       const auto [repeats, caption] = concept_of(concept_name);
       picture.repeats *= repeats;
       picture.caption = caption;
     }
-    if (const std::string listed = listed_caption(path); !listed.empty()) {
-      picture.caption = listed;
+    if (options_.concepts) picture.notes.label = thumb_folder(path);
+    if (const ListedPicture* listed = listed_picture(path)) {
+      picture.caption = listed->caption;
+      const double folder = picture.notes.label;
+      picture.notes = listed->notes;
+      if (picture.notes.label == 0) picture.notes.label = folder;
     } else if (const fs::path file = caption_file(path); !file.empty()) {
       picture.caption_file = file;
     } else if (picture.caption.empty()) {
@@ -109,14 +121,21 @@ class ImageFolder : public PairSource {
     return concept_of(name).first > 0 ? name : "";
   }
 
-  // What metadata.jsonl or metadata.csv in the picture's folder, or in one above it up to the root, says of it; "" for nothing.
-  std::string listed_caption(const fs::path& picture) {
+  // Pictures below ROOT/good have a thumb up, those below ROOT/bad a thumb down.
+  double thumb_folder(const fs::path& path) const {
+    const fs::path inner = path.parent_path().lexically_relative(root_);
+    const std::string name = inner.empty() ? "" : inner.begin()->string();
+    return name == "good" ? 1 : name == "bad" ? -1 : 0;
+  }
+
+  // What metadata.jsonl or metadata.csv in the picture's folder, or in one above it up to the root, says of it; null for nothing.
+  const ListedPicture* listed_picture(const fs::path& picture) {
     for (fs::path place = picture.parent_path();; place = place.parent_path()) {
       auto known = metadata_.find(place);
-      if (known == metadata_.end()) known = metadata_.emplace(place, metadata_captions(place, options_.caption_column)).first;
+      if (known == metadata_.end()) known = metadata_.emplace(place, read_metadata(place, options_.caption_column)).first;
       const auto found = known->second.find(picture.lexically_relative(place).generic_string());
-      if (found != known->second.end()) return found->second;
-      if (place == root_ || place == place.parent_path()) return "";
+      if (found != known->second.end()) return &found->second;
+      if (place == root_ || place == place.parent_path()) return nullptr;
     }
   }
 
@@ -144,7 +163,7 @@ class ImageFolder : public PairSource {
   fs::path root_, first_bare_;
   FolderOptions options_;
   std::vector<Picture> pictures_;
-  std::map<fs::path, std::map<std::string, std::string>> metadata_;  // by folder
+  std::map<fs::path, std::map<std::string, ListedPicture>> metadata_;  // by folder
   int64_t bare_ = 0;
 };
 

@@ -21,6 +21,7 @@ const std::vector<std::string>& picture_names() {
 
 struct ImageLine {
   std::string where, picture, caption;
+  PictureNotes notes;
 };
 
 class ImageList : public PairSource {
@@ -40,15 +41,23 @@ class ImageList : public PairSource {
     record.win_name = line.picture;
     record.win = read_picture(path_.parent_path() / line.picture, line.where);
     record.prompt = line.caption;
+    record.notes = line.notes;
     record.repeats = config_.num_repeats;
     add_wordings(record, config_);
     finish_record(record);
     return true;
   }
 
+  void notes(int64_t row, PairRecord& record) override {
+    record.origin = lines_[static_cast<size_t>(row)].where;
+    record.notes = lines_[static_cast<size_t>(row)].notes;
+    record.repeats = config_.num_repeats;
+  }
+
   std::string content(const HashFile& hash) const override {
     std::string text = caption_settings(config_);
-    for (const ImageLine& line : lines_) text += concat("\n", hash(path_.parent_path() / line.picture), " ", line.caption);
+    for (const ImageLine& line : lines_)
+      text += concat("\n", hash(path_.parent_path() / line.picture), " ", line.caption, line.notes.content());
     return text;
   }
 
@@ -67,7 +76,7 @@ class ImageList : public PairSource {
 
   void read_jsonl_lines() {
     read_jsonl(path_, [&](const Json& object, int64_t number) {
-      ImageLine line{concat(path_.string(), ":", number), "", ""};
+      ImageLine line{concat(path_.string(), ":", number), "", "", {}};
       check<DataError>(object.is_object(), line.where, ": expected an object with a picture's path and a caption, found ",
                        object.type_name());
       check<UsageError>(!object.contains("chosen"), line.where, ": lists a preference pair: name the file by data.pairs");
@@ -75,6 +84,7 @@ class ImageList : public PairSource {
         if (line.picture.empty() && object.contains(name) && object[name].is_string()) line.picture = object[name].get<std::string>();
       }
       line.caption = json_caption(object, config_.caption_column);
+      line.notes = json_notes(object);
       add(std::move(line));
     });
   }
@@ -87,7 +97,7 @@ class ImageList : public PairSource {
                      " (a caption's column is named by data.caption_column)");
     for (const CsvRow& row : table.rows) {
       add({concat(path_.string(), ":", row.line), row.fields[static_cast<size_t>(picture)],
-           caption < 0 ? "" : row.fields[static_cast<size_t>(caption)]});
+           caption < 0 ? "" : row.fields[static_cast<size_t>(caption)], csv_notes(table, row)});
     }
   }
 

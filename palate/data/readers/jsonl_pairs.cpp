@@ -44,6 +44,7 @@ class JsonlPairs : public PairSource {
     record.win_name = text(line, "chosen", row);
     record.lose_name = text(line, "rejected", row);
     record.preference = confidence(line, row);
+    record.notes.base_prompt = json_notes(line).base_prompt;
     if (record.preference == 0.5) {
       record.kind = PairRecord::Kind::tie;
       if (!keep_ties_) return false;

@@ -6,6 +6,7 @@
 #include "palate/core/log.h"
 #include "palate/data/readers/kohya.h"
 #include "palate/data/readers/pair_files.h"
+#include "palate/data/readers/prior.h"
 
 namespace palate {
 namespace {
@@ -27,32 +28,6 @@ FolderOptions options_of(const KohyaSubset& subset, const DataConfig& config) {
   options.rule = std::make_shared<ImageRule>(subset.rule);
   return options;
 }
-
-// Regularisation pictures, some of them, each as often as it is wanted.
-class Prior : public PairSource {
- public:
-  Prior(std::unique_ptr<PairSource> source, std::vector<int64_t> repeats, double weight)
-      : source_(std::move(source)), repeats_(std::move(repeats)), weight_(weight) {}
-
-  int64_t rows() const override { return static_cast<int64_t>(repeats_.size()); }
-  bool read(int64_t row, PairRecord& record) override {
-    const bool found = source_->read(row, record);
-    record.repeats = repeats_[static_cast<size_t>(row)];
-    record.weight = weight_;
-    return found;
-  }
-  std::string content(const HashFile& hash) const override {
-    std::string text = concat(source_->content(hash), "\nprior ", weight_);
-    for (const int64_t repeats : repeats_) text += concat(" ", repeats);
-    return text;
-  }
-  void rest() override { source_->rest(); }
-
- private:
-  std::unique_ptr<PairSource> source_;
-  std::vector<int64_t> repeats_;  // of its first pictures; the others are not used
-  double weight_;
-};
 
 struct Opened {
   KohyaSubset subset;
@@ -93,7 +68,7 @@ void balance(std::vector<Opened>& all, int64_t dataset, const DataConfig& config
   for (auto& [subset, source] : all) {
     if (subset.dataset != dataset || !subset.is_reg) continue;
     const size_t to = std::min(balanced.size(), from + static_cast<size_t>(source->rows()));
-    source = std::make_unique<Prior>(
+    source = as_prior(
         std::move(source),
         std::vector<int64_t>(balanced.begin() + static_cast<std::ptrdiff_t>(from), balanced.begin() + static_cast<std::ptrdiff_t>(to)),
         config.prior_loss_weight);

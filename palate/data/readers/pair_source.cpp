@@ -59,12 +59,14 @@ class PairChain : public PairSource {
   int64_t rows() const override { return rows_; }
 
   bool read(int64_t row, PairRecord& record) override {
-    check<UsageError>(row >= 0 && row < rows_, "[pairs] expected a row below ", rows_, ", got ", row);
-    const size_t source = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), row) - begins_.begin()) - 1;
-    if (source != current_) sources_[current_]->rest();
-    current_ = source;
-    return sources_[source]->read(row - begins_[source], record);
+    PairSource& source = source_of(row);
+    return source.read(row - begins_[current_], record);
   }
+  void notes(int64_t row, PairRecord& record) override {
+    PairSource& source = source_of(row);
+    source.notes(row - begins_[current_], record);
+  }
+  void rest() override { sources_[current_]->rest(); }
 
   std::string content(const HashFile& hash) const override {
     std::string text;
@@ -73,6 +75,14 @@ class PairChain : public PairSource {
   }
 
  private:
+  PairSource& source_of(int64_t row) {
+    check<UsageError>(row >= 0 && row < rows_, "[pairs] expected a row below ", rows_, ", got ", row);
+    const size_t source = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), row) - begins_.begin()) - 1;
+    if (source != current_) sources_[current_]->rest();
+    current_ = source;
+    return *sources_[source];
+  }
+
   SourceList sources_;
   std::vector<int64_t> begins_;
   int64_t rows_ = 0;

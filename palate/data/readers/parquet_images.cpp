@@ -42,14 +42,30 @@ class ParquetImages : public PairSource {
     text_ = choose(names, config.caption_column, "caption", caption_names());
     check<UsageError>(!text_.empty() || !config.caption.empty(), path.string(), ": which column holds the captions? It has ", one_of(names),
                       ": name it as data.caption_column, or give one caption for all as data.caption");
+    for (const std::string& name : note_names()) {
+      if (std::find(names.begin(), names.end(), name) != names.end()) notes_.push_back(name);
+    }
     rows_ = table().rows();
   }
 
   int64_t rows() const override { return rows_; }
   std::string content(const HashFile& hash) const override {
-    return concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", caption_settings(config_));
+    std::string text = concat(hash(path_), "\n", image_, "\n", text_, "\n", config_.caption, "\n", caption_settings(config_));
+    for (const std::string& name : notes_) text += "\n" + name;
+    return text;
   }
-  void rest() override { table_.reset(); }
+  void rest() override {
+    table_.reset();
+    notes_table_.reset();
+  }
+
+  void notes(int64_t row, PairRecord& record) override {
+    record.origin = concat(path_.string(), " row ", row);
+    record.repeats = config_.num_repeats;
+    if (notes_.empty()) return;
+    if (!notes_table_) notes_table_.emplace(path_, notes_);
+    for (const std::string& name : notes_) record.notes.say(name, text_of(*notes_table_, name, row));
+  }
 
   bool read(int64_t row, PairRecord& record) override {
     record = {};
@@ -64,13 +80,23 @@ class ParquetImages : public PairSource {
     record.win = std::move(*bytes);
     if (!text_.empty()) record.prompt = table().bytes(text_, row).value_or("");
     if (record.prompt.empty()) record.prompt = config_.caption;
-    record.repeats = config_.num_repeats;
+    notes(row, record);
     add_wordings(record, config_);
     finish_record(record);
     return true;
   }
 
  private:
+  // A text, a number or a bool; "" for null.
+  static std::string text_of(const ParquetTable& table, const std::string& column, int64_t row) {
+    try {
+      return table.bytes(column, row).value_or("");
+    } catch (const FormatError&) {
+      const auto number = table.number(column, row);
+      return number ? concat(*number) : "";
+    }
+  }
+
   std::string choose(const std::vector<std::string>& names, const std::string& asked, const char* what,
                      const std::vector<std::string>& usual) const {
     const auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
@@ -97,8 +123,9 @@ class ParquetImages : public PairSource {
   fs::path path_;
   DataConfig config_;
   std::string image_, text_;
+  std::vector<std::string> notes_;  // columns
   int64_t rows_ = 0;
-  std::optional<ParquetTable> table_;
+  std::optional<ParquetTable> table_, notes_table_;
 };
 
 }  // namespace

@@ -80,7 +80,9 @@ class WebDataset : public PairSource {
     if (!picture) fail<DataError>(record.origin, ": holds no picture, but ", suffixes(sample));
     record.win_name = picture->suffix;
     record.win = bytes(*picture);
-    record.prompt = caption(sample, record.origin);
+    const Json json = described(sample, record.origin);
+    record.prompt = caption(sample, json, record.origin);
+    record.notes = json_notes(json);
     record.repeats = config_.num_repeats;
     add_wordings(record, config_);
     finish_record(record);
@@ -115,17 +117,20 @@ class WebDataset : public PairSource {
     return text;
   }
 
-  std::string caption(const Sample& sample, const std::string& origin) {
+  // Its .json, or an object without keys.
+  Json described(const Sample& sample, const std::string& origin) {
+    const Part* part = sample.part("json");
+    Json json = part ? parse_json(bytes(*part), origin + " json") : Json::object();
+    return json.is_object() ? json : Json::object();
+  }
+
+  std::string caption(const Sample& sample, const Json& json, const std::string& origin) {
     if (column_.empty()) {
       for (const char* suffix : {"txt", "caption"}) {
         if (const Part* part = sample.part(suffix)) return first_line(bytes(*part));
       }
     }
-    std::string found;
-    if (const Part* part = sample.part("json")) {
-      const Json json = parse_json(bytes(*part), origin + " json");
-      if (json.is_object()) found = json_caption(json, column_);
-    }
+    std::string found = json_caption(json, column_);
     if (found.empty()) found = config_.caption;
     check<DataError>(!found.empty(), origin, ": has no caption: expected .txt, .caption or ",
                      column_.empty() ? one_of(caption_names()) : "'" + column_ + "'", " in .json, found ", suffixes(sample),

@@ -33,6 +33,7 @@ class Dco : public Loss {
     out.terms["prior"] = d * prior;
     return out;
   }
+  Beta* strength() override { return &config_.beta; }
 
  private:
   DcoConfig config_;

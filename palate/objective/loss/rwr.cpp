@@ -9,6 +9,7 @@
 
 #include "palate/config/member.h"
 #include "palate/core/error.h"
+#include "palate/core/log.h"
 #include "palate/objective/loss.h"
 
 namespace palate {
@@ -31,6 +32,9 @@ class Rwr : public Loss {
 
   void set_rewards(const Tensor& all) override {
     check<UsageError>(all.defined() && all.numel() > 0, "objective.loss 'rwr': expected the rewards of all pictures, found none");
+    const Tensor shares = (all.to(torch::kFloat64) / config_.temperature).softmax(0);
+    log_info("rwr: rewards from ", all.min().item<double>(), " to ", all.max().item<double>(), "; the weights amount to ",
+             std::round(10 / shares.square().sum().item<double>()) / 10, " of ", all.numel(), " pictures");
     level_ = (all.to(torch::kFloat64) / config_.temperature).logsumexp(0).item<double>() - std::log(static_cast<double>(all.numel()));
   }
 

@@ -73,6 +73,17 @@ std::vector<Preset> single_presets() {
        .formula = "L = d, the mean squared error on the subject's pictures",
        .sources = dreambooth_sources,
        .pitfalls = "Language drift: the class begins to look like the subject, and prompts are followed less the longer it trains."},
+      {.name = "dreambooth-prior",
+       .summary =
+           "DreamBooth with prior preservation: 100 pictures of prior.class_prompt that the base draws, as many in a batch as others",
+       .overrides = dreambooth + Overrides{"prior.preservation=true", "prior.pictures=100", "data.prior_loss_weight=1", "train.batch=2"},
+       .formula =
+           "L = mean of weight times d: 1 for the subject's pictures, data.prior_loss_weight for those of the class, as many of both, "
+           "each with noise and timestep of its own",
+       .sources =
+           std::string(dreambooth_sources) +
+           " Pictures of the class: 100 there, 200 in the paper. Its script adds the means of two halves of a batch: twice this loss.",
+       .pitfalls = "A batch holds both kinds: with train.batch=1 and no accumulation, steps on one and on the other would alternate."},
       {.name = "reward-weighted",
        .summary = "reward-weighted regression on the LoRA of sft: each picture's error times exp(reward), over the mean of that",
        .overrides = {"objective.loss=rwr", "objective.temperature=1", "objective.error_space=output", "objective.timesteps=uniform",

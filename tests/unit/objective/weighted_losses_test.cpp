@@ -87,3 +87,21 @@ TEST_CASE("rwr: a batch without rewards is refused; finite differences through t
   made.evaluate(policy, batch, noising).loss.backward();
   CHECK(network.gain().grad().item<double>() == doctest::Approx((loss_at(0.71) - loss_at(0.69)) / 0.02).epsilon(1e-3));
 }
+
+TEST_CASE("single pictures: in any error space the formulas are the same; v's errors are those of the noise over alpha squared") {
+  ToyDenoiser network(0.7);
+  Policy policy{network};
+  const Batch batch = toy_pairs({1, 2, 3}).first_view();
+  Objective plain = toy_objective({"loss=dco", "beta=0.1"});
+  const Noising noising = plain.draw(batch, 0);
+  const ObjectiveOutput own = plain.evaluate(policy, batch, noising);
+  const Tensor alpha_squared = toy_schedule().alphas_cumprod().index_select(0, noising.t.to(torch::kInt64)).to(torch::kFloat32);
+  for (const std::string loss : {"dco", "dreambooth", "sft"}) {
+    std::vector<std::string> settings = {"loss=" + loss, "error_space=v"};
+    if (loss == "dco") settings.emplace_back("beta=0.1");
+    const ObjectiveOutput out = toy_objective(settings).evaluate(policy, batch, noising);
+    expect_close("policy", out.policy * alpha_squared, own.policy, 1e-4);
+    const Tensor expected = loss == "dco" ? -at::log_sigmoid(0.1 * (out.reference - out.policy)) : out.policy;
+    expect_close("losses", out.losses.detach(), expected, 1e-6);
+  }
+}

@@ -107,3 +107,66 @@ TEST_CASE("order: a single bucket, whatever its number, is the order without buc
 }
 
 TEST_CASE("order: no pairs at all is an error that says what to do") { CHECK_THROWS_AS(PairOrder({}, 1, 1), DataError); }
+
+namespace {
+
+// Rows below 10 are of the first kind, the others of the second.
+std::vector<PairOrder::Item> two_kinds(int64_t first, int64_t second) {
+  std::vector<PairOrder::Item> items;
+  for (int64_t i = 0; i < first; ++i) items.push_back({.row = i});
+  for (int64_t i = 0; i < second; ++i) items.push_back({.row = 10 + i, .second = true});
+  return items;
+}
+
+int64_t second_ones(const PairOrder::Part& part) {
+  return std::count_if(part.rows.begin(), part.rows.end(), [](int64_t row) { return row >= 10; });
+}
+
+}  // namespace
+
+TEST_CASE("order: with a share of 0.8 every batch of five has four of the first kind, whatever the data holds") {
+  PairOrder order(two_kinds(3, 7), 5, 4, 0.8), late(two_kinds(3, 7), 5, 4, 0.8);
+  std::map<int64_t, std::vector<uint64_t>> visits;
+  for (int64_t batch = 0; batch < 42; ++batch) {
+    const auto part = order.take(5 * batch, 5);
+    CHECK(second_ones(part) == 1);
+    for (size_t i = 0; i < 5; ++i) visits[part.rows[i]].push_back(part.visits[i]);
+  }
+  for (const auto& [row, numbers] : visits) {  // 168 of three rows, 42 of seven: each kind counts its own epochs
+    CAPTURE(row);
+    CHECK(numbers.size() == (row < 10 ? 56 : 6));
+    for (size_t i = 0; i < numbers.size(); ++i) CHECK(numbers[i] == i);
+  }
+  const auto there = order.take(1234, 9), alone = late.take(1234, 9);
+  CHECK(there.rows == alone.rows);
+  CHECK(there.visits == alone.visits);
+}
+
+TEST_CASE("order: kinds are interleaved as evenly as can be; a share of 2 in 3 and of 1 in 2 by the items' own counts") {
+  PairOrder halves(two_kinds(4, 4), 2, 1), thirds(two_kinds(4, 2), 3, 1);
+  for (int64_t batch = 0; batch < 20; ++batch) {
+    CHECK(second_ones(halves.take(2 * batch, 2)) == 1);
+    CHECK(second_ones(thirds.take(3 * batch, 3)) == 1);
+  }
+  // Any place to begin with.
+  for (int64_t first = 0; first < 30; ++first) CHECK(second_ones(halves.take(first, 2)) == 1);
+}
+
+TEST_CASE("order: with buckets each has its own share, and one kind alone gives that") {
+  std::vector<PairOrder::Item> items = two_kinds(4, 4);
+  for (int64_t i = 0; i < 4; ++i) items.push_back({.row = 30 + i, .bucket = 1, .second = true});
+  PairOrder order(items, 2, 4, 0.5);
+  int64_t mixed = 0, alone = 0;
+  for (int64_t batch = 0; batch < 60; ++batch) {
+    const auto part = order.take(2 * batch, 2);
+    if (part.rows[0] >= 30) {
+      ++alone;
+      CHECK(part.rows[1] >= 30);
+    } else {
+      ++mixed;
+      CHECK(second_ones(part) == 1);
+    }
+  }
+  CHECK(mixed == 40);
+  CHECK(alone == 20);
+}

@@ -57,8 +57,9 @@ TEST_CASE("run config: rules between fields say what to change, all at once") {
   const std::string pictures = minimal + "[data]\nimages = [\"i\"]\n";
   CHECK(mistakes(pictures + "[objective]\nloss = \"dpo\"\n").find("data.images has no rejected ones: give data.pairs") !=
         std::string::npos);
-  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n").find("data.images does not say which one a picture has: give data.pairs") !=
-        std::string::npos);
+  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n").find("needs at least 2 of them, found 1") != std::string::npos);
+  CHECK(mistakes(pictures + "[objective]\nloss = \"kto\"\n[train]\nbatch = 2\n").empty());
+  CHECK(mistakes(minimal + "[prior]\nfolder = \"f\"\n").find("prior.class_prompt") != std::string::npos);
   CHECK(mistakes("output = \"o\"\n").find("model:") != std::string::npos);
   CHECK(mistakes(minimal + "[train]\nbatch = 0\n").find("batch") != std::string::npos);
   CHECK(mistakes(minimal + "[optimizer]\nlr_schedule = \"cosin\"\n").find("cosine") != std::string::npos);
