@@ -60,7 +60,7 @@ class BenchTask : public Task {
     parameters_.add(trainable_.group());
     ObjectiveConfig config;
     load_config({.file_name = "", .file_text = "", .overrides = a.objective}, [&](Fields& f) { config.visit(f); });
-    const LoadOptions load{.dtype = parse_dtype(a.dtype), .device = parse_device(a.device)};
+    const LoadOptions load{.dtype = parse_dtype(a.dtype), .device = parse_device(a.device), .variant = ""};
     objective_ = std::make_unique<Objective>(
         config,
         SpaceSetup{

@@ -7,7 +7,6 @@
 #include "palate/cli/flag_checks.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
-#include "palate/core/interrupt.h"
 #include "palate/personalize/merge.h"
 #include "palate/personalize/personalize.h"
 
@@ -78,7 +77,6 @@ Json train_and_look(PersonalizeFlags& flags) {
 void run(PersonalizeFlags& flags) {
   set_threads(flags.threads);
   if (flags.threads > 0) flags.options.overrides.insert(flags.options.overrides.begin(), concat("threads=", flags.threads));
-  const InterruptGuard guard;  // the first Ctrl-C writes a checkpoint
   const Json result = flags.merge.empty() ? train_and_look(flags) : merge_folders(flags);
   if (flags.json)
     std::printf("%s\n", result.dump().c_str());

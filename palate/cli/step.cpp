@@ -175,7 +175,8 @@ void add_step(CLI::App& app) {
          "SDXL: text_embeds, time_ids; single pictures: latents, and labels [B], 1 or -1 (kto), rewards [B] (rwr), weights [B] "
          "of their losses, prior [B], 1 for pictures of the class (dco), base_encoder_hidden_states for the reference; steps: step_noise "
          "[B,C,H,W], previous_timesteps, features_timesteps [B]; noising=inverted: inversion_noise [B,inversion_steps,C,H,W], else noise "
-         "at each node")
+         "at each node; own samples (ddpo ...): latents, previous_latents, timesteps, previous_timesteps, advantages, old_log_prob, "
+         "uncond_encoder_hidden_states; of pairs (d3po, spo) NAME_win, NAME_lose")
       ->required()
       ->type_name("FILE");
   app.add_option("--out", a->out,

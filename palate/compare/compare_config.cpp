@@ -83,6 +83,8 @@ void Testing::visit(Fields& f) {
   f("file", file, "test prompts, one a line; empty: the embedded world's held-out ones");
   f("drift_draws", drift_draws, "draws of (t, noise) for each prompt that the distance from the base is the mean of",
     {.min = 1, .max = 1e4});
+  f("curve", curve, "states of each reported run, at equal distances, that are judged on the way: win rates over steps; 0: the last alone",
+    {.min = 0, .max = 1000});
   f("grid_prompts", grid_prompts, "prompts whose pictures the page shows", {.min = 0, .max = 200});
 }
 

@@ -53,6 +53,7 @@ struct Testing {
   std::string file;           // of prompts; "": held-out captions of the embedded world
   int64_t drift_draws = 4;    // of (t, noise) for each prompt
   int64_t grid_prompts = 12;  // whose pictures the page shows
+  int64_t curve = 0;          // states of each run at equal distances that are judged too, for win rates over steps; 0: the last alone
   void visit(Fields& f);
 };
 

@@ -104,6 +104,7 @@ std::string Examiner::settings(PromptSet set) const {
                             config_.sampling.guidance_scale, ", ", config_.sampling.sampler, "\n");
   for (const auto& judge : judges_) text += "judge = " + judge->identity() + "\n";
   if (set == PromptSet::test) text += concat("drift_draws = ", config_.test.drift_draws, "\n");
+  if (set == PromptSet::test && config_.test.curve > 0) text += concat("curve = ", config_.test.curve, "\n");
   return text;
 }
 
@@ -174,10 +175,10 @@ double Examiner::drift(Pipeline& pipeline, const fs::path& file) const {
   return sum / static_cast<double>(x_t.size(0) / draws);
 }
 
-Json Examiner::measure(PromptSet set, const fs::path& run, const fs::path& pictures, const fs::path& base) {
+Json Examiner::measure(PromptSet set, const std::string& name, const fs::path& run, const fs::path& pictures, const fs::path& base) {
   const bool lora = fs::exists(run / lora_file);
-  check<UsageError>(lora || fs::exists(run / "model_index.json"), run.string(), ": expected ", lora_file,
-                    " or a model folder, found neither: palate compare compares what draws pictures");
+  check(lora || fs::exists(run / "model_index.json"), run.string(), ": expected ", lora_file,
+        " or a model folder, found neither: palate compare compares what draws pictures");
   const auto began = Clock::now();
   std::optional<Pipeline> whole;
   if (!lora) whole.emplace(run);
@@ -185,7 +186,7 @@ Json Examiner::measure(PromptSet set, const fs::path& run, const fs::path& pictu
   std::vector<Lora> hung;
   if (lora) hung = hang_loras(pipeline, {LoraChoice{run / lora_file}});
   Json result;
-  result["scores"] = draw(set, run.parent_path().parent_path().filename().string(), pipeline, pictures);
+  result["scores"] = draw(set, name, pipeline, pictures);
   if (!base.empty()) {
     const double distance = drift(pipeline, base / "drift.safetensors");
     result["drift"] = std::isfinite(distance) ? Json(distance) : Json();

@@ -33,11 +33,11 @@ class Examiner {
   // against into FOLDER/drift.safetensors. Does nothing where they are there; UsageError when they were made with other settings.
   Json base(PromptSet set, const std::filesystem::path& folder);
 
-  // The same of the model that a run left in RUN: a LoRA on the base, or a model folder. {"scores": {JUDGE: {"total": [..], "parts": {NAME:
+  // The same of the model that RUN holds: a LoRA on the base, or a model folder. {"scores": {JUDGE: {"total": [..], "parts": {NAME:
   // [..]}}}, "seconds"}; with `base` (FOLDER of base() on the same set) also "drift": the mean over prompts and draws of (t, noise) of the
-  // mean square of epsilon's difference between model and base, both at x_t of the base's own picture, without guidance. UsageError when
-  // RUN holds nothing that draws.
-  Json measure(PromptSet set, const std::filesystem::path& run, const std::filesystem::path& pictures,
+  // mean square of epsilon's difference between model and base, both at x_t of the base's own picture, without guidance. Error when RUN
+  // holds nothing that draws. `name` is for the progress bar.
+  Json measure(PromptSet set, const std::string& name, const std::filesystem::path& run, const std::filesystem::path& pictures,
                const std::filesystem::path& base = {});
 
   // Seconds of a pass of one picture through the network without gradients, here and now.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "palate/compare/result.h"
 #include "palate/compare/table.h"
@@ -20,7 +21,8 @@ namespace {
 using Rows = std::vector<std::vector<std::string>>;
 
 constexpr const char* page_style = R"(<style>
-.grid{border-collapse:collapse;display:block;overflow-x:auto}.grid th,.grid td{padding:2px 3px;border:0;text-align:center;vertical-align:middle}
+.grid{border-collapse:collapse;display:block;overflow-x:auto}
+.grid th,.grid td{padding:2px 3px;border:0;text-align:center;vertical-align:middle}
 .grid td:first-child{white-space:normal;min-width:150px;max-width:190px;font-size:12px;color:var(--soft);text-align:left}
 .grid img{width:64px;height:64px;image-rendering:pixelated;display:block}
 .matrix td,.matrix th{text-align:center;padding:5px 8px}.matrix td small{display:block;color:var(--soft)}
@@ -137,13 +139,28 @@ void attribute_section(Page& page, const Json& table, const std::string& judge) 
   page.paragraph("* differs from the base: the 95% interval of the gain leaves 0 out. A prompt counts where it asks for the attribute.");
 }
 
+// A rate or beta that is the lowest or highest that was tried: the best may lie beyond.
+std::string edge_mark(const Json& row, const std::string& key) {
+  std::set<double> tried;
+  for (const auto& trial : row.at("trials")) {
+    if (trial.contains(key) && trial.at(key).is_number()) tried.insert(trial.at(key).get<double>());
+  }
+  if (tried.size() < 2 || !row.contains(key) || !row.at(key).is_number()) return "";
+  const double chosen = row.at(key);
+  return chosen == *tried.begin() ? "≤ " : chosen == *tried.rbegin() ? "≥ " : "";
+}
+
 void budget_section(Page& page, const Json& table) {
   Rows rows;
   for (const auto& row : table.at("methods")) {
     const Json& cost = row.at("cost");
     std::vector<std::string> cells = {row.at("name"), std::to_string(row.at("trials").size())};
     for (const char* key : {"rate", "beta", "steps", "pairs", "passes"})
-      cells.push_back(row.contains(key) ? number_text(row.at(key), std::string(key) == "rate" ? "%.2g" : "%.6g") : "-");
+      cells.push_back(edge_mark(row, key) +
+                      (row.contains(key) ? number_text(row.at(key), std::string(key) == "rate" ? "%.2g" : "%.6g") : "-"));
+    // A beta that is none of the loss's own is named.
+    const std::string tuned = row.at("beta_key");
+    if (!tuned.empty() && tuned != "objective.beta") cells[3] += " (" + tuned.substr(tuned.rfind('.') + 1) + ")";
     const auto cost_of = [&](const char* key, double scale, const char* pattern) {
       return cost.contains(key) && cost.at(key).is_number() ? number_text(scale * cost.at(key).get<double>(), pattern) : "-";
     };
@@ -163,7 +180,7 @@ void budget_section(Page& page, const Json& table) {
       "with the best "
       "win rate on development prompts, equal ones told apart by the mean gain; no test prompt is among these, and the trials' seed is "
       "none of those that "
-      "are reported.");
+      "are reported. ≤ and ≥: the lowest or highest that was tried, so the best may lie beyond.");
 }
 
 void trial_section(Page& page, const Json& table) {
@@ -188,6 +205,26 @@ void failure_section(Page& page, const Json& table) {
   if (rows.empty()) return;
   page.heading("Runs that diverged");
   page.table({"run", "reason"}, rows);
+}
+
+// Win rates of intermediate states.
+void progress_section(Page& page, const Json& table, const std::string& judge) {
+  std::vector<Series> by_steps, by_share;
+  for (const auto& row : measured_rows(table)) {
+    Series steps{row.at("name"), {}}, share{row.at("name"), {}};
+    for (const auto& point : row.at("judges").at(judge).value("curve", Json::array())) {
+      const double at = point.at("step"), rate = 100 * point.at("win_rate").at("mean").get<double>();
+      steps.points.emplace_back(at, rate);
+      share.points.emplace_back(at / row.at("steps").get<double>(), rate);
+    }
+    if (steps.points.empty()) continue;
+    by_steps.push_back(std::move(steps));
+    by_share.push_back(std::move(share));
+  }
+  if (by_steps.empty()) return;
+  page.raw("<div class=\"charts\">" + line_chart("win rate % against base", "step", by_steps) +
+           line_chart("win rate % against base", "share of the compute", by_share) + "</div>\n");
+  page.paragraph("States on the way to the reported ones, the learning rate's schedule not yet at its end.");
 }
 
 // metrics.jsonl of each method's first reported seed.
@@ -259,6 +296,7 @@ std::string compare_page(const CompareConfig& config, const CompareRunner& runne
     win_section(page, table, name);
     page.heading("Against each other" + by);
     matrix_section(page, table, name);
+    progress_section(page, table, name);
     page.heading("Scores by attribute" + by);
     attribute_section(page, table, name);
   }

@@ -85,7 +85,12 @@ Point CompareRunner::point_of(const Unit& unit) const {
 
 RunConfig CompareRunner::config_of(const Unit& unit) const {
   const PlannedMethod& planned = plan_[unit.method];
-  return run_config(config_, planned, point_of(unit), seed_of(unit), planned.steps, folder(unit));
+  RunConfig run = run_config(config_, planned, point_of(unit), seed_of(unit), planned.steps, folder(unit));
+  if (!unit.trial && config_.test.curve > 0) {
+    run.train.checkpoint_every = std::max<int64_t>(1, planned.steps / config_.test.curve);
+    run.train.keep_checkpoints = 0;
+  }
+  return run;
 }
 
 std::string CompareRunner::settings_of(const Unit& unit) const {

@@ -57,6 +57,7 @@ class CompareRunner {
   void prepare(int64_t seed);
   void measure_cost(PlannedMethod& planned);
   Json train_unit(const Unit& unit, const RunConfig& run);
+  void add_curve(const Unit& unit, const RunConfig& run, Json& result);
   void run_unit(const Unit& unit);
   bool attempt(const Unit& unit);  // false: another process has it, or it is not ready
   void work_off(std::vector<Unit>& left, bool& whole);

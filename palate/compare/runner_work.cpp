@@ -18,6 +18,7 @@
 #include "palate/io/atomic_file.h"
 #include "palate/io/file_lock.h"
 #include "palate/pretrain/pairs.h"
+#include "palate/train/checkpoint.h"
 
 namespace palate {
 namespace fs = std::filesystem;
@@ -133,6 +134,18 @@ Json CompareRunner::train_unit(const Unit& unit, const RunConfig& run) {
           {"metrics", said.at("metrics")}};
 }
 
+// Scores of the states on the way, whose checkpoints the run has kept.
+void CompareRunner::add_curve(const Unit& unit, const RunConfig& run, Json& result) {
+  for (const int64_t step : checkpoint_steps(run.output)) {
+    if (config_.test.curve == 0 || step >= run.train.steps) continue;
+    const fs::path pictures = folder(unit) / "curve";
+    const Json measured =
+        examiner_.measure(PromptSet::test, concat(name(unit), ", step ", step), checkpoint_path(run.output, step), pictures);
+    result["curve"].push_back({{"step", step}, {"scores", measured.at("scores")}});
+    remove_folder(pictures);
+  }
+}
+
 void CompareRunner::run_unit(const Unit& unit) {
   const auto began = Clock::now();
   const PlannedMethod& planned = plan_[unit.method];
@@ -147,10 +160,12 @@ void CompareRunner::run_unit(const Unit& unit) {
                  {"passes", planned.cost.passes * static_cast<double>(planned.steps)}};
   try {
     result["training"] = train_unit(unit, run);
-    const Json measured = examiner_.measure(set, run.output, folder(unit) / "pictures", unit.trial ? fs::path() : places_.base("test"));
+    const Json measured =
+        examiner_.measure(set, name(unit), run.output, folder(unit) / "pictures", unit.trial ? fs::path() : places_.base("test"));
     result.update(measured);
     result["evaluation_seconds"] = measured.at("seconds");
     result.erase("seconds");
+    if (!unit.trial) add_curve(unit, run, result);
   } catch (const Error& error) {
     if (!diverged(error.what())) throw;
     result["failed"] = short_reason(error.what());

@@ -67,6 +67,20 @@ Json win_json(const SeedsByPrompts& base, const SeedsByPrompts& ours, double mar
   return json;
 }
 
+// Win rates of the states on the way, where the runs have some, and of the last one.
+void add_curve_points(Json& json, const Reported& runs, const SeedsByPrompts& base, const Judge& judge) {
+  const Json first = runs.begin()->second.value("curve", Json::array());
+  const double margin = judge.tie_margin().value_or(0);
+  for (size_t k = 0; k < first.size(); ++k) {
+    SeedsByPrompts states;
+    for (const auto& [seed, result] : runs) states.push_back(scores_of(result.at("curve").at(k), judge.name()));
+    json["curve"].push_back({{"step", first[k].at("step")}, {"win_rate", interval_json(win_points(base, states, margin))}});
+  }
+  if (first.empty()) return;
+  const SeedsByPrompts last = win_points(base, rows_of(runs, seeds_of(runs), judge.name()), margin);
+  json["curve"].push_back({{"step", runs.begin()->second.at("steps")}, {"win_rate", interval_json(last)}});
+}
+
 Json judged(const Json& base, const Reported& runs, const Judge& judge) {
   const auto seeds = seeds_of(runs);
   const auto against = [&](const std::string& part) { return SeedsByPrompts(seeds.size(), scores_of(base, judge.name(), part)); };
@@ -81,6 +95,7 @@ Json judged(const Json& base, const Reported& runs, const Judge& judge) {
     json["parts"][part] = finite(average_scored(values));
     json["part_gain"][part] = interval_json(differences(against(part), values));
   }
+  add_curve_points(json, runs, theirs, judge);
   return json;
 }
 
@@ -202,6 +217,7 @@ Json compare_table(const CompareConfig& config, const CompareRunner& runner) {
       {"base", config.base},
       {"seeds", config.seeds},
       {"judges", Json::array()},
+      {"caution", caution_of(config)},
       {"compute", {{"equal", config.compute.equal}, {"amount", config.compute.amount}}},
       {"tune",
        {{"trials", config.tune.trials}, {"prompts", config.tune.prompts}, {"rates", config.tune.rates}, {"betas", config.tune.betas}}},

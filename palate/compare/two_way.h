@@ -17,10 +17,11 @@ using SeedsByPrompts = std::vector<std::vector<double>>;
 // where S* and P* are S seeds and P prompts drawn with replacement; the interval is the 2.5% and 97.5% quantiles of 4000 such m*. The
 // factor makes up for the variance of a resampled mean, which is (S - 1) / S of the true one and much too small for few seeds. The variance
 // of m* is that of m in the crossed model value = m + seed + prompt + rest, but that the rest's part var(rest) / (S P) is counted twice:
-// the interval errs to the wide side there. Owen (2007, The pigeonhole bootstrap, arXiv 0712.1111) has the theory of crossed samples. With
-// three seeds that differ more than their prompts do, no bootstrap reaches 95%: tests/unit/compare/two_way_test.cpp has the coverage. One
-// seed: prompts alone, which is win_rate's interval. DataError when there is no seed or no prompt, when seeds have other numbers of
-// prompts, or a value is not finite.
+// the interval errs to the wide side there. Owen (2007, The pigeonhole bootstrap, arXiv 0712.1111) has the theory of crossed samples. One
+// seed: prompts alone, which is win_rate's interval.
+// Coverage in simulated tables of three seeds and 60 prompts, with deviations (seed, prompt, rest): .98 at (.05, .3, 1), .92 at (.1, .3,
+// .5), .83 at (.5, .3, .3): where trainings differ more than prompts do, three of them cannot tell. DataError when there is no seed or no
+// prompt, when seeds have other numbers of prompts, or a value is not finite.
 Interval two_way_interval(const SeedsByPrompts& values, uint64_t seed);
 
 // What a judge's scores of both sides come to, for each seed and prompt: 1 where ours is better by more than the margin, 0 where base is,

@@ -51,10 +51,7 @@ class WorldLikeness : public Likeness {
 
   std::string describe() const override {
     std::string text;
-    if (subject_) {
-      text = "a " + world::object_text(subject_->object);
-      if (subject_->core >= 0) text += concat(" with a ", world::colours[static_cast<size_t>(subject_->core)], " middle");
-    }
+    if (subject_) text = world::describe(*subject_);
     if (texture_) text += (text.empty() ? "" : " in ") + std::string("the texture of the given pictures");
     return text;
   }

@@ -10,6 +10,7 @@
 #include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
+#include "palate/core/interrupt.h"
 #include "palate/core/log.h"
 #include "palate/io/atomic_file.h"
 #include "palate/io/file_lock.h"
@@ -118,6 +119,7 @@ void train_or_go_on(RunConfig config) {
     { const FileLock lock(run / ".lock", refuse, 0644); }
     remove_folder(run);
   }
+  const InterruptGuard guard;  // the first Ctrl-C writes a checkpoint; while pictures are drawn it ends the program, and those made stay
   const TrainResult result = train(config);
   check(!result.interrupted, "interrupted at step ", result.steps, "; the same command goes on");
 }
@@ -200,6 +202,10 @@ Concept make_concept(bool style, const std::string& noun, const std::string& wor
 RunConfig personalize_config(const PersonalizeOptions& options) {
   const Concept& concept_ = options.concept_;
   std::vector<std::string> all = preset_overrides(concept_.style ? "dco-style" : "dco-subject");
+  const auto other_loss = [](const std::string& text) { return text.starts_with("objective.loss=") && text != "objective.loss=dco"; };
+  if (std::any_of(options.overrides.begin(), options.overrides.end(), other_loss)) {  // which has constants of its own
+    std::erase_if(all, [](const std::string& text) { return text.starts_with("objective.beta"); });
+  }
   const std::vector<std::string> own = {"model=" + Json(options.model).dump(),
                                         "output=" + quoted(options.out / "run"),
                                         "data.images=[" + quoted(options.out / "images.jsonl") + "]",

@@ -52,10 +52,7 @@ Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t 
     const Scene scene{{subject.object}, -1, static_cast<int>(i % static_cast<int64_t>(backgrounds.size()))};
     files.add(render_subject(subject, scene, 0, place(scene, generator)), called(caption(scene), object_text(subject.object), word));
   }
-  return {{"pictures", count},
-          {"shows", concat("a ", object_text(subject.object), " with a ", colours[static_cast<size_t>(subject.core)], " middle")},
-          {"class", object_text(subject.object)},
-          {"word", word}};
+  return {{"pictures", count}, {"shows", describe(subject)}, {"class", object_text(subject.object)}, {"word", word}};
 }
 
 Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t seed) {

@@ -15,7 +15,7 @@ namespace palate::world {
 namespace {
 
 constexpr int ring = 4, big = 1;
-constexpr double core_share = 0.5, concentric = 2.5;  // of the ring's radius, whose hole has 0.44 of it; pixels between centres
+constexpr double core_share = 0.58, concentric = 2.5;  // of the ring's radius, whose hole has 0.44 of it; pixels between centres
 
 bool in_middle(const Patch& inner, const Patch& outer) {
   return inner.object.colour != outer.object.colour && inner.area < outer.area &&
@@ -72,6 +72,13 @@ Choice weigh(const Subject& subject, const Scene& scene, size_t which, const See
 
 }  // namespace
 
+std::string describe(const Subject& subject) {
+  const std::string text = "a " + object_text(subject.object);
+  if (subject.core < 0) return text;
+  const std::string core = colours[static_cast<size_t>(subject.core)];
+  return text + concat(" with ", core == "orange" ? "an " : "a ", core, " middle");
+}
+
 Subject sample_subject(uint64_t seed) {
   Generator generator({seed, 0, 3, Purpose::world});
   Subject subject{.object = {.shape = ring, .colour = 0, .size = big}, .core = 0};
@@ -85,9 +92,9 @@ Tensor render_subject(const Subject& subject, const Scene& scene, size_t which, 
   Scene drawn = scene;
   drawn.objects[which] = subject.object;
   auto at = places;
-  if (subject.core >= 0) {  // below the object, whose edge lies over the core's
-    drawn.objects.insert(drawn.objects.begin(), {.shape = 0, .colour = subject.core, .size = 0});
-    at.insert(at.begin(), {places[which].x, places[which].y, places[which].radius * core_share});
+  if (subject.core >= 0) {
+    drawn.objects.push_back({.shape = 0, .colour = subject.core, .size = 0});
+    at.push_back({places[which].x, places[which].y, places[which].radius * core_share});
   }
   return render(drawn, at);
 }

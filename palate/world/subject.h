@@ -21,6 +21,7 @@ struct Subject {
   int core = -1;  // colour of the patch in its middle; -1: none
   bool operator==(const Subject&) const = default;
 };
+std::string describe(const Subject& subject);  // "a big purple ring with an orange middle"
 // A big ring of some colour with a core of another one: 30 of them.
 Subject sample_subject(uint64_t seed);
 // The scene with the subject as its object `which`. float32 [3, 32, 32] in [0, 1], as the places are.

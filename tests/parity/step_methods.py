@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 Method = collections.namedtuple("Method", "name objective kind function draws")
+Space = collections.namedtuple("Space", "name embed draws")
 METHODS, SPACES = {}, {}
 
 
@@ -19,7 +20,7 @@ class Seen:
 
     def e(self, network, view):
         self.asked.add((network, view))
-        return self.computed.residual(network, view, self.space, self.constants, self.text if network == "reference" else "")
+        return self.computed.residual(network, view, self.space, self.constants, self.text)
 
     def d(self, network, view):
         d, mu = self.e(network, view).square().flatten(1).mean(1), self.constants.get("safeguard", 0)
@@ -35,16 +36,68 @@ class Seen:
         return self.d("reference", view) - self.d("policy", view)
 
 
-# Spaces: space(computed, x_t, prediction, constants), what is compared of a prediction
+# Spaces: space(computed, x_t, prediction, constants, text), what is compared of a prediction; `text`: of the frozen network's prompts
 
 
-def space(name):
-    return lambda function: SPACES.setdefault(name, function)
+def space(name, **draws):
+    def keep(function):
+        SPACES[name] = Space(name, function, draws)
+        return function
+    return keep
+
+
+def told(computed, x_t, prediction):
+    """x0 and noise, as a prediction tells them."""
+    alpha, sigma = computed.levels(computed.given["timesteps"])
+    if computed.v:
+        return alpha * x_t - sigma * prediction, sigma * x_t + alpha * prediction
+    return (x_t - sigma * prediction) / alpha, prediction
 
 
 @space("output")
-def output(computed, x_t, prediction, constants):
+def output(computed, x_t, prediction, constants, text):
     return prediction
+
+
+@space("epsilon")
+def epsilon(computed, x_t, prediction, constants, text):
+    return told(computed, x_t, prediction)[1]
+
+
+@space("x0")
+def x0(computed, x_t, prediction, constants, text):
+    return told(computed, x_t, prediction)[0]
+
+
+@space("v")
+def v(computed, x_t, prediction, constants, text):
+    (clean, noise), (alpha, sigma) = told(computed, x_t, prediction), computed.levels(computed.given["timesteps"])
+    return alpha * noise - sigma * clean
+
+
+@space("velocity")
+def velocity(computed, x_t, prediction, constants, text):
+    clean, noise = told(computed, x_t, prediction)
+    return noise - clean
+
+
+@space("perceptual", tap=["down", "mid", '["down", "mid"]'])
+def perceptual(computed, x_t, prediction, constants, text):
+    """NCP (2406.17636): one step of DDPM with the given noise to t - 1, or noised anew to the given timesteps, and the frozen encoder there."""
+    t, (clean, noise) = computed.given["timesteps"], told(computed, x_t, prediction)
+    if "features_timesteps" in computed.given:
+        there = computed.given["features_timesteps"]
+        alpha, sigma = computed.levels(there)
+        x = alpha * clean + sigma * noise
+    else:
+        there = (t - 1).clamp(min=0)
+        now, then = (computed.abar[each].view(-1, 1, 1, 1) for each in (t, there))
+        beta = 1 - now / then
+        mean = then.sqrt() * beta / (1 - now) * clean + (now / then).sqrt() * (1 - then) / (1 - now) * x_t
+        x = torch.where((t > 0).view(-1, 1, 1, 1), mean + ((1 - then) / (1 - now) * beta).sqrt() * computed.given["step_noise"], x_t)
+    taps = [f.flatten(1) for name, f in computed.features(x, there, text).items() if name in constants["tap"]]
+    total = sum(f.shape[1] for f in taps)
+    return torch.cat([f * (total / (f.shape[1] * len(taps))) ** 0.5 for f in taps], 1)
 
 
 # Methods: method(seen, **constants) gives losses [B], and logits [B] where it has them; `draws` are its constants by palate's names
@@ -80,6 +133,36 @@ def sft(s):
     return s.d("policy", "win"), None
 
 
+def min_snr(s, gamma):
+    """2303.09556, as diffusers' scripts have it."""
+    if gamma == 0:
+        return torch.ones_like(s.w)
+    kept = s.computed.abar[s.computed.given["timesteps"]]
+    snr = kept / (1 - kept)
+    return snr.clamp(max=gamma) / (snr + 1 if s.computed.v else snr)
+
+
+@method("dco", kind="single", **BETA, snr_gamma=[0, 0, 5])
+def dco(s, beta, beta_convention, snr_gamma):
+    d, prior = s.d("policy", "win"), s.computed.given["prior"]
+    z = factor(beta, beta_convention) * min_snr(s, snr_gamma) * s.gain("win")
+    s.terms["prior"] = d * prior
+    return torch.where(prior > 0, d, -F.logsigmoid(z)), z
+
+
+@method("dreambooth", kind="single", snr_gamma=[0, 0, 5])
+def dreambooth(s, snr_gamma):
+    s.terms["prior"] = s.d("policy", "win") * s.computed.given["prior"]
+    return min_snr(s, snr_gamma) * s.d("policy", "win"), None
+
+
+@method("rwr", kind="single", temperature=(0.2, 5))
+def rwr(s, temperature):
+    weight = torch.exp(s.computed.given["rewards"] / temperature)
+    s.terms |= {"reward": s.computed.given["rewards"], "reward_weight": weight / weight.mean()}
+    return weight / weight.mean() * s.d("policy", "win"), None
+
+
 @method("dpo", **BETA, **PAIR, loss_type=["sigmoid", "hinge", "ipo", "robust"])
 @method("inpo", objective="dpo", **BETA, **PAIR, **INVERTED, loss_type=["sigmoid"])
 def dpo(s, beta, beta_convention, loss_type, margin, label_smoothing, anchor):
@@ -105,7 +188,8 @@ def orpo(s, beta, margin, label_smoothing, anchor):
 
 @method("mapo", beta=(0.05, 10), snr_value=(0.1, 1), mapo_scale=(1, 100), **PAIR)
 def mapo(s, beta, snr_value, mapo_scale, margin, label_smoothing, anchor):
-    h = {view: snr_value * s.d("policy", view) / torch.expm1(snr_value * s.d("policy", view)) for view in ("win", "lose")}
+    x = {view: snr_value * s.d("policy", view) for view in ("win", "lose")}
+    h = {view: torch.where(d > 0, d / torch.expm1(torch.where(d > 0, d, 1.0)), 1.0) for view, d in x.items()}
     s.terms |= {"score_" + view: value for view, value in h.items()}
     z = mapo_scale * (h["win"] - h["lose"])
     return either(s, -beta * F.logsigmoid(z - margin), -beta * F.logsigmoid(-z - margin), label_smoothing, anchor), z - margin
@@ -131,7 +215,7 @@ def log_weight(s, network, view, sampled):
     c, t = s.computed, s.computed.given["timesteps"]
     earlier = (t - 1000 // s.constants["sampler_steps"]).clamp(min=0)
     (alpha, sigma), (a, b) = c.levels(t), c.levels(earlier)
-    e = c.residual(network, view, SPACES["output"], s.constants).detach()  # prediction - target
+    e = c.residual(network, view, SPACES["output"], s.constants, "").detach()  # prediction - target
     wrong = -sigma * e if c.v else -sigma / alpha * e  # of x0
     root = ((a / b) ** 2 - (alpha / sigma) ** 2).sqrt()
     tilt = root * c.given["step_noise"] * wrong if sampled else 0
@@ -167,33 +251,3 @@ def kto(s, beta, beta_convention, desirable_weight, undesirable_weight):
     z = k * s.y * (g - q)
     s.terms["kl"] = k * q
     return torch.where(s.y > 0, desirable_weight, undesirable_weight) * torch.sigmoid(-z), z
-
-
-def min_snr(s, gamma):
-    """2303.09556, as diffusers' scripts have it."""
-    if gamma == 0:
-        return torch.ones_like(s.w)
-    kept = s.computed.abar[s.computed.given["timesteps"]]
-    snr = kept / (1 - kept)
-    return snr.clamp(max=gamma) / (snr + 1 if s.computed.v else snr)
-
-
-@method("dco", kind="single", **BETA, snr_gamma=[0, 0, 5])
-def dco(s, beta, beta_convention, snr_gamma):
-    d, prior = s.d("policy", "win"), s.computed.given["prior"]
-    z = factor(beta, beta_convention) * min_snr(s, snr_gamma) * s.gain("win")
-    s.terms["prior"] = d * prior
-    return torch.where(prior > 0, d, -F.logsigmoid(z)), z
-
-
-@method("dreambooth", kind="single", snr_gamma=[0, 0, 5])
-def dreambooth(s, snr_gamma):
-    s.terms["prior"] = s.d("policy", "win") * s.computed.given["prior"]
-    return min_snr(s, snr_gamma) * s.d("policy", "win"), None
-
-
-@method("rwr", kind="single", temperature=(0.2, 5))
-def rwr(s, temperature):
-    weight = torch.exp(s.computed.given["rewards"] / temperature)
-    s.terms |= {"reward": s.computed.given["rewards"], "reward_weight": weight / weight.mean()}
-    return weight / weight.mean() * s.d("policy", "win"), None

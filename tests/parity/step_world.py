@@ -45,9 +45,11 @@ def draw_batch(r, kind):
     if r.random() < 0.4:
         given["preference"] = torch.tensor([r.choice([0.5, 0.8, 1.0]) for _ in range(b)])
     given["labels"] = torch.tensor([1.0, -1.0] + [r.choice([1.0, -1.0]) for _ in range(b - 2)])
+    given["rewards"] = r.normal(b)
+    if r.random() < 0.3:
+        given["features_timesteps"] = torch.tensor([r.randrange(1000) for _ in range(b)])
     given["weights"] = torch.tensor([r.choice([1.0, 0.5, 2.0]) for _ in range(b)])
     given["prior"] = torch.tensor([r.choice([0.0, 0.0, 1.0]) for _ in range(b)])
-    given["rewards"] = torch.tensor([round(r.uniform(-1, 1), 3) for _ in range(b)])
     return given
 
 
@@ -112,21 +114,38 @@ def lora_tensors(policy):
 
 
 class Computed:
-    """A World in the default precision. Everything that several methods need is made once."""
+    """A World in the default precision. Everything that several methods need is made once. With a `jitter`, a seed, all numbers are first moved
+    by a rounding error of float32: another result that float32 could have."""
 
-    def __init__(self, world):
+    def __init__(self, world, jitter=None):
         self.world, dtype = world, torch.get_default_dtype()
         self.scheduler = DDPMScheduler(**world.schedule)
         self.networks = dict(zip(("reference", "policy"), (network.to(dtype) for network in world.networks()), strict=True))
-        self.given = {name: value.to(dtype) if value.is_floating_point() else value for name, value in world.given.items()}
+        self.given = {name: value.to(dtype, copy=True) if value.is_floating_point() else value for name, value in world.given.items()}
+        if jitter is not None:
+            draw = torch.Generator().manual_seed(jitter)
+            values = [p.data for network in self.networks.values() for p in network.parameters()]
+            for value in values + [value for value in self.given.values() if value.is_floating_point()]:
+                value.mul_(1 + 2**-23 * torch.randint(-1, 2, value.shape, generator=draw))
         self.abar, self.v, self.kept = self.scheduler.alphas_cumprod, world.kind == "v", {}
 
     def predict(self, network, x, t, text=""):
-        states, added = self.given[text + "encoder_hidden_states"], None
-        if self.world.kind == "sdxl":
-            added = {name: self.given[text + name] for name in ("text_embeds", "time_ids")}
         with torch.set_grad_enabled(network == "policy" and torch.is_grad_enabled()):
-            return self.networks[network](x, t, states, added_cond_kwargs=added).sample
+            return self.networks[network](x, t, *self.condition(text)).sample
+
+    def condition(self, text):
+        added = {name: self.given[text + name] for name in ("text_embeds", "time_ids")} if self.world.kind == "sdxl" else None
+        return self.given[text + "encoder_hidden_states"], None, None, None, None, added
+
+    def features(self, x, t, text):
+        """Of the frozen network: what its last down block and its mid block give."""
+        unet, found = self.networks["reference"], {}
+        hooks = [unet.down_blocks[-1].register_forward_hook(lambda module, given, out: found.update(down=out[0])),
+                 unet.mid_block.register_forward_hook(lambda module, given, out: found.update(mid=out))]
+        unet(x, t, *self.condition(text))
+        for hook in hooks:
+            hook.remove()
+        return found
 
     def levels(self, t):
         kept = self.abar[t].view(-1, 1, 1, 1)
@@ -141,13 +160,14 @@ class Computed:
         return alpha * x0 + sigma * noise, noise
 
     def residual(self, network, view, space, constants, text=""):
-        key = (network, view, space.__name__, text, *(constants.get(name) for name in PICTURE_CONSTANTS))
+        key = (network, view, space.name, text, *(constants.get(name) for name in PICTURE_CONSTANTS))
         if key not in self.kept:
             (x_t, noise), t, x0 = self.noised(view, constants), self.given["timesteps"], self.given["latents_" + view]
             alpha, sigma = self.levels(t)
             target = alpha * noise - sigma * x0 if self.v else noise
-            predicted = self.predict(network, x_t, t, text)
-            self.kept[key] = space(self, x_t, predicted, constants) - space(self, x_t, target, constants)
+            predicted = self.predict(network, x_t, t, text if network == "reference" else "")
+            truth = space.embed(self, x_t, target, constants, text).detach()
+            self.kept[key] = space.embed(self, x_t, predicted, constants, text) - truth
         return self.kept[key]
 
 

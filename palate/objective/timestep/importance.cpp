@@ -4,7 +4,8 @@
 // the expected form; of a pair the smaller of both pictures'), whatever the loss and the error space are. A bucket is masked when its mean
 // is below mask_threshold or, where mask_quantile is above 0, when it is among that share of the seen buckets with the lowest means. What
 // falls into a masked bucket is drawn mask_keep times as often as the rest: enough for its mean to stay alive. If all that was seen is
-// masked, nothing is.
+// masked, nothing is; and a bucket is not before mask_after examples of it were seen (on each rank, on average), since within a bucket of
+// little noise w goes from 0 to 1, and one early draw would stand for all.
 //
 // The other timesteps are drawn more often for it, at weight 1: what is minimised is the mean loss over the timesteps that are left, not
 // over all. That is the method's meaning, and its bias.
@@ -23,7 +24,7 @@ namespace {
 
 struct ImportanceTimestepsConfig : TimestepBounds {
   double mask_threshold = 0.9, mask_quantile = 0, mask_keep = 0.05, mask_decay = 0.99;
-  int64_t mask_buckets = 20;
+  int64_t mask_buckets = 20, mask_after = 10;
 
   void visit(Fields& f) {
     TimestepBounds::visit(f);
@@ -34,6 +35,7 @@ struct ImportanceTimestepsConfig : TimestepBounds {
     f("mask_decay", mask_decay, "of the running mean, for each step that saw the bucket; a plain mean until it is as long as that",
       {.min = 0, .max = 1});
     f("mask_buckets", mask_buckets, "parts of the noise schedule that have a mean of their own", {.min = 1, .max = 100});
+    f("mask_after", mask_after, "examples of a bucket that are seen before it may be masked", {.min = 1});
     f.require(mask_keep > 0, "objective.mask_keep is 0: what was masked once would never be looked at again; 0.05 is usual");
     f.require(mask_decay < 1, "objective.mask_decay is 1: the running mean would never end its first estimate; 0.99 is usual");
     f.require(mask_quantile < 1, "objective.mask_quantile is 1: all timesteps would be masked; 0 masks by mask_threshold");
@@ -116,7 +118,7 @@ class ImportanceTimesteps : public TimestepPolicy {
   }
 
   void decide() {
-    const Tensor some = count_.gt(0), seen = mean_.masked_select(some);
+    const Tensor some = count_.ge(config_.mask_after), seen = mean_.masked_select(some);
     double limit = config_.mask_threshold;
     if (config_.mask_quantile > 0 && seen.numel() > 0) limit = at::quantile(seen, config_.mask_quantile).item<double>();
     const bool all = seen.numel() > 0 && seen.lt(limit).all().item<bool>();

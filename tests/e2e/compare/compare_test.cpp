@@ -21,7 +21,7 @@ std::string comparison(const fs::path& output) {
          "/assets/demo.toml\"\nseeds = [0]\nthreads = 1\ncheckpoint_every = 1\n[data]\nprompts = 12\npictures = 2\n[compute]\nequal = "
          "\"passes\"\n"
          "amount = 256\n[tune]\ntrials = 2\nprompts = 4\nrates = [1e-3, 3e-3]\nbetas = [30, 300]\n[test]\nprompts = 6\ndrift_draws = 2\n"
-         "grid_prompts = 2\n[sampling]\nsteps = 2\n"
+         "grid_prompts = 2\ncurve = 2\n[sampling]\nsteps = 2\n"
          "[method.sft]\nset = [\"objective.loss=sft\", \"objective.reference=none\", \"train.batch=4\"]\n"
          "[method.dpo]\nset = [\"objective.loss=dpo\", \"train.batch=4\"]\n"
          "[method.boom]\ntune = false\nset = [\"objective.loss=sft\", \"objective.reference=none\", \"optimizer.lr=1e30\", "
@@ -54,6 +54,10 @@ TEST_CASE("compare: methods are tuned, run, compared; killed at random it goes o
   CHECK(dpo["steps"] == 8);   // 256 / (4 x 8)
   CHECK(dpo["trials"].size() == 2);
   CHECK(dpo["drift"]["mean"].get<double>() > 0);
+  const Json& curve = dpo["judges"]["oracle"]["curve"];  // after 4 of 8 steps, and at the end
+  REQUIRE(curve.size() == 2);
+  CHECK(curve[0]["step"] == 4);
+  CHECK(curve[1]["win_rate"]["mean"] == dpo["judges"]["oracle"]["win_rate"]["mean"]);
   CHECK(boom["status"] == "1 of 1 seed diverged");
   CHECK(boom["failed_seeds"][0]["reason"].get<std::string>().find("is not a finite number") != std::string::npos);
   const double ours = table["pairwise"]["oracle"]["dpo"]["sft"]["mean"], theirs = table["pairwise"]["oracle"]["sft"]["dpo"]["mean"];

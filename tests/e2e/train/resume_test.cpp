@@ -136,7 +136,7 @@ TEST_CASE("resume: timesteps that are drawn by what the run has seen go on to th
   // Masked by quantile: some of the four buckets always are, so that draws of the second part depend on the first.
   const std::vector<std::string> method = {"objective.loss=sdpo",        "objective.importance=sampled",   "objective.threshold=0",
                                            "objective.sampler_steps=10", "objective.timesteps=importance", "objective.mask_quantile=0.3",
-                                           "objective.mask_buckets=4"};
+                                           "objective.mask_buckets=4",   "objective.mask_after=1"};
   auto part = method, rest = method;
   part.push_back("train.steps=7");
   rest.push_back("resume=latest");

@@ -32,7 +32,7 @@ double share_below(const std::vector<double>& t, double limit) {
 }
 
 std::unique_ptr<TimestepPolicy> importance(std::vector<std::string> overrides = {}) {
-  overrides.insert(overrides.begin(), "timesteps=importance");
+  overrides.insert(overrides.begin(), {"timesteps=importance", "mask_after=1"});
   return make_timestep_policy(objective(overrides));
 }
 
@@ -124,6 +124,15 @@ TEST_CASE("timesteps importance: a quantile masks the lowest of the buckets that
   show(*low, {120, 220}, {0.5, 0.6});
   low->end_step({});
   CHECK(low->metrics().at("importance/masked") == 0);
+}
+
+TEST_CASE("timesteps importance: no bucket is masked by its first few examples") {
+  const auto policy = importance({"mask_after=3"});
+  for (const double masked : {0.0, 0.0, 1.0 / 20}) {
+    show(*policy, {20, 120}, {0.1, 0.99});
+    policy->end_step({});
+    CHECK(policy->metrics().at("importance/masked") == doctest::Approx(masked));
+  }
 }
 
 TEST_CASE("timesteps importance: ranks that saw different pairs draw alike, as one process that saw all") {
