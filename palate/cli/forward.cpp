@@ -13,6 +13,7 @@
 #include "palate/core/error.h"
 #include "palate/hub/model_path.h"
 #include "palate/io/safetensors.h"
+#include "palate/models/clip/clip_model.h"
 #include "palate/models/registry.h"
 #include "palate/pipeline/model_folder.h"
 #include "palate/text/clip_tokenizer.h"
@@ -65,7 +66,9 @@ Condition read_condition(const Inputs& in, bool with_text) {
   return in.converted(condition);
 }
 
-std::vector<std::string> component_names() { return {unet_component, "vae-encode", "vae-decode", "text", "text2", "tokenize"}; }
+std::vector<std::string> component_names() {
+  return {unet_component, "vae-encode", "vae-decode", "text", "text2", "vision", "clip", "tokenize"};
+}
 
 TensorMap run_denoiser(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
   const auto model = load_denoiser(component_folder(flags.model, flags.component), options);
@@ -99,6 +102,25 @@ TensorMap run_text(const ForwardFlags& flags, const Inputs& in, const LoadOption
   return out;
 }
 
+TensorMap run_vision(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_vision_encoder(component_folder(flags.model, "image_encoder"), options);
+  const VisionStates states = model->encode(in.values("pixel_values", 4));
+  TensorMap out = {{"last_hidden_state", states.last_hidden_state}, {"pooler_output", states.pooler_output}};
+  if (states.image_embeds.defined()) out["image_embeds"] = states.image_embeds;
+  for (size_t i = 0; i < states.hidden_states.size(); ++i) out["hidden_states." + std::to_string(i)] = states.hidden_states[i];
+  return out;
+}
+
+// Embeddings as get_image_features and get_text_features give them, and each picture's score for each text.
+TensorMap run_clip(const ForwardFlags& flags, const Inputs& in, const LoadOptions& options) {
+  const auto model = load_clip_model(flags.model, options);
+  const Tensor images = model->image_embeds(in.values("pixel_values", 4));
+  const Tensor texts = model->text_embeds(in.required("input_ids", 2).to(torch::kInt64));
+  const int64_t count = images.size(0), each = texts.size(0);
+  const Tensor scores = model->scores(images.repeat_interleave(each, 0), texts).view({count, each});
+  return {{"image_embeds", images}, {"text_embeds", texts}, {"logits_per_image", scores}};
+}
+
 void tokenize(const ForwardFlags& flags) {
   const fs::path model = flags.model;
   const ClipTokenizer tokenizer(fs::is_directory(model / "tokenizer") ? model / "tokenizer" : model);
@@ -118,6 +140,10 @@ void forward(ForwardFlags flags) {
   TensorMap out;
   if (flags.component.starts_with("vae"))
     out = run_vae(flags, in, options);
+  else if (flags.component == "vision")
+    out = run_vision(flags, in, options);
+  else if (flags.component == "clip")
+    out = run_clip(flags, in, options);
   else if (flags.component.starts_with("text"))
     out = run_text(flags, in, options);
   else
@@ -152,6 +178,8 @@ void add_forward(CLI::App& app) {
       "  vae-decode  in: latents, already divided by the scaling factor. out: pixels\n"
       "  text, text2 in: input_ids [B,L], if wanted attention_mask [B,L]. out: last_hidden_state, pooler_output, hidden_states.0 ..., "
       "text_embeds\n"
+      "  vision      in: pixel_values [B,3,S,S]. out: last_hidden_state, pooler_output, hidden_states.0 ..., image_embeds\n"
+      "  clip        in: pixel_values [B,3,S,S], input_ids [T,L]. out: image_embeds, text_embeds, logits_per_image [B,T]\n"
       "  tokenize    prints the padded ids of --text as JSON\n"
       "Example:\n  palate forward --model sd15 --component unet --in in.safetensors --out out.safetensors");
   app.callback([flags] { forward(*flags); });

@@ -70,13 +70,13 @@ Json train_and_look(PersonalizeFlags& flags) {
   PersonalizeOptions& o = flags.options;
   check<UsageError>(!o.images.empty(), "personalize needs --images, the folder with three to six pictures of what the model is to learn");
   check<UsageError>(!o.model.empty(), "personalize needs --model, the base model's folder (or ORG/NAME of the hub)");
+  if (flags.threads > 0) o.overrides.insert(o.overrides.begin(), concat("threads=", flags.threads));
   o.concept_ = make_concept(flags.style, flags.noun, flags.word);
   return personalize(o);
 }
 
 void run(PersonalizeFlags& flags) {
   set_threads(flags.threads);
-  if (flags.threads > 0) flags.options.overrides.insert(flags.options.overrides.begin(), concat("threads=", flags.threads));
   const Json result = flags.merge.empty() ? train_and_look(flags) : merge_folders(flags);
   if (flags.json)
     std::printf("%s\n", result.dump().c_str());

@@ -54,6 +54,8 @@ void read_named(const StepArguments& a, RunConfig& run) {
   check<UsageError>(!from.empty(), "--objective: there is no loss or preset '", a.objective, "'", did_you_mean(a.objective, names),
                     "; it is one of ", one_of(names));
   for (const auto& text : from) {
+    check<UsageError>(text != "task=reward-model", "--objective: ", a.objective,
+                      " trains a CLIPModel on scores of pictures (palate train --preset), which palate step does not evaluate");
     if (text.starts_with("objective.") || text.starts_with("rollout.")) add(text);
   }
   for (const auto& text : a.overrides) add(text);

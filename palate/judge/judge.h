@@ -21,7 +21,7 @@ struct Scores {
 class Judge {
  public:
   virtual ~Judge() = default;
-  virtual std::string name() const = 0;  // as `palate list judges` has it
+  virtual std::string name() const = 0;  // what it was made by: make_judge(name()) makes another one
   // Names everything that a score depends on (weights by their hash, sizes, a version of its own), in one line: two judges of one identity
   // give the same scores, so what is kept by it may be used again.
   virtual std::string identity() const = 0;
@@ -33,7 +33,8 @@ class Judge {
   virtual std::optional<double> tie_margin() const { return std::nullopt; }
 };
 
-// The one table of names (registry.cpp). UsageError names the nearest for an unknown one.
+// The one table of names (registry.cpp): "oracle", or with a folder "clip:DIR". UsageError names the nearest for an unknown one, and says
+// what a folder lacks.
 std::unique_ptr<Judge> make_judge(const std::string& name);
 std::vector<RegistryLine> judges();
 std::vector<std::string> judge_names();

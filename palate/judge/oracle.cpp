@@ -65,6 +65,6 @@ class Oracle : public Judge {
 
 }  // namespace
 
-std::unique_ptr<Judge> make_oracle() { return std::make_unique<Oracle>(); }
+std::unique_ptr<Judge> make_oracle(const std::string&) { return std::make_unique<Oracle>(); }
 
 }  // namespace palate

@@ -1,18 +1,21 @@
 // The one table of judges. A new one is one file of this folder and one line here: the function that the file ends with, the name, and one
-// sentence.
+// sentence. A name that ends in ":DIR" takes a folder, which people write in its place; the others get an empty one.
 #include <torch/types.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "palate/core/error.h"
 #include "palate/judge/judge.h"
 
-#define PALATE_JUDGES(line) \
-  line(make_oracle, "oracle", "the embedded world's: 5 x share of the caption that holds + 3 x clean colours + fit of the shapes")
+#define PALATE_JUDGES(line)                                                                                                        \
+  line(make_oracle, "oracle", "the embedded world's: 5 x share of the caption that holds + 3 x clean colours + fit of the shapes") \
+      line(make_clip, "clip:DIR",                                                                                                  \
+           "a folder with a CLIPModel, PickScore's or a reward model's: exp(logit_scale) times the cosine of picture and prompt")
 
 namespace palate {
 
-#define PALATE_JUDGE(function, name, summary) std::unique_ptr<Judge> function();
+#define PALATE_JUDGE(function, name, summary) std::unique_ptr<Judge> function(const std::string& folder);
 PALATE_JUDGES(PALATE_JUDGE)
 
 namespace {
@@ -20,7 +23,7 @@ namespace {
 struct Line {
   const char* name;
   const char* summary;
-  std::unique_ptr<Judge> (*make)();
+  std::unique_ptr<Judge> (*make)(const std::string& folder);
 };
 
 #define PALATE_ROW(function, name, summary) {name, summary, function},
@@ -28,11 +31,17 @@ constexpr Line table[] = {PALATE_JUDGES(PALATE_ROW)};
 
 }  // namespace
 
-std::unique_ptr<Judge> make_judge(const std::string& name) {
+std::unique_ptr<Judge> make_judge(const std::string& given) {
+  const size_t colon = given.find(':');
+  const std::string name = given.substr(0, colon), folder = colon == std::string::npos ? "" : given.substr(colon + 1);
   for (const auto& line : table) {
-    if (name == line.name) return line.make();
+    const std::string known = line.name, bare = known.substr(0, known.find(':'));
+    if (name != bare) continue;
+    check<UsageError>(bare == known ? given == known : !folder.empty(), "judge: expected ", known, ", found '", given, "'");
+    return line.make(folder);
   }
-  fail<UsageError>("judge: there is no '", name, "'", did_you_mean(name, judge_names()), "; expected ", one_of(judge_names()));
+  fail<UsageError>("judge: there is no '", given, "'", did_you_mean(name, judge_names()), "; expected ", one_of(judge_names()),
+                   std::filesystem::is_directory(given) ? "; a folder with a CLIPModel is given as clip:" + given : "");
 }
 
 std::vector<RegistryLine> judges() {

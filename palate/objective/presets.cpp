@@ -14,7 +14,8 @@
   line(reference_free_presets) \
   line(dspo_presets) \
   line(ncp_presets) \
-  line(rollout_presets)
+  line(rollout_presets) \
+  line(reward_presets)
 
 // clang-format on
 

@@ -22,6 +22,7 @@
   line(mapo_loss, "mapo", "MaPO (2406.06424): the winner's error and a bounded comparison of likelihoods; no reference") \
   line(orpo_loss, "orpo", "ORPO (2403.07691) as diffusers' prototype, sign put right: the winner's error and a comparison; no reference") \
   line(dspo_loss, "dspo", "DSPO (ICLR 2025): the winner's error with a push away from the reference, gated by DPO's margin") \
+  line(dmpo_loss, "dmpo", "DMPO (2507.07510): the reverse KL from the preference that is aimed at to the one that the policy implies") \
   line(dpo_cm_loss, "dpo-cm", "DPO-C&M (2505.21893): dpo times a clipped importance weight of the denoising step, low weights masked") \
   line(sdpo_loss, "sdpo", "SDPO of 2505.21893, now SIPO (not Diffusion-SDPO, not TRL's SDPO): importance weights inside the logits") \
 

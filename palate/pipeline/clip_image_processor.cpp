@@ -14,10 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct EdgeSize {
-  int64_t shortest = 0, height = 0, width = 0;
-};
-
 // 224, {"shortest_edge": 224} or {"height": 224, "width": 224}.
 EdgeSize edge_size(const Json& config, const char* key, const EdgeSize& missing, const std::string& origin) {
   if (!config.contains(key) || config[key].is_null()) return missing;
@@ -84,14 +80,9 @@ ClipImageProcessor::ClipImageProcessor(const fs::path& folder, int64_t side) {
   scale_ = r.number("rescale_factor", scale_);
   mean_ = per_channel(config, "image_mean", mean_, origin);
   std_ = per_channel(config, "image_std", std_, origin);
-  const EdgeSize size = edge_size(config, "size", {.shortest = side}, origin),
-                 cut = edge_size(config, "crop_size", {.shortest = side}, origin);
-  shortest_edge_ = size.shortest, resize_height_ = size.height, resize_width_ = size.width;
-  crop_height_ = std::max(cut.shortest, cut.height), crop_width_ = std::max(cut.shortest, cut.width);
-  if (crop_)
-    height_ = crop_height_, width_ = crop_width_;
-  else if (resize_)
-    height_ = resize_height_, width_ = resize_width_;
+  size_ = edge_size(config, "size", {.shortest = side}, origin);
+  cut_ = edge_size(config, "crop_size", {.shortest = side}, origin);
+  if (cut_.shortest > 0) cut_ = {.shortest = 0, .height = cut_.shortest, .width = cut_.shortest};
 }
 
 Tensor ClipImageProcessor::fit(const Tensor& picture) const {
@@ -99,12 +90,12 @@ Tensor ClipImageProcessor::fit(const Tensor& picture) const {
                     "[clip image processor] expected a picture of [3, H, W], got ", show_shape(picture.sizes()));
   Tensor fitted = picture;
   if (resize_) {
-    int64_t height = resize_height_, width = resize_width_;
-    if (shortest_edge_ > 0) {  // the longer edge is cut to a whole number, as Python's int() does
+    int64_t height = size_.height, width = size_.width;
+    if (size_.shortest > 0) {  // the longer edge is cut to a whole number, as Python's int() does
       const int64_t h = picture.size(1), w = picture.size(2), shortest = std::min(h, w);
-      const auto longest = static_cast<int64_t>(static_cast<double>(shortest_edge_ * std::max(h, w)) / static_cast<double>(shortest));
-      height = h <= w ? shortest_edge_ : longest;
-      width = w <= h ? shortest_edge_ : longest;
+      const auto longest = static_cast<int64_t>(static_cast<double>(size_.shortest * std::max(h, w)) / static_cast<double>(shortest));
+      height = h <= w ? size_.shortest : longest;
+      width = w <= h ? size_.shortest : longest;
     }
     if (height != picture.size(1) || width != picture.size(2)) fitted = resize_image(picture, height, width, filter_);
   }
@@ -113,7 +104,7 @@ Tensor ClipImageProcessor::fit(const Tensor& picture) const {
 
 Tensor ClipImageProcessor::crop(const Tensor& picture) const {
   const int64_t height = picture.size(1), width = picture.size(2);
-  const int64_t tall = std::max(height, crop_height_), wide = std::max(width, crop_width_);
+  const int64_t tall = std::max(height, cut_.height), wide = std::max(width, cut_.width);
   Tensor whole = picture;
   if (tall != height || wide != width) {
     whole = torch::zeros({3, tall, wide}, picture.options());
@@ -121,8 +112,8 @@ Tensor ClipImageProcessor::crop(const Tensor& picture) const {
         .slice(2, (wide - width + 1) / 2, (wide - width + 1) / 2 + width)
         .copy_(picture);
   }
-  return whole.slice(1, (tall - crop_height_) / 2, (tall - crop_height_) / 2 + crop_height_)
-      .slice(2, (wide - crop_width_) / 2, (wide - crop_width_) / 2 + crop_width_)
+  return whole.slice(1, (tall - cut_.height) / 2, (tall - cut_.height) / 2 + cut_.height)
+      .slice(2, (wide - cut_.width) / 2, (wide - cut_.width) / 2 + cut_.width)
       .contiguous();
 }
 
@@ -137,8 +128,8 @@ Tensor ClipImageProcessor::pixel_values(const Tensor& pictures) const {
 
 std::string ClipImageProcessor::identity() const {
   std::string text = "clip image processor 1";
-  if (resize_) text += concat(", resize ", shortest_edge_, " ", resize_height_, "x", resize_width_, " filter ", static_cast<int>(filter_));
-  if (crop_) text += concat(", crop ", crop_height_, "x", crop_width_);
+  if (resize_) text += concat(", resize ", size_.shortest, " ", size_.height, "x", size_.width, " filter ", static_cast<int>(filter_));
+  if (crop_) text += concat(", crop ", cut_.height, "x", cut_.width);
   return text;
 }
 

@@ -11,14 +11,19 @@
 
 namespace palate {
 
+// What a picture is brought to: its shortest edge, or both sides.
+struct EdgeSize {
+  int64_t shortest = 0, height = 0, width = 0;
+};
+
 class ClipImageProcessor {
  public:
   // FOLDER's preprocessor_config.json, or the image_processor of its processor_config.json; where it has neither, CLIP's own constants for
   // pictures of `side`. FormatError for values of another kind, UsageError for what is not supported, naming the key.
   ClipImageProcessor(const std::filesystem::path& folder, int64_t side);
 
-  int64_t height() const { return height_; }  // of what fit() gives; 0 when that depends on the picture
-  int64_t width() const { return width_; }
+  int64_t height() const { return crop_ ? cut_.height : resize_ ? size_.height : 0; }  // of what fit() gives; 0: it depends on the picture
+  int64_t width() const { return crop_ ? cut_.width : resize_ ? size_.width : 0; }
   // uint8 [3, H, W] of any size -> uint8 [3, height, width]. A picture too small for the crop gets black edges, as in transformers.
   Tensor fit(const Tensor& picture) const;
   // uint8 [B, 3, h, w] -> float32 pixel_values of the same shape.
@@ -29,8 +34,7 @@ class ClipImageProcessor {
   Tensor crop(const Tensor& picture) const;
 
   bool resize_ = true, crop_ = true, normalize_ = true;
-  int64_t shortest_edge_ = 0, resize_height_ = 0, resize_width_ = 0;  // one edge, or both sides
-  int64_t crop_height_ = 0, crop_width_ = 0, height_ = 0, width_ = 0;
+  EdgeSize size_, cut_;  // of the resized picture, and of what is cut from it (both sides)
   Filter filter_ = Filter::bicubic;
   double scale_ = 1.0 / 255;
   std::array<double, 3> mean_ = {0.48145466, 0.4578275, 0.40821073}, std_ = {0.26862954, 0.26130258, 0.27577711};  // OpenAI's

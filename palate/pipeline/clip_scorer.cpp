@@ -60,6 +60,8 @@ ClipScorer::ClipScorer(const fs::path& folder, const LoadOptions& options)
 
 ClipScorer ClipScorer::fresh(const fs::path& folder, const fs::path& tokenizer, uint64_t seed) {
   check<UsageError>(fs::exists(folder / "config.json"), folder.string(), ": expected the config.json of a CLIPModel, found none");
+  check<UsageError>(tokenizer.empty() || fs::is_directory(tokenizer), tokenizer.string(),
+                    ": expected the folder of a tokenizer, found none");
   return ClipScorer(make_clip_model(read_json(folder / "config.json"), seed), folder, tokenizer);
 }
 

@@ -27,6 +27,7 @@
 #include "palate/pipeline/model_folder.h"
 #include "palate/pipeline/pipeline.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/reward/reward_forecast.h"
 #include "palate/train/rollout/lesson.h"
 #include "palate/train/train.h"
 #include "palate/train/unet_cost.h"
@@ -346,6 +347,7 @@ Forecast forecast(const RunConfig& given) {
               [&](Fields& f) { whole.visit(f); });
   const ThreadCount threads(whole.threads);
   const c10::Device device = parse_device(whole.device);
+  if (whole.task == "reward-model") return forecast_reward(whole, seconds_per_flop(torch::kFloat, device));
   const Shapes shapes = read_shapes(whole);
   const c10::ScalarType dtype = parse_dtype(whole.train.dtype);
   Rates rates{.network = seconds_per_flop(dtype, device), .encoder = 0};

@@ -2,7 +2,9 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "palate/core/error.h"
 #include "palate/core/log.h"
@@ -17,11 +19,13 @@ const char* const state_name = "logit_scale";
 
 double mean_of(const Tensor& values) { return values.detach().to(torch::kFloat64).mean().item<double>(); }
 
-std::string rounded(double value) {
+std::string printed(const char* format, double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.2g", value);
+  std::snprintf(text, sizeof text, format, value);
   return text;
 }
+std::string rounded(double value) { return printed("%.2g", value); }
+std::string digits(double value) { return printed("%.5g", value); }  // of k and beta, which a config may be given
 
 }  // namespace
 
@@ -49,11 +53,11 @@ void LogitScale::begin(const ObjectiveOutput& first) {
   const std::string told = compared
                                ? concat("errors are about ", rounded(d), " in this space, so a margin of 1 % of that gives |z| of about ")
                                : concat("margins are about ", rounded(margin), " before training, which gives |z| of about ");
-  log_info("z = ", rounded(beta_->k()), " * margin: ", told, rounded(z),
-           automatic_ ? concat(" (objective.beta = \"auto\" is ", rounded(beta_->beta), " at first)") : std::string());
+  log_info("z = ", digits(beta_->k()), " * margin: ", told, rounded(z),
+           automatic_ ? concat(" (objective.beta = \"auto\" is ", digits(beta_->beta), " at first)") : std::string());
   if (z < least_logit)
-    warn("objective.beta = ", rounded(beta_->beta), " makes z so small that the loss will hardly move from 0.693 (log 2): raise it to ",
-         rounded(beta_->beta * beta_->beta_target / std::max(z, 1e-30)), ", or set objective.beta = \"auto\"");
+    warn("objective.beta = ", digits(beta_->beta), " makes z so small that the loss will hardly move from 0.693 (log 2): raise it to ",
+         digits(beta_->beta * beta_->beta_target / std::max(z, 1e-30)), ", or set objective.beta = \"auto\"");
 }
 
 void LogitScale::observe(int64_t step, const ObjectiveOutput& output, const Ranks& ranks) {
@@ -70,7 +74,7 @@ void LogitScale::end_step() {
   const double before = beta_->k() * margin;
   beta_->set_k(beta_->beta_target / margin);
   log_info("objective.beta = \"auto\": margins are about ", rounded(margin), " after ", step_ + 1, " steps, |z| was ", rounded(before),
-           ": beta is ", rounded(beta_->beta), " from here on, for |z| of about ", rounded(beta_->beta_target));
+           ": beta is ", digits(beta_->beta), " from here on, for |z| of about ", rounded(beta_->beta_target));
 }
 
 void LogitScale::save(TensorMap& tensors) const {

@@ -118,7 +118,10 @@ void require_rollout(Fields& f, const RunConfig& c) {
 }  // namespace
 
 void RunConfig::visit(Fields& f) {
-  f("model", model, "model folder in diffusers' layout", {.aliases = {"pretrained_model_name_or_path", "model_name_or_path"}});
+  f("task", task, "align a diffusion model, or train a reward-model: a CLIPModel on data.pairs, which is a judge then",
+    {.choices = {"align", "reward-model"}});
+  f("model", model, "model folder in diffusers' layout; of a reward model a CLIPModel's",
+    {.aliases = {"pretrained_model_name_or_path", "model_name_or_path"}});
   f("variant", variant, "of the weights: fp16 takes diffusion_pytorch_model.fp16.safetensors; empty: those without one");
   f("output", output, "run folder; must not exist yet, unless resume is given", {.aliases = {"output_dir"}});
   f("resume", resume, "latest, or a checkpoint folder: go on from there; empty: a new run", {.aliases = {"resume_from_checkpoint"}});
@@ -135,6 +138,7 @@ void RunConfig::visit(Fields& f) {
   f.table("optimizer", optimizer, "how weights move");
   f.table("train", train, "how long, how much at once, what is kept");
   f.table("sample", sample, "grids of pictures while training");
+  f.table("reward", reward, "of task = \"reward-model\": the model and its loss");
   f.require(!model.empty(), "model: name the model folder, for example model = \"models/sd15\"");
   f.require(!output.empty(), "output: name the run folder, for example output = \"runs/first\"");
   f.require(!full || objective.reference != "adapters_off" || !needs_of(objective).reference,
@@ -172,6 +176,7 @@ void RunConfig::visit(Fields& f) {
   f.require(optimizer.lr_schedule != "polynomial" || optimizer.warmup_steps < train.steps || train.steps == 0,
             "optimizer.warmup_steps: polynomial needs fewer of them than train.steps");
   require_rollout(f, *this);
+  require_reward_model(f, *this);
 }
 
 }  // namespace palate

@@ -10,6 +10,7 @@
 #include "palate/data/pairs.h"
 #include "palate/objective/objective_config.h"
 #include "palate/train/optimizer.h"
+#include "palate/train/reward/reward_config.h"
 #include "palate/train/rollout/rollout_config.h"
 
 namespace palate {
@@ -59,10 +60,11 @@ struct SampleConfig {
 };
 
 struct RunConfig {
-  std::string model;    // model folder
-  std::string variant;  // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
-  std::string output;   // run folder; must not exist, unless `resume` says so
-  std::string resume;   // "" | latest | a checkpoint folder
+  std::string task = "align";  // align | reward-model
+  std::string model;           // model folder
+  std::string variant;         // "fp16": weights named diffusion_pytorch_model.fp16.safetensors; "": those without
+  std::string output;          // run folder; must not exist, unless `resume` says so
+  std::string resume;          // "" | latest | a checkpoint folder
   std::string device = "cpu";
   int64_t seed = 0, threads = 0;
   bool full = false;  // train the whole U-Net instead of a LoRA
@@ -75,6 +77,7 @@ struct RunConfig {
   OptimizerConfig optimizer;
   TrainConfig train;
   SampleConfig sample;
+  RewardConfig reward;
   void visit(Fields& f);
 };
 

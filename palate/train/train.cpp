@@ -13,6 +13,7 @@
 #include "palate/train/align_task.h"
 #include "palate/train/lr_schedule.h"
 #include "palate/train/prior_pictures.h"
+#include "palate/train/reward/reward_task.h"
 #include "palate/train/rollout/rollout_task.h"
 #include "palate/train/run_folder.h"
 
@@ -159,11 +160,14 @@ std::unique_ptr<Task> make_rollout_task(const RunConfig& config, Pipeline& pipel
 
 void check_run(const RunConfig& given) {
   const RunConfig config = checked(given);
-  const auto pipeline = open_model(config);
-  if (config.rollout.any())
+  if (config.task == "reward-model") {
+    open_reward_model(config);
+    check_first_row(config.data, *open_pairs(config.data));
+  } else if (const auto pipeline = open_model(config); config.rollout.any()) {
     open_rollout_sources(config, *pipeline);
-  else
+  } else {
     open_data(config);
+  }
   RunFolder::check_place(config.output, start_of(config));
 }
 
@@ -176,8 +180,13 @@ TrainResult train(const RunConfig& given) {
   std::unique_ptr<Task> task;
   LoopConfig loop = loop_config(config);
   try {
-    pipeline = open_model(config);
-    if (config.rollout.any()) {
+    if (config.task == "reward-model") {
+      ClipScorer model = open_reward_model(config);
+      source = open_pairs(config.data);
+      check_first_row(config.data, *source);
+      folder = open_run_folder(config);
+      task = std::make_unique<RewardTask>(config, std::move(model), *source, folder->path());
+    } else if (pipeline = open_model(config); config.rollout.any()) {
       RolloutSources sources = open_rollout_sources(config, *pipeline);
       folder = open_run_folder(config);
       task = make_rollout_task(config, *pipeline, std::move(sources), folder->path(), loop);

@@ -60,8 +60,10 @@ Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t se
   for (int64_t i = 0; i < count; ++i) {
     Generator generator({seed, static_cast<uint64_t>(i), 5, Purpose::world});
     Scene scene;
-    do scene = sample_scene(Odds(), generator);
-    while (split_of(caption(scene)) != Split::train);
+    do {
+      scene = sample_scene(Odds(), generator);
+      scene.background = static_cast<int>(i % static_cast<int64_t>(backgrounds.size()));
+    } while (split_of(caption(scene)) != Split::train);
     const auto places = place(scene, generator);
     files.add(hatched(render(scene, places), hatch_height, hatch_period, generator.uniform()), in_look(caption(scene), look_name));
   }

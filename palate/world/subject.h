@@ -56,7 +56,7 @@ class Texture {
 };
 
 // FOLDER/00.png ... and metadata.jsonl, a caption each: `count` pictures of the seed's subject alone, called <ring-1>, on each background
-// in turn; or of scenes in the seed's look, which captions call zwx. Returns what was drawn and how to personalise with it.
+// in turn; or of scenes of the training split in a look that captions call zwx. Returns what was drawn and how to personalise with it.
 Json write_subject(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 Json write_style(const std::filesystem::path& folder, int64_t count, uint64_t seed);
 

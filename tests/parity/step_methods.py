@@ -133,36 +133,6 @@ def sft(s):
     return s.d("policy", "win"), None
 
 
-def min_snr(s, gamma):
-    """2303.09556, as diffusers' scripts have it."""
-    if gamma == 0:
-        return torch.ones_like(s.w)
-    kept = s.computed.abar[s.computed.given["timesteps"]]
-    snr = kept / (1 - kept)
-    return snr.clamp(max=gamma) / (snr + 1 if s.computed.v else snr)
-
-
-@method("dco", kind="single", **BETA, snr_gamma=[0, 0, 5])
-def dco(s, beta, beta_convention, snr_gamma):
-    d, prior = s.d("policy", "win"), s.computed.given["prior"]
-    z = factor(beta, beta_convention) * min_snr(s, snr_gamma) * s.gain("win")
-    s.terms["prior"] = d * prior
-    return torch.where(prior > 0, d, -F.logsigmoid(z)), z
-
-
-@method("dreambooth", kind="single", snr_gamma=[0, 0, 5])
-def dreambooth(s, snr_gamma):
-    s.terms["prior"] = s.d("policy", "win") * s.computed.given["prior"]
-    return min_snr(s, snr_gamma) * s.d("policy", "win"), None
-
-
-@method("rwr", kind="single", temperature=(0.2, 5))
-def rwr(s, temperature):
-    weight = torch.exp(s.computed.given["rewards"] / temperature)
-    s.terms |= {"reward": s.computed.given["rewards"], "reward_weight": weight / weight.mean()}
-    return weight / weight.mean() * s.d("policy", "win"), None
-
-
 @method("dpo", **BETA, **PAIR, loss_type=["sigmoid", "hinge", "ipo", "robust"])
 @method("inpo", objective="dpo", **BETA, **PAIR, **INVERTED, loss_type=["sigmoid"])
 def dpo(s, beta, beta_convention, loss_type, margin, label_smoothing, anchor):
@@ -178,6 +148,14 @@ def dpo(s, beta, beta_convention, loss_type, margin, label_smoothing, anchor):
 def cpo(s, beta, beta_convention, margin, label_smoothing, anchor):
     z = factor(beta, beta_convention) * (s.d("policy", "lose") - s.d("policy", "win"))
     return either(s, -F.logsigmoid(z - margin), -F.logsigmoid(-z - margin), label_smoothing, anchor), z - margin
+
+
+@method("dmpo", **BETA, **PAIR, dmpo_alpha=[0.01, 0.2])
+def dmpo(s, beta, beta_convention, dmpo_alpha, margin, label_smoothing, anchor):
+    k, m = factor(beta, beta_convention), s.gain("win") - s.gain("lose")
+    p, q = (torch.sigmoid(z) for z in (k * m - margin, -k * m - margin))
+    first, second = (x * (x / (1 - dmpo_alpha)).log() + (1 - x) * ((1 - x) / dmpo_alpha).log() for x in (p, q))
+    return either(s, first, second, label_smoothing, anchor), k * m - margin
 
 
 @method("orpo", beta=(0.05, 10), **PAIR)
@@ -251,3 +229,33 @@ def kto(s, beta, beta_convention, desirable_weight, undesirable_weight):
     z = k * s.y * (g - q)
     s.terms["kl"] = k * q
     return torch.where(s.y > 0, desirable_weight, undesirable_weight) * torch.sigmoid(-z), z
+
+
+def min_snr(s, gamma):
+    """2303.09556, as diffusers' scripts have it."""
+    if gamma == 0:
+        return torch.ones_like(s.w)
+    kept = s.computed.abar[s.computed.given["timesteps"]]
+    snr = kept / (1 - kept)
+    return snr.clamp(max=gamma) / (snr + 1 if s.computed.v else snr)
+
+
+@method("dco", kind="single", **BETA, snr_gamma=[0, 0, 5])
+def dco(s, beta, beta_convention, snr_gamma):
+    d, prior = s.d("policy", "win"), s.computed.given["prior"]
+    z = factor(beta, beta_convention) * min_snr(s, snr_gamma) * s.gain("win")
+    s.terms["prior"] = d * prior
+    return torch.where(prior > 0, d, -F.logsigmoid(z)), z
+
+
+@method("dreambooth", kind="single", snr_gamma=[0, 0, 5])
+def dreambooth(s, snr_gamma):
+    s.terms["prior"] = s.d("policy", "win") * s.computed.given["prior"]
+    return min_snr(s, snr_gamma) * s.d("policy", "win"), None
+
+
+@method("rwr", kind="single", temperature=(0.2, 5))
+def rwr(s, temperature):
+    weight = torch.exp(s.computed.given["rewards"] / temperature)
+    s.terms |= {"reward": s.computed.given["rewards"], "reward_weight": weight / weight.mean()}
+    return weight / weight.mean() * s.d("policy", "win"), None

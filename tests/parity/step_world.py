@@ -45,7 +45,6 @@ def draw_batch(r, kind):
     if r.random() < 0.4:
         given["preference"] = torch.tensor([r.choice([0.5, 0.8, 1.0]) for _ in range(b)])
     given["labels"] = torch.tensor([1.0, -1.0] + [r.choice([1.0, -1.0]) for _ in range(b - 2)])
-    given["rewards"] = r.normal(b)
     if r.random() < 0.3:
         given["features_timesteps"] = torch.tensor([r.randrange(1000) for _ in range(b)])
     given["weights"] = torch.tensor([r.choice([1.0, 0.5, 2.0]) for _ in range(b)])

@@ -4,8 +4,8 @@
 // the expected form; of a pair the smaller of both pictures'), whatever the loss and the error space are. A bucket is masked when its mean
 // is below mask_threshold or, where mask_quantile is above 0, when it is among that share of the seen buckets with the lowest means. What
 // falls into a masked bucket is drawn mask_keep times as often as the rest: enough for its mean to stay alive. If all that was seen is
-// masked, nothing is; and a bucket is not before mask_after examples of it were seen (on each rank, on average), since within a bucket of
-// little noise w goes from 0 to 1, and one early draw would stand for all.
+// masked, nothing is; and a bucket is not before mask_after steps saw it, since within a bucket of little noise w goes from 0 to 1, and one
+// early draw would stand for all.
 //
 // The other timesteps are drawn more often for it, at weight 1: what is minimised is the mean loss over the timesteps that are left, not
 // over all. That is the method's meaning, and its bias.
@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 
 #include "palate/config/member.h"
 #include "palate/objective/importance.h"
@@ -32,10 +31,11 @@ struct ImportanceTimestepsConfig : TimestepBounds {
     f("mask_quantile", mask_quantile, "in place of mask_threshold, this share of the buckets is masked, the lowest; 0: mask_threshold",
       {.min = 0, .max = 1});
     f("mask_keep", mask_keep, "how often a masked timestep is drawn, as a share of any other's", {.min = 0, .max = 1});
-    f("mask_decay", mask_decay, "of the running mean, for each step that saw the bucket; a plain mean until it is as long as that",
+    f("mask_decay", mask_decay,
+      "of the running mean, for each step that saw the bucket; a plain mean of the first steps until it is as long as that",
       {.min = 0, .max = 1});
     f("mask_buckets", mask_buckets, "parts of the noise schedule that have a mean of their own", {.min = 1, .max = 100});
-    f("mask_after", mask_after, "examples of a bucket that are seen before it may be masked", {.min = 1});
+    f("mask_after", mask_after, "steps that see a bucket before it may be masked", {.min = 1});
     f.require(mask_keep > 0, "objective.mask_keep is 0: what was masked once would never be looked at again; 0.05 is usual");
     f.require(mask_decay < 1, "objective.mask_decay is 1: the running mean would never end its first estimate; 0.99 is usual");
     f.require(mask_quantile < 1, "objective.mask_quantile is 1: all timesteps would be masked; 0 masks by mask_threshold");
@@ -73,8 +73,8 @@ class ImportanceTimesteps : public TimestepPolicy {
     const Tensor seen = ranks.mean(pending_);
     pending_ = torch::zeros_like(pending_);  // a new one: of one process the mean is the tensor itself
     const Tensor some = seen[1].gt(0);
-    count_ += seen[1];
-    const Tensor rate = (seen[1] / count_.clamp_min(1e-9)).clamp_min(1 - config_.mask_decay);
+    count_ += some;
+    const Tensor rate = (1 / count_.clamp_min(1)).clamp_min(1 - config_.mask_decay);
     mean_ = at::where(some, mean_ + rate * (seen[0] / seen[1] - mean_), mean_);
     decide();
   }
@@ -127,7 +127,7 @@ class ImportanceTimesteps : public TimestepPolicy {
   }
 
   ImportanceTimestepsConfig config_;
-  Tensor mean_, count_;       // [buckets] float64: of w, and how many examples it is of
+  Tensor mean_, count_;       // [buckets] float64: of w, and how many steps saw the bucket
   Tensor pending_;            // [2, buckets]: sum and number since the last step
   std::vector<bool> masked_;  // by bucket
 };

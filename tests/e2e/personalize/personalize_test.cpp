@@ -97,7 +97,7 @@ TEST_CASE("personalize: a subject and a style are trained, drawn and measured; a
   CHECK_FALSE(fs::exists(look / "run/learned_embeds.safetensors"));
 
   const auto merged = test::run_program({"personalize", "--merge", out.string(), look.string(), "--out", (folder / "both").string(),
-                                         "--weights", "0", "--zip-steps", "2", "--json"});
+                                         "--weights", "0", "--threads", "1", "--zip-steps", "2", "--json"});
   INFO(merged.err);
   REQUIRE(merged.status == 0);
   for (const char* way : {"sum", "zip"}) {

@@ -21,8 +21,9 @@ std::vector<Json> metrics(const fs::path& run) {
   return lines;
 }
 
-// Ten steps on tests/golden/dpo_steps beside what `expected` says of them; `loose` times 1e-4 for a loss or a norm, 5e-5 for a weight.
-void ten_steps(const std::string& name, const std::string& file, const std::vector<std::string>& settings, double loose) {
+// Ten steps on tests/golden/dpo_steps beside what `file` says of them, with a bound for losses and norms, relative, and one for weights.
+void ten_steps(const std::string& name, const std::string& file, const std::vector<std::string>& settings, double of_losses,
+               double of_weights) {
   const fs::path folder = fresh_folder(name), run = folder / "run";
   std::vector<std::string> arguments = {"train",
                                         "model=" + golden("tiny_pipeline").string(),
@@ -49,8 +50,8 @@ void ten_steps(const std::string& name, const std::string& file, const std::vect
   for (int64_t step = 0; step < 10; ++step) {
     CAPTURE(step);
     const Json& line = lines[static_cast<size_t>(step)];
-    CHECK(line["loss"].get<double>() == doctest::Approx(expected.at("losses")[step].item<double>()).epsilon(1e-4 * loose));
-    CHECK(line["grad_norm"].get<double>() == doctest::Approx(expected.at("norms")[step].item<double>()).epsilon(1e-4 * loose));
+    CHECK(line["loss"].get<double>() == doctest::Approx(expected.at("losses")[step].item<double>()).epsilon(of_losses));
+    CHECK(line["grad_norm"].get<double>() == doctest::Approx(expected.at("norms")[step].item<double>()).epsilon(of_losses));
     CHECK(line["implicit_acc"].get<double>() == doctest::Approx(expected.at("implicit_acc")[step].item<double>()));
   }
   const SafetensorsFile lora(run / "pytorch_lora_weights.safetensors");
@@ -59,7 +60,7 @@ void ten_steps(const std::string& name, const std::string& file, const std::vect
     const auto same = expected.find(key);
     REQUIRE_MESSAGE(same != expected.end(), key);
     INFO(key);
-    CHECK((lora.tensor(key) - same->second).abs().max().item<double>() < 5e-5 * loose);
+    CHECK((lora.tensor(key) - same->second).abs().max().item<double>() < of_weights);
     ++compared;
   }
   CHECK(compared == expected.size() - 3);
@@ -71,12 +72,14 @@ TEST_CASE("dpo: ten steps give the losses, gradient norms and LoRA that diffuser
   // golden/make_dpo_steps.py has the same settings, and computes in float64. Float32 moves a loss by up to 2.5e-5 of it (beta / 2 times
   // errors that are 1e-7 apart), a gradient norm by 2e-5, and single weights by 5e-6, of ten steps of 1e-3; the bounds leave room for other
   // machines.
-  ten_steps("dpo_steps", "expected.safetensors", {"objective.beta=500"}, 1);
+  ten_steps("dpo_steps", "expected.safetensors", {"objective.beta=500"}, 1e-4, 5e-5);
 }
 
 TEST_CASE("dpo: ten steps in the perceptual space, likewise") {
-  // golden/make_ncp_steps.py. What is compared differs by a thousandth of the features, so float32's last digits count for more.
-  ten_steps("ncp_steps", "expected_ncp.safetensors", {"objective.error_space=perceptual", "objective.tap=mid", "objective.beta=2e6"}, 10);
+  // golden/make_ncp_steps.py. What is compared differs by a thousandth of the features, so float32's last digits count for more; and Adam
+  // makes whole steps of gradients that are rounding alone, as some of the middle block's to_q have here.
+  ten_steps("ncp_steps", "expected_ncp.safetensors", {"objective.error_space=perceptual", "objective.tap=mid", "objective.beta=2e6"}, 1e-3,
+            4e-3);
 }
 
 TEST_CASE("dpo: it learns which pictures are preferred, on pairs that it never saw too") {

@@ -34,6 +34,7 @@ TEST_CASE("forecast: the peak of a run is within a fifth of what was told") {
   for (const std::vector<std::string>& settings : std::vector<std::vector<std::string>>{
            {"train.batch=8"},
            {"train.batch=8", "train.gradient_checkpointing=true"},
+           {"train.batch=8", "objective.error_space=perceptual"},
            {"train.batch=2", "full=true", "objective.reference=frozen_copy"},
            {"train.batch=2", "full=true", "objective.reference=frozen_copy", "train.dtype=bf16", "train.ema=0.9"},
        }) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "palate/core/error.h"
 #include "palate/objective/reference/snapshot.h"
 #include "palate/objective/step_objective.h"
 #include "tests/unit/objective/toy.h"

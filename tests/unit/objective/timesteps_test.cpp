@@ -83,7 +83,7 @@ TEST_CASE("timesteps importance: uniform's draws to the bit while nothing is mas
   const auto policy = importance({"t_min=10", "t_max=600"});
   const auto uniform = draws(*make_timestep_policy(objective({"t_min=10", "t_max=600"})), toy_schedule(), 500);
   CHECK(draws(*policy, toy_schedule(), 500) == uniform);
-  show(*policy, {20, 30}, {0.1, 0.2});
+  show(*policy, {20, 30, 500}, {0.1, 0.2, 0.95});
   CHECK(draws(*policy, toy_schedule(), 500) == uniform);  // until the step's end
   policy->end_step({});
   CHECK_FALSE(draws(*policy, toy_schedule(), 500) == uniform);
