@@ -25,8 +25,12 @@ struct SingleCase {
 };
 
 const SingleCase single_cases[] = {
-    {"kto", "kto beta=20", {"weights", "base_encoder_hidden_states"}},          {"dco", "dco beta=20", {"prior"}}, {"dco_snr", "dco beta=20 snr_gamma=5", {"prior"}},
-    {"dco_prior", "dco beta=20 snr_gamma=5", {}}, {"dreambooth", "dreambooth", {}},  {"dreambooth_snr", "dreambooth snr_gamma=5", {}},
+    {"kto", "kto beta=20", {"weights", "base_encoder_hidden_states"}},
+    {"dco", "dco beta=20", {"prior"}},
+    {"dco_snr", "dco beta=20 snr_gamma=5", {"prior"}},
+    {"dco_prior", "dco beta=20 snr_gamma=5", {}},
+    {"dreambooth", "dreambooth", {}},
+    {"dreambooth_snr", "dreambooth snr_gamma=5", {}},
     {"rwr", "rwr temperature=0.5", {"weights"}},
 };
 
