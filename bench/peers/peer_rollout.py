@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The Python peer of DDPO's sampling: the loop of ddpo-pytorch (diffusers' U-Net, DDIM at eta 1, guidance, log-densities, decoded pictures),
-timed beside ours (bench/rollout). One JSON line on stdout: pictures per second. Needs: pip install torch diffusers transformers
+"""The Python peer of DDPO's sampling, timed beside ours (bench/rollout): the loop of ddpo-pytorch with diffusers' U-Net, a LoRA of peft's, DDIM
+at eta 1, guidance, log-densities, decoded pictures. One JSON line on stdout: pictures per second. Needs: pip install torch diffusers transformers peft
 """
 import argparse
 import json
@@ -9,6 +9,7 @@ import time
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from peft import LoraConfig
 from transformers import CLIPTextModel, CLIPTokenizer
 
 
@@ -19,12 +20,14 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--steps", type=int, default=20)
     p.add_argument("--guidance", type=float, default=2.5)
+    p.add_argument("--rank", type=int, default=8, help="of the LoRA that is trained, as ours")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--threads", type=int, default=torch.get_num_threads())
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     unet = UNet2DConditionModel.from_pretrained(a.model, subfolder="unet").eval()
+    unet.add_adapter(LoraConfig(r=a.rank, lora_alpha=a.rank, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
     vae = AutoencoderKL.from_pretrained(a.model, subfolder="vae").eval()
     encoder = CLIPTextModel.from_pretrained(a.model, subfolder="text_encoder").eval()
     tokenizer = CLIPTokenizer.from_pretrained(a.model, subfolder="tokenizer")

@@ -110,6 +110,8 @@ void require_rollout(Fields& f, const RunConfig& c) {
   f.require(c.objective.reference != "cached",
             "objective.reference: errors on disk are of pictures known ahead: choose adapters_off, frozen_copy or snapshot");
   f.require(!steps || c.rollout.eta > 0, "rollout.eta is 0: steps without noise have no density to train on; 1 is usual");
+  f.require(needs.compares != Compares::candidates || c.rollout.divert_step < c.rollout.steps,
+            "rollout.divert_step must be below rollout.steps, or no step would be compared");
   const bool compared = (!steps || needs.compares == Compares::paths || needs.groups || c.rollout.advantage == "group");
   f.require(!compared || c.rollout.pictures >= 2,
             "rollout.pictures: pictures of one prompt are compared with each other, so there must be at least 2 of them");

@@ -31,7 +31,6 @@ void RolloutConfig::visit(Fields& f) {
   f("divert_step", divert_step, "spo: the first step, from 0, that is compared; the noisiest ones promise too little", {.min = 0});
   f("refresh", refresh, "epochs after which objective.reference = \"snapshot\" becomes the policy as it is; 0: never", {.min = 0});
   f.require(timestep_fraction > 0, "rollout.timestep_fraction is 0: no step would be trained on");
-  f.require(divert_step < steps, "rollout.divert_step must be below rollout.steps");
   f.require(min_count <= buffer, "rollout.min_count must not be above rollout.buffer");
 }
 

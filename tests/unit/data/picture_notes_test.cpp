@@ -23,13 +23,13 @@ fs::path pictures(const std::string& name, int count) {
   return folder;
 }
 
-DataConfig images_of(const fs::path& path) {
+DataConfig noted_images(const fs::path& path) {
   DataConfig config;
   config.images = {path.string()};
   return config;
 }
 
-std::vector<PairRecord> read_all(const DataConfig& config) {
+std::vector<PairRecord> read_noted(const DataConfig& config) {
   const auto source = open_pairs(config);
   std::vector<PairRecord> records(static_cast<size_t>(source->rows()));
   for (size_t row = 0; row < records.size(); ++row) {
@@ -56,7 +56,7 @@ TEST_CASE("notes: a list with labels, rewards and base prompts; a thumb down is 
              "{\"image\": \"0.png\", \"text\": \"a <dog>\", \"label\": -1, \"reward\": \"0.25\"}\n"
              "{\"image\": \"1.png\", \"text\": \"a cat\", \"label\": 0, \"base_text\": \"an animal\"}\n"
              "{\"image\": \"1.png\", \"text\": \"a cat \", \"label\": null}\n");
-  const auto records = read_all(images_of(folder / "list.jsonl"));
+  const auto records = read_noted(noted_images(folder / "list.jsonl"));
   CHECK(records[0].preference == 1);
   CHECK(records[0].notes.reward == 1.5);
   CHECK(records[0].notes.base_prompt == "a dog");
@@ -72,7 +72,7 @@ TEST_CASE("notes: a list with labels, rewards and base prompts; a thumb down is 
 TEST_CASE("notes: a CSV, a folder's metadata, folders good/ and bad/, a parquet of any type of column") {
   const fs::path folder = pictures("notes_kinds", 3);
   write_text(folder / "list.csv", "image,text,label,reward\n0.png,a,True,1\n1.png,b,false,-2e1\n");
-  const auto csv = read_all(images_of(folder / "list.csv"));
+  const auto csv = read_noted(noted_images(folder / "list.csv"));
   CHECK(csv[0].notes.label == 1);
   CHECK(csv[1].notes.label == -1);
   CHECK(csv[1].notes.reward == -20);
@@ -82,9 +82,9 @@ TEST_CASE("notes: a CSV, a folder's metadata, folders good/ and bad/, a parquet 
   fs::rename(folder / "0.png", folder / "sorted/bad/0.png");
   fs::rename(folder / "1.png", folder / "sorted/good/1.png");
   write_text(folder / "sorted/good/metadata.jsonl", "{\"file_name\": \"1.png\", \"text\": \"a dog\", \"base_prompt\": \"an animal\"}\n");
-  DataConfig sorted = images_of(folder / "sorted");
+  DataConfig sorted = noted_images(folder / "sorted");
   sorted.caption = "a thing";
-  const auto records = read_all(sorted);
+  const auto records = read_noted(sorted);
   CHECK(records[0].notes.label == -1);
   CHECK(records[0].prompt == "a thing");
   CHECK(records[1].notes.label == 1);
@@ -104,14 +104,14 @@ TEST_CASE("notes: a CSV, a folder's metadata, folders good/ and bad/, a parquet 
     writer.end_row();
   }
   writer.commit();
-  const auto table = read_all(images_of(file));
+  const auto table = read_noted(noted_images(file));
   CHECK(table[0].notes.label == -1);
   CHECK(table[1].notes.label == 1);
   CHECK(table[1].notes.reward == 0.5);
   CHECK(table[1].notes.base_prompt == "an animal");
-  CHECK(has(complaint(images_of(file), {.loss = "rwr", .rewards = true}),
+  CHECK(has(complaint(noted_images(file), {.loss = "rwr", .rewards = true}),
             "pictures.parquet row 0: 'reward' is nan: the loss 'rwr' weighs each picture by its reward, which must be a finite number"));
-  CHECK(complaint(images_of(file), {.loss = "kto", .labels = true}).empty());
+  CHECK(complaint(noted_images(file), {.loss = "kto", .labels = true}).empty());
 }
 
 TEST_CASE("notes: what a loss learns from must be there, and thumbs must not be all alike: one sentence with the line") {
@@ -120,7 +120,7 @@ TEST_CASE("notes: what a loss learns from must be there, and thumbs must not be 
     const fs::path list = folder / "list.jsonl";
     write_text(list, "{\"image\": \"0.png\", \"text\": \"a\", \"label\": 1, \"reward\": 0}\n{\"image\": \"1.png\", \"text\": \"b\"" +
                          second + "}\n");
-    return complaint(images_of(list), wanted);
+    return complaint(noted_images(list), wanted);
   };
   const NotesWanted kto{.loss = "kto", .labels = true}, rwr{.loss = "rwr", .rewards = true};
   CHECK(has(says("", kto), "list.jsonl:2: 'label' is missing: the loss 'kto' learns from pictures with a thumb up (true or 1) or down"));
@@ -139,7 +139,7 @@ TEST_CASE("notes: the cache gives labels, rewards and the states of base prompts
       "{\"image\": \"0.png\", \"text\": \"a <dog>\", \"reward\": 2, \"base_prompt\": \"a dog\"}\n"
       "{\"image\": \"1.png\", \"text\": \"a cat\", \"label\": false}\n";
   write_text(list, lines + "{\"image\": \"2.png\", \"text\": \"a <dog>\", \"label\": 1}\n");
-  DataConfig config = images_of(list);
+  DataConfig config = noted_images(list);
   config.held_out = 0;
   FakeEncoders encoders;
   const PairCache cache = PairCache::open(encoders, config, caches, 0);
@@ -164,7 +164,7 @@ TEST_CASE("notes: the cache gives labels, rewards and the states of base prompts
 
 TEST_CASE("prior: pictures of the class come as often as the learned ones, weigh what they are told, and are never held out") {
   const fs::path learned = pictures("prior_learned", 3), made = pictures("prior_made", 7);
-  DataConfig config = images_of(learned);
+  DataConfig config = noted_images(learned);
   config.caption = "a photo of <toy>";
   config.held_out = 0.9;
   const auto source = with_prior(open_pairs(config), made, "a photo of a toy", 0.25);

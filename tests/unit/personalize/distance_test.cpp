@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "palate/adapters/lora.h"
+#include "palate/core/generator.h"
 #include "palate/nn/adaptable.h"
 #include "palate/personalize/noise_distance.h"
 #include "tests/support/paths.h"
