@@ -9,6 +9,7 @@
 #include "palate/compare/page.h"
 #include "palate/compare/runner.h"
 #include "palate/compare/table.h"
+#include "palate/config/config.h"
 #include "palate/core/device.h"
 #include "palate/core/error.h"
 #include "palate/core/interrupt.h"
@@ -23,7 +24,7 @@ namespace {
 struct CompareFlags {
   std::string config, only;
   std::vector<std::string> overrides;
-  bool dry_run = false, report = false, json = false;
+  bool keys = false, dry_run = false, report = false, json = false;
 };
 
 void print_plan(CompareRunner& runner, const std::vector<Unit>& units, bool json) {
@@ -59,7 +60,16 @@ void write_tables(const CompareConfig& config, const CompareRunner& runner, bool
   }
 }
 
+void print_keys() {
+  CompareConfig config;
+  config.methods.emplace_back().name = "NAME";
+  std::printf("%s", config_help([&](Fields& f) { config.visit(f); }).c_str());
+}
+
 void run(const CompareFlags& flags) {
+  if (flags.keys) return print_keys();
+  check<UsageError>(!flags.config.empty(),
+                    "compare needs a CONFIG file; configs/compare_embedded.toml is a complete one, and --keys says what it may hold");
   const CompareConfig config = read_compare_config(flags.config, flags.overrides);
   set_threads(config.threads);
   CompareRunner runner(config);
@@ -79,11 +89,12 @@ void run(const CompareFlags& flags) {
 
 void add_compare(CLI::App& app) {
   auto flags = std::make_shared<CompareFlags>();
-  app.add_option("CONFIG", flags->config, "the comparison's TOML file (configs/compare_embedded.toml)")->required();
+  app.add_option("CONFIG", flags->config, "the comparison's TOML file (configs/compare_embedded.toml)");
   app.add_option("KEY=VALUE", flags->overrides, "settings over those of the file: seeds=[0] method.dpo.tune=false");
   app.add_option("--only", flags->only, "trials and runs of this method alone")->type_name("METHOD");
   app.add_flag("--report", flags->report, "run nothing: make the tables and the page of what is there");
   app.add_flag("--dry-run", flags->dry_run, "print what would be run and how long it would take, and stop");
+  app.add_flag("--keys", flags->keys, "print every KEY with its default and meaning, and stop");
   app.add_flag("--json", flags->json, "one JSON object on stdout");
   app.footer(
       "Trains every method with every seed on the same data and under equal compute, after a search for its own rate and beta with the\n"

@@ -73,6 +73,7 @@ void CompareData::visit(Fields& f) {
 void Tuning::visit(Fields& f) {
   f("trials", trials, "runs that every method has for finding its rate and beta; 0: all run as they are set", {.min = 0, .max = 1000});
   f("prompts", prompts, "development prompts that a trial is judged on", {.min = 1, .max = 1e6});
+  f("seed", seed, "of the trials; none of the seeds, so that those may grow; -1: one above their largest", {.min = -1});
   f("file", file, "development prompts, one a line; empty: the embedded world's");
   visit_range(f, "rates", rates, "lowest and highest optimizer.lr that is tried", false);
   visit_range(f, "betas", betas, "lowest and highest beta that is tried", false);
@@ -120,6 +121,8 @@ void CompareConfig::visit(Fields& f) {
   f.require(!train.empty(), "train: name the common training config, for example train = \"assets/demo.toml\"");
   f.require(!seeds.empty(), "seeds is empty: name at least one, for example seeds = [0, 1, 2]");
   f.require(std::set<int64_t>(seeds.begin(), seeds.end()).size() == seeds.size(), "seeds: one of them is named twice");
+  f.require(tune.seed < 0 || std::count(seeds.begin(), seeds.end(), tune.seed) == 0,
+            "tune.seed: is one of the seeds, whose runs would then be chosen for their luck: take another");
   f.require(!judges.empty(), "judges is empty: name at least one (palate list judges)");
   f.require(!methods.empty(),
             "there is no method to compare: give each a table, for example [method.dpo] with set = [\"objective.loss=dpo\"]");
@@ -129,7 +132,7 @@ void CompareConfig::visit(Fields& f) {
   }
 }
 
-int64_t CompareConfig::tuning_seed() const { return 1 + *std::max_element(seeds.begin(), seeds.end()); }
+int64_t CompareConfig::tuning_seed() const { return tune.seed >= 0 ? tune.seed : 1 + *std::max_element(seeds.begin(), seeds.end()); }
 
 CompareConfig read_compare_config(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
   const ConfigSource source = read_config_source(file, overrides);

@@ -42,6 +42,7 @@ struct CompareData {
 struct Tuning {
   int64_t trials = 8;  // of every method
   int64_t prompts = 100;
+  int64_t seed = -1;                         // of the trials, none of those that are reported; -1: one above the largest of these
   std::string file;                          // of prompts; "": development captions of the embedded world
   std::vector<double> rates = {1e-4, 1e-2};  // lowest and highest optimizer.lr
   std::vector<double> betas = {10, 1000};    // lowest and highest beta
@@ -77,7 +78,7 @@ struct CompareConfig {
   std::vector<Method> methods;  // in the order of the file
   void visit(Fields& f);
 
-  // Of the trials: none of those that are reported, so that no reported run is one that was chosen for its luck.
+  // No reported run is one that was chosen for its luck.
   int64_t tuning_seed() const;
 };
 

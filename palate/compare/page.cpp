@@ -61,7 +61,7 @@ std::string with_deviation(const Json& spread) {
 
 void win_section(Page& page, const Json& table, const std::string& judge) {
   Rows rows = {{"base", "50", "", number_text(table.at("base_scores").at(judge).at("reward"), "%.3f"), "", "0", ""}};
-  std::vector<ChartPoint> chart, front = {{"base", 0, 0, std::nan(""), std::nan("")}};
+  std::vector<ChartPoint> chart, front;
   for (const auto& row : table.at("methods")) {
     if (!row.contains("judges")) {
       rows.push_back({row.at("name"), row.at("status"), "", "", "", "", "0"});
@@ -74,11 +74,12 @@ void win_section(Page& page, const Json& table, const std::string& judge) {
                         number_text(100 * win.at("tie").get<double>(), "%.1f") + " / " +
                         number_text(100 * win.at("lose").get<double>(), "%.1f"),
                     number_text(by.at("reward"), "%.3f"), signed_interval(by.at("gain")), with_deviation(row.at("drift")),
-                    row.at("status") == "whole" ? row.at("seeds").dump() : row.at("status").get<std::string>()});
+                    row.at("status") == "whole" ? std::to_string(row.at("seeds").size()) : row.at("status").get<std::string>()});
     chart.push_back(chart_point(row.at("name"), 0, win, 100));
     if (!row.at("drift").is_null())
       front.push_back(chart_point(row.at("name"), number_or_nan(row.at("drift").at("mean")), by.at("gain"), 1));
   }
+  front.push_back({"base", 0, 0, std::nan(""), std::nan("")});
   page.table({"method", "win rate % against base", "wins / ties / losses", "reward", "gain over base", "drift", "seeds"}, rows);
   page.raw("<div class=\"wide\">" + interval_chart("Win rate against the base", "% with 95% interval over seeds and prompts", chart, 50) +
            scatter_chart("Front", "drift from the base", "gain in reward", front) + "</div>\n");
@@ -229,6 +230,7 @@ void progress_section(Page& page, const Json& table, const std::string& judge) {
 
 // metrics.jsonl of each method's first reported seed.
 void curve_section(Page& page, const CompareConfig& config, const Json& table) {
+  const std::set<std::string> machine = {"step", "epoch", "memory_gb", "pairs_per_second", "pictures_per_second"};  // of no method's own
   std::map<std::string, std::vector<Series>> curves;
   for (const auto& row : measured_rows(table)) {
     const fs::path run = fs::path(config.output) / row.at("name").get<std::string>() / ("seed-" + row.at("seeds").at(0).dump()) / "run";
@@ -236,7 +238,8 @@ void curve_section(Page& page, const CompareConfig& config, const Json& table) {
     std::map<std::string, Series> series;
     read_jsonl(run / "metrics.jsonl", [&](const Json& line, int64_t) {
       for (const auto& [key, value] : line.items()) {
-        if (key != "step" && value.is_number()) series[key].points.emplace_back(line.at("step").get<double>(), value.get<double>());
+        if (!machine.contains(key) && value.is_number())
+          series[key].points.emplace_back(line.at("step").get<double>(), value.get<double>());
       }
     });
     for (auto& [key, line] : series) {

@@ -11,7 +11,7 @@ namespace {
 Tensor after_step(const NoiseProcess& process, const Tensor& t, int64_t steps) {
   const TimestepRange range = process.range();
   const double all = range.last - range.first + (range.whole ? 1 : 0), stride = all / static_cast<double>(steps);
-  return (range.whole ? t - static_cast<int64_t>(stride) : t - stride).clamp_min(range.first);
+  return (range.whole ? t - static_cast<int64_t>(stride) : t - stride).clamp_min(range.first).to(t.scalar_type());
 }
 
 double any_timestep(const NoiseProcess& process, const Key& key) {

@@ -100,9 +100,8 @@ AlignTask::AlignTask(const RunConfig& config, Pipeline& pipeline, PairSource& so
                          .frozen = config.full ? pipeline.denoiser_folder() : fs::path(),
                          .load = load_options(),
                          .gradient_checkpointing = config.train.gradient_checkpointing};
-  objective_ = std::make_unique<Objective>(config.objective, space);
-  scale_.emplace(*objective_, config.optimizer.warmup_steps);
-  if (objective_->needs().rewards) objective_->set_rewards(rewards_of(cache_, cache_.rows(Split::train)));
+  aim_ = std::make_unique<Aim>(config, space);
+  if (aim_->objective.needs().rewards) aim_->objective.set_rewards(rewards_of(cache_, cache_.rows(Split::train)));
   open_reference();
 }
 
@@ -138,7 +137,7 @@ ReferenceRows AlignTask::reference_rows(const std::vector<int64_t>& rows, const 
           .split = split,
           .errors = [this, seed = options.seed](
                         Denoiser& network,
-                        const Batch& batch) { return objective_->errors(network, batch, objective_->draw_fixed(batch, seed)); }};
+                        const Batch& batch) { return aim_->objective.errors(network, batch, aim_->objective.draw_fixed(batch, seed)); }};
 }
 
 void AlignTask::open_reference() {
@@ -148,7 +147,7 @@ void AlignTask::open_reference() {
                             : std::vector<int64_t>();
   BatchSource fixed = batches_;
   fixed.options = {.seed = mix(seed, stable_hash("held-out draws")), .caption_dropout = 0, .augment = false};
-  if (objective_->needs().reference) {
+  if (aim_->objective.needs().reference) {
     ReferenceSetup setup;
     setup.policy = config_.full ? nullptr : &pipeline_.denoiser();
     setup.denoiser_folder = pipeline_.denoiser_folder();
@@ -159,9 +158,9 @@ void AlignTask::open_reference() {
       if (!held_out.empty()) setup.parts.push_back(reference_rows(held_out, fixed));
       setup.folder = cache_folder(config_, run_);
       setup.weights_hash = pipeline_.weights_hash(pipeline_.denoiser_component());
-      setup.noising_key = objective_->noising_key();
+      setup.noising_key = aim_->objective.noising_key();
     }
-    objective_->set_reference(make_reference(config_.objective, setup));
+    aim_->objective.set_reference(make_reference(config_.objective, setup));
   }
   if (held_out.empty()) return;
   const int64_t draws = config_.train.validation_draws;
@@ -170,7 +169,7 @@ void AlignTask::open_reference() {
 
 Batch AlignTask::next_batch(int64_t first) {
   const auto taken = order_.take(first, config_.train.batch);
-  Batch batch = objective_->seen(batches_.batch(taken.rows, taken.visits));
+  Batch batch = aim_->objective.seen(batches_.batch(taken.rows, taken.visits));
   std::vector<uint64_t> masks;  // one epoch's dropout is not the next one's, even where draws take turns
   for (const Visit& visit : batch.visits) masks.push_back(mix(visit.id, visit.visit));
   trainable_->set_dropout_draw(batches_.options.seed, masks);
@@ -179,40 +178,40 @@ Batch AlignTask::next_batch(int64_t first) {
 
 // beta = "auto" is begun on what the first pass will see, before anything has moved.
 void AlignTask::begin_scale() {
-  if (!scale_->is_automatic() || !scale_->waits()) return;
+  if (!aim_->scale.is_automatic() || !aim_->scale.waits()) return;
   const torch::NoGradGuard no_grad;
   const Batch batch = next_batch(0);
-  scale_->begin(objective_->measure(*policy_, batch, objective_->draw(batch, batches_.options.seed)));
+  aim_->scale.begin(aim_->objective.measure(*policy_, batch, aim_->objective.draw(batch, batches_.options.seed)));
 }
 
 Pass AlignTask::pass(int64_t step, int64_t part, double, const Ranks& ranks) {
   begin_scale();
   const Batch batch = next_batch((step * config_.train.accumulation + part) * config_.train.batch);
-  const ObjectiveOutput output = objective_->evaluate(*policy_, batch, objective_->draw(batch, batches_.options.seed), ranks);
-  if (scale_->waits()) scale_->begin(output);
-  scale_->observe(step, output, ranks);
+  const ObjectiveOutput output = aim_->objective.evaluate(*policy_, batch, aim_->objective.draw(batch, batches_.options.seed), ranks);
+  if (aim_->scale.waits()) aim_->scale.begin(output);
+  aim_->scale.observe(step, output, ranks);
   return {.loss = output.loss, .losses = output.losses.detach(), .visits = batch.visits, .metrics = output.metrics};
 }
 
 void AlignTask::after_update(const Ranks& ranks) {
   if (text_) text_->keep_norms();
-  objective_->timesteps().end_step(ranks);
-  scale_->end_step();
+  aim_->objective.timesteps().end_step(ranks);
+  aim_->scale.end_step();
 }
 
 void AlignTask::save(TensorMap& tensors) const {
-  objective_->timesteps().save(tensors);
-  scale_->save(tensors);
+  aim_->objective.timesteps().save(tensors);
+  aim_->scale.save(tensors);
 }
 
 void AlignTask::load(const TensorMap& tensors) {
-  objective_->timesteps().load(tensors);
-  scale_->load(tensors);
+  aim_->objective.timesteps().load(tensors);
+  aim_->scale.load(tensors);
 }
 
 Metrics AlignTask::validate() {
   begin_scale();
-  return validation_ ? validation_->measure(*objective_, *policy_) : Metrics();
+  return validation_ ? validation_->measure(aim_->objective, *policy_) : Metrics();
 }
 
 void AlignTask::read(const fs::path& folder) { trainable_->read(folder / pipeline_.denoiser_component()); }
@@ -245,12 +244,12 @@ void AlignTask::finish(const fs::path& run, const TrainState& state, const Metri
 
 std::string AlignTask::describe(const Visit& visit) const {
   const Visit pair = cache_.visits({visit.row}, {visit.visit}).at(0);  // a second picture that is judged alone has an id of its own
-  return concat(objective_->needs().labels && config_.data.images.empty() ? concat("picture ", visit.view + 1, " of ") : "", "pair ",
+  return concat(aim_->objective.needs().labels && config_.data.images.empty() ? concat("picture ", visit.view + 1, " of ") : "", "pair ",
                 Task::describe(pair), " (row ", visit.row, ", \"", cache_.prompt(visit.row), "\")");
 }
 
 void AlignTask::annotate(Metrics& line, const TrainState& state) const {
-  if (scale_->is_automatic()) line["beta"] = scale_->beta();
+  if (aim_->scale.is_automatic()) line["beta"] = aim_->scale.beta();
   line["epoch"] = order_.epochs(state.step * config_.train.batch * config_.train.accumulation);
 }
 

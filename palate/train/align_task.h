@@ -41,6 +41,12 @@ class AlignTask : public Task {
   void annotate(Metrics& line, const TrainState& state) const override;
 
  private:
+  struct Aim {
+    Aim(const RunConfig& config, const SpaceSetup& space)
+        : objective(config.objective, space), scale(objective, config.optimizer.warmup_steps) {}
+    Objective objective;
+    LogitScale scale;
+  };
   void open_text();
   void open_reference();
   Batch next_batch(int64_t first);  // as the objective sees it, with its dropout; first: the number of its first example in the run
@@ -58,8 +64,7 @@ class AlignTask : public Task {
   std::optional<TextTraining> text_;
   Parameters parameters_;
   std::optional<Policy> policy_;
-  std::unique_ptr<Objective> objective_;
-  std::optional<LogitScale> scale_;
+  std::unique_ptr<Aim> aim_;
   std::optional<Validation> validation_;
 };
 

@@ -160,8 +160,7 @@ void RunConfig::visit(Fields& f) {
   const bool said = data.images.size() == 1 && data.images[0].ends_with(".toml");  // there, as is_reg
   f.require(!prior.preservation || prior.any() || said || (data.images.empty() && data.pairs.empty()),
             "prior.class_prompt: prior preservation needs pictures of the class: say what they show, for example \"a photo of a dog\"");
-  f.require(!prior.any() || data.max_pairs == 0,
-            "data.max_pairs counts the pictures of the class, too: set it to 0 and name in data.images what is to be learned");
+  f.require(!prior.any() || data.max_pairs == 0, "data.max_pairs counts the pictures of the class, too: set it to 0");
   const bool pairs = data.images.empty();  // which become single pictures
   const int64_t seen = needs.labels && pairs ? needs.pictures() * train.batch : train.batch;
   f.require(seen >= needs.least_batch,

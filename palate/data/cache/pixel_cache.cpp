@@ -26,6 +26,13 @@ constexpr int64_t shard_bytes = 64 << 20;
 constexpr double shard_seconds = 30;  // a shard is written at least this often, so that little is lost when a run dies
 constexpr int64_t rows_at_once = 64;  // decoded by all threads together
 
+// Of the shard that is being filled.
+struct PendingPixels {
+  ShardInfo info;
+  std::vector<Tensor> win, lose;
+  int64_t bytes = 0;
+};
+
 class PixelBuilder {
  public:
   PixelBuilder(const PixelFit& fit, const DataConfig& config, PairSource& source, const fs::path& folder, const std::string& key)
@@ -33,13 +40,13 @@ class PixelBuilder {
 
   CacheManifest run(const std::string& settings) {
     take_over();
-    Progress progress("reading pairs", source_.rows(), info_.begin);
+    Progress progress("reading pairs", source_.rows(), pending_.info.begin);
     Clock::time_point flushed = Clock::now();
     while (!enough()) {
       const int64_t before = next_;
       add(read_group());
       progress.advance(next_ - before);
-      if (bytes_ >= shard_bytes || seconds_since(flushed) >= shard_seconds || interrupted()) {
+      if (pending_.bytes >= shard_bytes || seconds_since(flushed) >= shard_seconds || interrupted()) {
         flush();
         flushed = Clock::now();
       }
@@ -72,7 +79,7 @@ class PixelBuilder {
       }
       note_file(path);
     }
-    info_.begin = next_;
+    pending_.info.begin = next_;
   }
 
   bool enough() const { return next_ >= source_.rows() || (config_.max_pairs > 0 && pairs_ >= config_.max_pairs); }
@@ -80,7 +87,7 @@ class PixelBuilder {
 
   void bad(const Error& error) {
     if (!config_.skip_bad) fail<DataError>(error.what(), " (data.skip_bad = true passes over such rows and counts them)");
-    info_.counts.bad.push_back(error.what());
+    pending_.info.counts.bad.push_back(error.what());
   }
 
   std::vector<PairRecord> read_group() {
@@ -89,9 +96,9 @@ class PixelBuilder {
       PairRecord record;
       try {
         if (!source_.read(next_, record)) {
-          ++(record.kind == PairRecord::Kind::tie ? info_.counts.ties : info_.counts.unlabelled);
+          ++(record.kind == PairRecord::Kind::tie ? pending_.info.counts.ties : pending_.info.counts.unlabelled);
         } else if (!seen_.insert(record.id).second) {
-          ++info_.counts.duplicates;
+          ++pending_.info.counts.duplicates;
         } else {
           ++pairs_;
           group.push_back(std::move(record));
@@ -130,33 +137,31 @@ class PixelBuilder {
         continue;
       }
       const PairRecord& record = group[i];
-      info_.rows.push_back({.id = record.id,
-                            .prompt = record.prompt,
-                            .preference = record.preference,
-                            .origin = record.origin,
-                            .repeats = record.repeats,
-                            .bucket = {},
-                            .wordings = {},
-                            .weight = record.weight});
-      win_.push_back(fitted[i].first);
-      lose_.push_back(fitted[i].second);
-      bytes_ += 2 * win_.back().numel();
+      pending_.info.rows.push_back({.id = record.id,
+                                    .prompt = record.prompt,
+                                    .preference = record.preference,
+                                    .origin = record.origin,
+                                    .repeats = record.repeats,
+                                    .bucket = {},
+                                    .wordings = {},
+                                    .weight = record.weight});
+      pending_.win.push_back(fitted[i].first);
+      pending_.lose.push_back(fitted[i].second);
+      pending_.bytes += 2 * pending_.win.back().numel();
     }
   }
 
   void flush() {
-    info_.end = next_;
-    if (info_.end == info_.begin) return;
+    pending_.info.end = next_;
+    if (pending_.info.end == pending_.info.begin) return;
     TensorMap tensors;
-    if (!win_.empty()) tensors = {{"win", torch::stack(win_)}, {"lose", torch::stack(lose_)}};
+    if (!pending_.win.empty()) tensors = {{"win", torch::stack(pending_.win)}, {"lose", torch::stack(pending_.lose)}};
     const fs::path path = pair_shard_path(folder_, shards_++);
-    save_pair_shard(path, key_, info_, tensors);
+    save_pair_shard(path, key_, pending_.info, tensors);
     note_file(path);
-    counts_.add(info_.counts);
-    info_ = {.begin = next_, .end = next_, .rows = {}, .counts = {}};
-    win_.clear();
-    lose_.clear();
-    bytes_ = 0;
+    counts_.add(pending_.info.counts);
+    pending_ = {};
+    pending_.info.begin = next_;
   }
 
   const PixelFit& fit_;
@@ -164,11 +169,10 @@ class PixelBuilder {
   PairSource& source_;
   const fs::path& folder_;
   const std::string& key_;
-  int64_t next_ = 0, pairs_ = 0, shards_ = 0, bytes_ = 0;
+  int64_t next_ = 0, pairs_ = 0, shards_ = 0;
   std::unordered_set<uint64_t> seen_;
   RowCounts counts_;  // of written shards
-  ShardInfo info_;    // of the shard that is being filled
-  std::vector<Tensor> win_, lose_;
+  PendingPixels pending_;
   std::vector<CacheManifest::File> files_;
 };
 

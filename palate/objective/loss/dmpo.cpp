@@ -35,6 +35,7 @@ class Dmpo : public Loss {
   using Config = DmpoConfig;
   explicit Dmpo(const Config& config) : config_(config) {}
   Needs needs() const override { return {.reference = true, .rejected = true}; }
+  Beta* strength() override { return &config_.beta; }
 
   LossOutput operator()(const Statistics& s, const Ranks&) const override {
     const double k = config_.beta.k(), margin = config_.pair.margin;

@@ -38,6 +38,7 @@ class ImportanceLoss : public Loss {
  public:
   explicit ImportanceLoss(const ImportanceLossConfig& config) : config_(config) {}
   Needs needs() const override;
+  Beta* strength() override { return &config_.beta; }
   LossOutput operator()(const Statistics& statistics, const Ranks& ranks) const override;
 
  private:

@@ -49,7 +49,8 @@ Preset importance_preset(const char* loss, const char* weight, const char* summa
           "diffusion-dpo-lora's. Not Diffusion-SDPO (2511.03317), not TRL's SDPO, not stepwise-decomposition SDPO (2507.04832).",
       .pitfalls =
           "At equal beta it is DPO without the timesteps of least noise, 2 to 5 of 100: what survives the mask has w between 0.9 and 1, "
-          "so the clip never acts, and little difference is to be expected. Beside a DPO of another beta it is the betas that are "
+          "so the clip never acts, and little difference is to be expected unless beta is so small that errors grow, which the mask drops. "
+          "Beside a DPO of another beta it is the betas that are "
           "compared: run dpo at the same one. Look at masked and clipped in the metrics; quantile and importance=sampled make the "
           "weights bite."};
 }

@@ -21,7 +21,10 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-Words operator+(Words a, const Words& b) {
+struct Settings : Words {
+  using Words::Words;
+};
+Settings operator+(Settings a, const Words& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
 }
@@ -38,7 +41,7 @@ fs::path list_of(const fs::path& folder, int count, const std::function<std::str
   return folder / "list.jsonl";
 }
 
-Words on_list(const fs::path& list, const std::string& loss) {
+Settings on_list(const fs::path& list, const std::string& loss) {
   return {"data.pairs=[]",          "data.images=[\"" + list.string() + "\"]",
           "objective.loss=" + loss, "data.held_out=0",
           "train.keep_best=false",  "train.validate_every=0"};
@@ -58,18 +61,18 @@ double last_of(const fs::path& run, const char* metric) { return Json::parse(tim
 TEST_CASE("dreambooth: killed while pictures of the class are drawn, it goes on with the same pictures and ends with the same bits") {
   const TinyRun tiny("prior_killed");
   const fs::path list = list_of(tiny.folder, 3, [](int) { return ""; });
-  const Words settings = on_list(list, "dreambooth") + Words{"model=" + (repository() / "assets/base").string(),
-                                                             "data.resolution=0",
-                                                             "objective.reference=none",
-                                                             "prior.class_prompt=a red circle",
-                                                             "prior.pictures=10",
-                                                             "prior.steps=4",
-                                                             "prior.batch=3",
-                                                             "train.batch=2",
-                                                             "train.steps=4",
-                                                             "train.checkpoint_every=2",
-                                                             "data.prior_loss_weight=0.5",
-                                                             "resume=latest"};
+  const Settings settings = on_list(list, "dreambooth") + Words{"model=" + (repository() / "assets/base").string(),
+                                                                "data.resolution=0",
+                                                                "objective.reference=none",
+                                                                "prior.class_prompt=a red circle",
+                                                                "prior.pictures=10",
+                                                                "prior.steps=4",
+                                                                "prior.batch=3",
+                                                                "train.batch=2",
+                                                                "train.steps=4",
+                                                                "train.checkpoint_every=2",
+                                                                "data.prior_loss_weight=0.5",
+                                                                "resume=latest"};
   const fs::path first = tiny.folder / "first", second = tiny.folder / "second";
   const auto whole = tiny.train("whole", settings + Words{"data.cache=" + first.string()});
   INFO(whole.err);

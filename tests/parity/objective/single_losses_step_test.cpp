@@ -18,20 +18,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Case {
+struct SingleCase {
   const char* name;
   const char* arguments;
   std::vector<std::string> left_away;  // of the batch file
 };
 
-const Case all_cases[] = {
-    {"kto", "kto beta=20", {"weights"}},          {"dco", "dco beta=20", {"prior"}}, {"dco_snr", "dco beta=20 snr_gamma=5", {"prior"}},
-    {"dco_prior", "dco beta=20 snr_gamma=5", {}}, {"dreambooth", "dreambooth", {}},  {"dreambooth_snr", "dreambooth snr_gamma=5", {}},
+const SingleCase single_cases[] = {
+    {"kto", "kto beta=20", {"weights", "base_encoder_hidden_states"}},
+    {"dco", "dco beta=20", {"prior"}},
+    {"dco_snr", "dco beta=20 snr_gamma=5", {"prior"}},
+    {"dco_prior", "dco beta=20 snr_gamma=5", {}},
+    {"dreambooth", "dreambooth", {}},
+    {"dreambooth_snr", "dreambooth snr_gamma=5", {}},
     {"rwr", "rwr temperature=0.5", {"weights"}},
 };
 
 // tiny_model with a scheduler of that prediction.
-fs::path model_of(const std::string& prediction, const fs::path& folder) {
+fs::path model_predicting(const std::string& prediction, const fs::path& folder) {
   fs::create_directories(folder / prediction);
   fs::copy(golden("tiny_model"), folder / prediction, fs::copy_options::recursive);
   const fs::path file = folder / prediction / "scheduler" / "scheduler_config.json";
@@ -42,7 +46,7 @@ fs::path model_of(const std::string& prediction, const fs::path& folder) {
   return folder / prediction;
 }
 
-SafetensorsFile step(const Case& one, const fs::path& model, const fs::path& folder) {
+SafetensorsFile step_single(const SingleCase& one, const fs::path& model, const fs::path& folder) {
   TensorMap in = load_golden("single_losses_batch.safetensors");
   for (const auto& name : one.left_away) in.erase(name);
   save_safetensors(folder / "in.safetensors", in);
@@ -61,11 +65,11 @@ TEST_CASE("step: every loss on single pictures equals the formula in Python, eps
   const fs::path folder = fresh_folder("single_losses_step");
   size_t gradients = 0;
   for (const std::string prediction : {"epsilon", "v_prediction"}) {
-    const fs::path model = model_of(prediction, folder);
-    for (const Case& one : all_cases) {
+    const fs::path model = model_predicting(prediction, folder);
+    for (const SingleCase& one : single_cases) {
       const std::string name = prediction + "." + one.name;
       CAPTURE(name);
-      const SafetensorsFile got = step(one, model, folder);
+      const SafetensorsFile got = step_single(one, model, folder);
       expected.expect(prediction + ".policy", got.tensor("policy"));
       for (const char* part : {"loss", "losses", "logits"}) {
         CHECK(got.contains(part) == (expected.values().count(name + "." + part) == 1));
@@ -84,8 +88,8 @@ TEST_CASE("step: every loss on single pictures equals the formula in Python, eps
 TEST_CASE("step: the base's prompts are the policy's where none are given") {
   const GoldenFile expected("single_losses_expected.safetensors");
   const fs::path folder = fresh_folder("single_losses_base");
-  const SafetensorsFile with = step({"", "dco", {}}, golden("tiny_model"), folder);
+  const SafetensorsFile with = step_single({"", "dco", {}}, golden("tiny_model"), folder);
   expected.expect("epsilon.reference", with.tensor("reference"));
-  const SafetensorsFile without = step({"", "dco", {"base_encoder_hidden_states"}}, golden("tiny_model"), folder);
+  const SafetensorsFile without = step_single({"", "dco", {"base_encoder_hidden_states"}}, golden("tiny_model"), folder);
   expected.expect("epsilon.reference_same", without.tensor("reference"));
 }

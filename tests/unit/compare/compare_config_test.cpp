@@ -39,12 +39,14 @@ TEST_CASE("compare config: methods stand in the order of the file, and overrides
   CHECK(config.methods[1].share == 0.5);
   CHECK(config.tune.trials == 3);
   CHECK(config.tuning_seed() == 5);
+  CHECK(read(common + "seeds = [4]\n" + compute + "[method.a]\n", {"tune.seed=9"}).tuning_seed() == 9);
 }
 
 TEST_CASE("compare config: what is missing or misspelt is one sentence") {
   const std::string method = "[method.a]\n";
   CHECK(complaint(common + "seeds = [0]\n" + compute).find("there is no method to compare") != std::string::npos);
   CHECK(complaint(common + "seeds = []\n" + compute + method).find("seeds is empty") != std::string::npos);
+  CHECK(complaint(common + "seeds = [1]\n" + compute + method, {"tune.seed=1"}).find("chosen for their luck") != std::string::npos);
   CHECK(complaint(common + "seeds = [1, 1]\n" + compute + method).find("named twice") != std::string::npos);
   CHECK(complaint(common + "seeds = [1]\n" + method).find("compute.amount") != std::string::npos);
   CHECK(complaint(common + "seeds = [1]\n" + compute + "[method.a]\nsett = []\n").find("did you mean 'method.a.set'?") !=

@@ -51,7 +51,8 @@ TEST_CASE("gaussian step: mean and deviation are those of the ddim sampler, what
         const auto at = static_cast<size_t>(i);
         CHECK(exact.has_value() == step.draws(grid.s[at]));
         const Transition found = step.transition(predicted, x, torch::tensor({grid.t[at]}), torch::tensor({grid.s[at]}));
-        test::expect_close("mean", found.mean, exact ? exact->mean : sampler->step(predicted, i, x, {}), 2e-5);  // which rounds to float32 at each operation
+        // The sampler rounds to float32 at each operation.
+        test::expect_close("mean", found.mean, exact ? exact->mean : sampler->step(predicted, i, x, {}), 2e-5);
         if (exact) test::expect_close("std", found.std.flatten(), exact->std.view({1}), 1e-5);
         if (!exact) CHECK(found.std.item<float>() == 0);
       }

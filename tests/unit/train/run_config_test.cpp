@@ -70,12 +70,35 @@ TEST_CASE("run config: every file of configs/ loads") {
   for (const auto& entry : std::filesystem::directory_iterator(test::repository() / "configs")) {
     if (entry.path().extension() != ".toml") continue;
     const std::string text = test::read_text(entry.path());
-    if (text.find("[objective]") == std::string::npos) continue;  // a run of another command
+    if (text.find("[objective]") == std::string::npos && text.find("\ntask = ") == std::string::npos) continue;  // a run of another command
     INFO(entry.path().string());
     CHECK(text.rfind("# palate train configs/" + entry.path().filename().string(), 0) == 0);
     RunConfig config;
     CHECK_NOTHROW(load_config(read_config_source(entry.path(), {}), [&](Fields& f) { config.visit(f); }));
   }
+}
+
+TEST_CASE("run config: a reward model says what it has no use for, and its preset is whole") {
+  const std::string reward = "task = \"reward-model\"\n" + minimal;
+  const auto refused = [&](const std::string& more, const std::string& sentence) {
+    INFO(more);
+    CHECK(mistakes(reward + more).find(sentence) != std::string::npos);
+  };
+  refused("[data]\nimages = [\"i\"]\n", "data.images: a reward model compares pictures: give data.pairs");
+  refused("[data]\nflip = true\n",
+          "leave resolution, crop, flip, variants, enable_bucket and "
+          "caption_dropout out");
+  refused("[train]\ndtype = \"bf16\"\n", "train.dtype: reward models are trained in float32");
+  refused("[train]\ngradient_checkpointing = true\n", "train.gradient_checkpointing");
+  refused("[sample]\nprompts = [\"a\"]\n", "sample.prompts: a reward model draws no pictures");
+  refused("[text]\nlora = true\n", "leave text.lora and text.word out");
+  refused("[reward]\nties = \"rao-kupper\"\ntheta = 1\n", "reward.theta is 1");
+  refused("[reward]\nties = \"third\"\n", "half");
+  CHECK(mistakes("task = \"reward-modell\"\n" + minimal).find("did you mean 'reward-model'?") != std::string::npos);
+  const RunConfig config = load(minimal, preset_overrides("reward-model"));
+  CHECK(config.task == "reward-model");
+  CHECK(config.reward.loss.ties == "half");
+  CHECK(config.train.batch * config.train.accumulation == 128);
 }
 
 TEST_CASE("run config: every preset loads over a file that says what is the user's own") {
