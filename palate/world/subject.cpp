@@ -15,7 +15,8 @@ namespace palate::world {
 namespace {
 
 constexpr int ring = 4, big = 1;
-constexpr double core_share = 0.58, concentric = 2.5;  // of the ring's radius, whose hole has 0.44 of it; pixels between centres
+constexpr double core_share = 0.5;  // of the radius: more, and the ring that is left is too thin for the oracle
+constexpr double concentric = 2.5;  // pixels between centres
 
 bool in_middle(const Patch& inner, const Patch& outer) {
   return inner.object.colour != outer.object.colour && inner.area < outer.area &&
