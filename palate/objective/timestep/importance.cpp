@@ -27,7 +27,7 @@ struct ImportanceTimestepsConfig : TimestepBounds {
 
   void visit(Fields& f) {
     TimestepBounds::visit(f);
-    f("mask_threshold", mask_threshold, "a bucket of timesteps with a lower mean importance weight is masked", {.min = 0, .max = 1});
+    f("mask_threshold", mask_threshold, "a bucket of timesteps with a lower mean weight is masked", {.min = 0, .max = 1});
     f("mask_quantile", mask_quantile, "in place of mask_threshold, this share of the buckets is masked, the lowest; 0: mask_threshold",
       {.min = 0, .max = 1});
     f("mask_keep", mask_keep, "how often a masked timestep is drawn, as a share of any other's", {.min = 0, .max = 1});
