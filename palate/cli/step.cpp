@@ -42,7 +42,6 @@ void read_named(const StepArguments& a, RunConfig& run) {
     const bool step = text.starts_with("eta=") || text.starts_with("guidance_scale=");
     overrides.push_back(whole ? text : concat(step ? "rollout." : "objective.", text));
   };
-  if (a.full) add("reference=frozen_copy");
   std::vector<std::string> names, from;
   for (const auto& line : losses()) names.push_back(line.name);
   if (std::find(names.begin(), names.end(), a.objective) != names.end()) from = {"objective.loss=" + a.objective};
@@ -64,6 +63,9 @@ void read_named(const StepArguments& a, RunConfig& run) {
     f.table("objective", run.objective, "");
     f.table("rollout", run.rollout, "");
   });
+  std::string& reference = run.objective.reference;
+  if (reference == "snapshot") reference = "adapters_off";  // of one step nothing is known before it
+  if (a.full && reference == "adapters_off") reference = "frozen_copy";
 }
 
 RunConfig resolve(const StepArguments& a) {

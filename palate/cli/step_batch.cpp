@@ -12,10 +12,7 @@ namespace {
 class BatchFile {
  public:
   BatchFile(const std::string& path, c10::Device device) : file_(path), device_(device) {}
-  Tensor required(const std::string& name) const {
-    check<UsageError>(contains(name), file_.path().string(), ": step needs the tensor '", name, "', which is not in the file");
-    return file_.tensor(name).to(device_);
-  }
+  Tensor required(const std::string& name) const { return read_finite(file_, name, device_); }
   // float32, and as many rows as the batch has.
   Tensor rows(const std::string& name, int64_t count) const {
     const Tensor tensor = required(name);
@@ -53,6 +50,15 @@ void check_timesteps(const char* name, const Tensor& t, const TimestepRange& ran
 }
 
 }  // namespace
+
+Tensor read_finite(const SafetensorsFile& file, const std::string& name, c10::Device device) {
+  const std::string path = file.path().string();
+  check<UsageError>(file.contains(name), path, ": step needs the tensor '", name, "', which is not in the file: add it");
+  const Tensor tensor = file.tensor(name).to(device);
+  check<UsageError>(tensor.isfinite().all().item<bool>(), path, ": the tensor '", name,
+                    "' has a value that is not a finite number: find out where it came from");
+  return tensor;
+}
 
 void check_timesteps(const Noising& noising, const TimestepRange& range, const std::string& file) {
   check_timesteps("timesteps", noising.t, range, file);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "palate/cli/step_batch.h"
 #include "palate/core/error.h"
 #include "palate/diffusion/schedule.h"
 #include "palate/objective/step_objective.h"
@@ -58,8 +59,8 @@ class StepFile {
  private:
   Tensor one(const std::string& name, const std::string& suffix) const {
     const std::string own = file_.contains(name + suffix) ? name + suffix : name;
-    check<UsageError>(file_.contains(own), path(), ": step needs the tensor '", name, suffix, "', which is not in the file");
-    return file_.tensor(own).to(device_);
+    check<UsageError>(file_.contains(own), path(), ": step needs the tensor '", name, suffix, "', which is not in the file: add it");
+    return read_finite(file_, own, device_);
   }
 
   SafetensorsFile file_;

@@ -11,6 +11,8 @@
 #include "palate/config/toml_read.h"
 #include "palate/config/visitor.h"
 #include "palate/core/error.h"
+#include "palate/core/hash.h"
+#include "palate/data/pairs.h"
 
 namespace palate {
 namespace fs = std::filesystem;
@@ -198,11 +200,13 @@ std::string data_settings(const CompareConfig& config, int64_t seed) {
   if (config.data.sampled())
     return concat("sampled with seed ", seed, ": ", config.data.prompts, " prompts, ", config.data.pictures, " pictures, ", sampling.steps,
                   " steps, guidance ", sampling.guidance_scale);
-  std::string text;
-  for (const auto& name : config.data.pairs) {
-    std::error_code unknown;  // of a folder
-    const auto size = fs::file_size(name, unknown);
-    text += concat(text.empty() ? "" : ", ", fs::path(name).filename().string(), unknown ? "" : concat(" of ", size, " bytes"));
+  // By what they hold. They are read once: they are not to change while they are trained on.
+  static std::map<std::vector<std::string>, std::string> known;
+  std::string& text = known[config.data.pairs];
+  if (text.empty()) {
+    DataConfig data;
+    data.pairs = config.data.pairs;
+    text = concat("pairs ", sha256(open_pairs(data)->content([](const fs::path& file) { return sha256_file(file); })).substr(0, 16));
   }
   return text;
 }

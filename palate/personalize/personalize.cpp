@@ -109,7 +109,12 @@ bool finished(const RunConfig& config) {
 
 void train_or_go_on(RunConfig config) {
   const fs::path run = config.output;
-  if (finished(config)) return log_info(run.string(), " is trained already");
+  if (finished(config)) {
+    const auto changed = changed_settings(run, config);
+    check<UsageError>(changed.empty(), "personalize: ", run.string(), " was trained with other settings (",
+                      changed.empty() ? "" : changed[0], "): give those, or name another --out");
+    return log_info(run.string(), " is trained already");
+  }
   if (fs::exists(run) && has_checkpoint(run)) {
     config.resume = "latest";
   } else if (fs::exists(run)) {  // killed before its first checkpoint

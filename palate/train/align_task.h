@@ -43,7 +43,7 @@ class AlignTask : public Task {
  private:
   struct Aim {
     Aim(const RunConfig& config, const SpaceSetup& space)
-        : objective(config.objective, space), scale(objective, config.optimizer.warmup_steps) {}
+        : objective(config.objective, space), scale(objective, config.optimizer.warmup_steps, config.train.steps) {}
     Objective objective;
     LogitScale scale;
   };

@@ -29,7 +29,7 @@ std::string digits(double value) { return printed("%.5g", value); }  // of k and
 
 }  // namespace
 
-LogitScale::LogitScale(Objective& objective, int64_t warmup) : beta_(objective.strength()) {
+LogitScale::LogitScale(Objective& objective, int64_t warmup, int64_t steps) : beta_(objective.strength()) {
   if (!beta_) return;
   waits_ = true;
   automatic_ = beta_->automatic();
@@ -38,6 +38,9 @@ LogitScale::LogitScale(Objective& objective, int64_t warmup) : beta_(objective.s
   last_ = warmup + beta_->auto_steps;
   first_ = last_ - (beta_->auto_steps + 1) / 2;
   beta_->set_k(1);
+  if (last_ >= steps)
+    warn("objective.beta = \"auto\" is chosen after ", last_, " steps (warm-up and objective.auto_steps), and the run has ", steps,
+         ": it keeps its first guess; set objective.auto_steps lower");
 }
 
 double LogitScale::beta() const { return beta_->beta; }

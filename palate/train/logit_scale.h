@@ -12,7 +12,7 @@ class LogitScale {
  public:
   // Of the objective's loss; nothing happens for one without a beta. `warmup`: steps before the learning rate is whole. With beta = "auto"
   // k is 1 until begin().
-  LogitScale(Objective& objective, int64_t warmup);
+  LogitScale(Objective& objective, int64_t warmup, int64_t steps);
 
   bool waits() const { return waits_; }  // for begin(): before the first pass, or the first validation
   // Tells the size of z to expect, from a batch that is measured before any training. With "auto" it sets a first k: that of |z| =

@@ -78,17 +78,14 @@ bool changes_no_result(const std::string& difference, const RunConfig& now) {
   return false;
 }
 
-void compare_settings(const fs::path& file, RunConfig now) {
-  if (!fs::exists(file)) return;
-  RunConfig before;
+void compare_settings(const fs::path& folder, const RunConfig& now) {
+  std::vector<std::string> lines;
   try {
-    load_config(read_config_source(file, {}), visits_of(before));
+    lines = changed_settings(folder, now);
   } catch (const Error& error) {
-    warn(file.string(), " cannot be compared with this run's settings: ", error.what());
-    return;
+    return warn("the run cannot be compared with these settings: ", error.what());
   }
-  for (const auto& line : config_difference(visits_of(before), visits_of(now))) {
-    if (changes_no_result(line, now)) continue;
+  for (const auto& line : lines) {
     warn("the run goes on with another setting than it began with: ", line,
          line.starts_with("train.steps:") ? concat(" (optimizer.lr_schedule = \"", now.optimizer.lr_schedule,
                                                    "\" spreads over all steps, so the learning rate jumps here)")
@@ -116,7 +113,7 @@ std::unique_ptr<RunFolder> open_run_folder(const RunConfig& config) {
   const RunStart start = start_of(config);
   auto folder = std::make_unique<RunFolder>(output, start);
   if (start == RunStart::resume) {
-    compare_settings(output / "config.resolved.toml", config);  // which stays until the checkpoint fits
+    compare_settings(output, config);  // which stays until the checkpoint fits
     return folder;
   }
   if (config.resume == "latest") log_info(output.string(), " does not exist yet: starting at step 0");
@@ -157,6 +154,17 @@ std::unique_ptr<Task> make_rollout_task(const RunConfig& config, Pipeline& pipel
 }
 
 }  // namespace
+
+std::vector<std::string> changed_settings(const fs::path& folder, RunConfig now) {
+  const fs::path file = folder / "config.resolved.toml";
+  if (!fs::exists(file)) return {};
+  RunConfig before;
+  load_config(read_config_source(file, {}), visits_of(before));
+  now = checked(std::move(now));
+  std::vector<std::string> lines = config_difference(visits_of(before), visits_of(now));
+  std::erase_if(lines, [&](const std::string& line) { return changes_no_result(line, now); });
+  return lines;
+}
 
 void check_run(const RunConfig& given) {
   const RunConfig config = checked(given);

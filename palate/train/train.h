@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "palate/train/loop.h"
 #include "palate/train/run_config.h"
@@ -17,6 +18,10 @@ TrainResult train(const RunConfig& config);
 // Throws what train() would before its first step, as far as that can be told without reading all data or making anything: settings,
 // model, data's first example, run folder.
 void check_run(const RunConfig& config);
+
+// The settings with which the run in FOLDER would have given another result than with those of its config.resolved.toml, a line each
+// ("optimizer.lr: 0.001, now 0.0001"); none where there is no such file. ConfigError where it cannot be read.
+std::vector<std::string> changed_settings(const std::filesystem::path& folder, RunConfig now);
 
 // What --dry-run prints: bytes and seconds that the run will need, and, when it will not fit, the cheapest change that would make it fit.
 struct Forecast {

@@ -13,7 +13,7 @@ using namespace palate::test;
 namespace {
 
 struct Growing {
-  explicit Growing(const std::vector<std::string>& overrides, int64_t warmup = 0) : made(toy_objective(overrides)), scale(made, warmup) {}
+  explicit Growing(const std::vector<std::string>& overrides, int64_t warmup = 0) : made(toy_objective(overrides)), scale(made, warmup, 1000) {}
   // What a pass of that step would give: two examples, one twice as far ahead as the other.
   ObjectiveOutput at(int64_t step) {
     ObjectiveOutput out;
@@ -85,7 +85,7 @@ TEST_CASE("logit scale: a beta that is given stays, and a loss without one has n
   it.scale.save(kept);
   CHECK(kept.empty());
   Objective sft = toy_objective({"loss=sft", "reference=none"}, -1);
-  const LogitScale none(sft, 0);
+  const LogitScale none(sft, 0, 100);
   CHECK_FALSE(none.waits());
   CHECK_FALSE(none.is_automatic());
 }
