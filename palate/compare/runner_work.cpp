@@ -219,6 +219,9 @@ void CompareRunner::work_off(std::vector<Unit>& left, bool& whole) {
 }
 
 bool CompareRunner::run(const std::vector<Unit>& all) {
+  std::error_code none;  // there
+  check<UsageError>(fs::is_empty(places_.root, none) || none || fs::exists(places_.root / "base"), "output: ", places_.root.string(),
+                    " holds something else than a comparison: name another folder");
   bool whole = true;
   try {
     if (!prompts_.development.empty()) examine_base(PromptSet::development);

@@ -158,8 +158,11 @@ const std::vector<LessonRow>& RolloutTask::rows_of(int64_t step) {
     const LessonItem& item = items[static_cast<size_t>(shuffled[i])];
     now.rows.insert(now.rows.end(), item.begin(), item.end());
   }
-  if (now.rows.empty())
-    warn("step ", step + 1, ": no picture of this epoch is better than another of its prompt, so it changes next to nothing");
+  if (now.rows.empty()) {
+    const std::string few = concat("this epoch has ", items.size(), " examples for rollout.updates = ", updates, " steps");
+    warn("step ", step + 1, ": ", items.empty() ? "no picture of this epoch is better than another of its prompt" : few,
+         ", so it changes next to nothing");
+  }
   now.planned = step;
   return now.rows;
 }

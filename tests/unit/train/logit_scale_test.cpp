@@ -13,7 +13,8 @@ using namespace palate::test;
 namespace {
 
 struct Growing {
-  explicit Growing(const std::vector<std::string>& overrides, int64_t warmup = 0) : made(toy_objective(overrides)), scale(made, warmup, 1000) {}
+  explicit Growing(const std::vector<std::string>& overrides, int64_t warmup = 0)
+      : made(toy_objective(overrides)), scale(made, warmup, 1000) {}
   // What a pass of that step would give: two examples, one twice as far ahead as the other.
   ObjectiveOutput at(int64_t step) {
     ObjectiveOutput out;
