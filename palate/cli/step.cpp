@@ -190,7 +190,8 @@ void add_step(CLI::App& app) {
       ->type_name("FILE");
   app.add_option("--dtype", a->dtype, "float32 | bf16 | fp16")->capture_default_str();
   app.add_option("--device", a->device, "cpu | cuda")->capture_default_str();
-  app.add_option("overrides", a->overrides, "constants: beta=2000 loss_type=ipo")->type_name("KEY=VALUE");
+  app.add_option("overrides", a->overrides, "constants: beta=2000 loss_type=ipo; of own samples guidance_scale=5 eta=1 too (the defaults)")
+      ->type_name("KEY=VALUE");
   app.callback([a] { step(*a); });
 }
 
