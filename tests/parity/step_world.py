@@ -49,6 +49,7 @@ def draw_batch(r, kind):
         given["features_timesteps"] = torch.tensor([r.randrange(1000) for _ in range(b)])
     given["weights"] = torch.tensor([r.choice([1.0, 0.5, 2.0]) for _ in range(b)])
     given["prior"] = torch.tensor([r.choice([0.0, 0.0, 1.0]) for _ in range(b)])
+    given["rewards"] = torch.tensor([round(r.uniform(-1, 1), 3) for _ in range(b)])
     return given
 
 
