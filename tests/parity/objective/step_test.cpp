@@ -247,7 +247,7 @@ TEST_CASE("step: noise-conditioned perception by its preset, at t - 1 or where f
       golden_values.expect(std::string("mid.") + name, file.tensor(name), 1e-5);
     golden_values.expect("mid.logits", file.tensor("logits"), 1e-5);
     const SafetensorsFile trained(golden("lora_peft.safetensors"));
-    for (const auto& name : trained.names()) golden_values.expect("mid.grad." + name, file.tensor("grad." + name), 1e-4);
+    for (const auto& name : trained.names()) golden_values.expect("mid.grad." + name, file.tensor("grad." + name), 2e-4);
   }
   in["timesteps"] = torch::zeros({3}, torch::kInt64);
   ran = step(in, " --objective ncp-cpo");

@@ -42,6 +42,6 @@ TEST_CASE("reward model: ten steps equal transformers' and torch's") {
     golden.expect("losses", torch::stack(losses));
     golden.expect("norms", torch::stack(norms));
     for (const auto& item : model->module().named_parameters())
-      golden.expect("moved." + item.key(), item.value().detach() - initial.at(item.key()), 1e-5);
+      golden.expect("moved." + item.key(), item.value().detach() - initial.at(item.key()), 3e-5);  // 1.5e-5 with older instructions
   }
 }
